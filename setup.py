@@ -1,0 +1,110 @@
+"""Build of the compiled kernel: everything else about the package stands in pyproject.toml.
+
+HOLDFAST_KERNEL_DEBUG=1 builds the debug kernel: every index and invariant checked, no optimisation to speak of.
+HOLDFAST_KERNEL_SANITIZE=1 adds AddressSanitizer and UndefinedBehaviorSanitizer to it.
+HOLDFAST_KERNEL_FUZZ=1 adds the coverage counters of a fuzzer (needs clang) to it.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+from Cython.Build import cythonize
+from setuptools import Extension, setup
+from setuptools.command.build_ext import build_ext
+from setuptools.command.build_py import build_py
+from setuptools.errors import CCompilerError, CompileError, ExecError, PlatformError
+
+KERNEL = Path("src", "holdfast", "kernel")
+MODULES = ("batch", "csv_decoder", "csv_encoder", "index", "ledger")
+
+
+def _is_set(name: str) -> bool:
+    return os.environ.get(name, "") not in {"", "0"}
+
+
+SANITIZE = _is_set("HOLDFAST_KERNEL_SANITIZE")
+FUZZ = _is_set("HOLDFAST_KERNEL_FUZZ")
+DEBUG = _is_set("HOLDFAST_KERNEL_DEBUG") or SANITIZE or FUZZ
+
+
+def _compile_arguments() -> list[str]:
+    arguments = ["-std=c11", "-fno-strict-aliasing", "-fvisibility=hidden"]
+    arguments += ["-Wall", "-Wextra", "-Wno-unused-parameter", "-Wno-unused-function", "-Wno-missing-field-initializers"]
+    arguments += ["-Wno-cast-function-type", "-Wno-unused-variable", "-Wno-unused-but-set-variable"]
+    if DEBUG:
+        arguments += ["-O1", "-g", "-fno-omit-frame-pointer", "-DHOLDFAST_KERNEL_DEBUG=1"]
+    else:
+        arguments += ["-O3", "-g1"]
+    return arguments + _instrumentation()
+
+
+def _instrumentation() -> list[str]:
+    if SANITIZE:
+        return ["-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
+    if FUZZ:
+        return ["-fsanitize=fuzzer-no-link"]
+    return []
+
+
+class BuildKernel(build_ext):
+    """Compile, and say in one sentence what is missing when there is no compiler."""
+
+    def run(self) -> None:
+        """Build the extensions.
+
+        Raises:
+            SystemExit: If there is no working C compiler.
+        """
+        try:
+            super().run()
+        except (CCompilerError, CompileError, ExecError, PlatformError) as error:
+            compiler = os.environ.get("CC", "cc")
+            sys.exit(
+                f"holdfast: the C compiler {compiler!r} is missing or failed ({error}); install one "
+                "(Debian: apt-get install gcc libc6-dev; Fedora: dnf install gcc; macOS: xcode-select --install) and try again"
+            )
+
+
+class BuildPython(build_py):
+    """Leave the sources of compiled modules out of the wheel: the package does not run uncompiled."""
+
+    def find_package_modules(self, package: str, package_dir: str) -> list[tuple[str, str, str]]:
+        """List a package's modules but for those that are compiled."""
+        modules = super().find_package_modules(package, package_dir)
+        return [module for module in modules if not (package == "holdfast.kernel" and module[1] in MODULES)]
+
+
+def _extensions() -> Any:
+    extensions = [
+        Extension(
+            f"holdfast.kernel.{module}",
+            [str(KERNEL / f"{module}.py")],
+            extra_compile_args=_compile_arguments(),
+            extra_link_args=_instrumentation(),
+            define_macros=[("CYTHON_CLINE_IN_TRACEBACK", "0")],
+        )
+        for module in MODULES
+    ]
+    return cythonize(
+        extensions,
+        build_dir=os.environ.get("HOLDFAST_KERNEL_BUILD_DIR", "build/c"),
+        include_path=["src"],
+        compiler_directives={
+            "language_level": "3",
+            "boundscheck": DEBUG,
+            "wraparound": DEBUG,
+            "initializedcheck": DEBUG,
+            "cdivision": True,
+            "overflowcheck": False,
+            "embedsignature": True,
+            "freethreading_compatible": False,
+        },
+        force=DEBUG,
+    )
+
+
+setup(ext_modules=_extensions(), cmdclass={"build_ext": BuildKernel, "build_py": BuildPython})

@@ -1,0 +1,1 @@
+"""What a transaction means: values, outcomes, rules and their executable specification. Standard library only."""

@@ -1,0 +1,151 @@
+"""The executable specification: what a transaction does, over dicts, slow and obvious.
+
+The kernel is held to this page row by row. It takes well-formed transactions as numbers (the decoder's codes are the
+decoder's), so that a test can feed both sides the same columns.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from holdfast.domain.account import Account
+from holdfast.domain.amount import DECIMALS_DEFAULT, UNITS_MAX, UNITS_MIN
+from holdfast.domain.outcome import Outcome
+from holdfast.domain.rules import STANDARD, Rules
+from holdfast.domain.transaction import TransactionType
+
+
+@dataclass(slots=True)
+class _Balance:
+    available: int = 0
+    held: int = 0
+    locked: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Record:
+    """What is remembered of a transaction; it never changes."""
+
+    type: TransactionType
+    client: int
+    amount: int
+    burned: bool = False
+
+
+class Model:
+    """The ledger as a dozen lines per transaction type.
+
+    Args:
+        rules: The profile to decide by.
+        decimals: How many decimals a unit stands for; matters to the accounts' Decimals alone.
+    """
+
+    def __init__(self, rules: Rules = STANDARD, decimals: int = DECIMALS_DEFAULT) -> None:
+        self._rules = rules
+        self._decimals = decimals
+        self._balances: dict[int, _Balance] = {}
+        self._records: dict[int, _Record] = {}
+        self._disputes: dict[int, str] = {}  # tx -> "open", "resolved", "charged back"
+
+    def apply(self, type_: TransactionType, client: int, tx: int, amount: int = 0) -> Outcome:
+        """Decide one well-formed transaction and apply it if the rules allow it.
+
+        Args:
+            type_: What it is.
+            client: The client's id.
+            tx: The transaction's own id, or the id of the one referred to.
+            amount: Units; ignored for disputes, resolves and chargebacks.
+        """
+        if type_ is TransactionType.DEPOSIT or type_ is TransactionType.WITHDRAWAL:
+            return self._transfer(_Record(type_, client, amount), tx)
+        record = self._records.get(tx)
+        if record is None or record.burned:
+            return Outcome.TX_NOT_FOUND
+        if record.client != client:
+            return Outcome.CLIENT_MISMATCH
+        if type_ is TransactionType.DISPUTE:
+            return self._dispute(record, tx)
+        return self._settle(type_, record, tx)
+
+    def accounts(self) -> list[Account]:
+        """Every account, sorted by client."""
+        return [
+            Account(client, balance.available, balance.held, balance.locked, self._decimals)
+            for client, balance in sorted(self._balances.items())
+        ]
+
+    def _transfer(self, record: _Record, tx: int) -> Outcome:
+        balance = self._balances.setdefault(record.client, _Balance())
+        earlier = self._records.get(tx)
+        outcome = self._check_transfer(record, balance, earlier)
+        if outcome is Outcome.APPLIED:
+            balance.available += record.amount if record.type is TransactionType.DEPOSIT else -record.amount
+            self._records[tx] = record
+        elif earlier is None and self._rules.refused_tx_id == "burned":
+            self._records[tx] = _Record(record.type, record.client, record.amount, burned=True)
+        return outcome
+
+    def _check_transfer(self, record: _Record, balance: _Balance, earlier: _Record | None) -> Outcome:
+        if record.amount <= 0:
+            return Outcome.AMOUNT_NOT_POSITIVE
+        if earlier is not None:
+            return Outcome.DUPLICATE_TX if earlier == record else Outcome.TX_ID_REUSED
+        if self._refused_by_lock(record.type, balance):
+            return Outcome.ACCOUNT_LOCKED
+        if record.type is TransactionType.WITHDRAWAL:
+            return Outcome.APPLIED if record.amount <= balance.available else Outcome.INSUFFICIENT_FUNDS
+        return _fitting(balance.available + record.amount, balance.held)
+
+    def _dispute(self, record: _Record, tx: int) -> Outcome:
+        balance = self._balances[record.client]
+        outcome = self._check_dispute(record, balance, self._disputes.get(tx))
+        if outcome is Outcome.APPLIED:
+            if record.type is TransactionType.DEPOSIT:
+                balance.available -= record.amount
+            balance.held += record.amount
+            self._disputes[tx] = "open"
+        return outcome
+
+    def _check_dispute(self, record: _Record, balance: _Balance, dispute: str | None) -> Outcome:
+        of_deposit = record.type is TransactionType.DEPOSIT
+        if not of_deposit and self._rules.dispute_withdrawal == "refuse":
+            return Outcome.NOT_DISPUTABLE
+        if self._refused_by_lock(TransactionType.DISPUTE, balance):
+            return Outcome.ACCOUNT_LOCKED
+        if dispute == "open" or (dispute == "resolved" and self._rules.redispute_after_resolve == "refuse"):
+            return Outcome.ALREADY_DISPUTED
+        if dispute == "charged back":
+            return Outcome.ALREADY_CHARGED_BACK
+        if not of_deposit:
+            return _fitting(balance.available, balance.held + record.amount)
+        if record.amount > balance.available and self._rules.negative_available_on_dispute == "refuse":
+            return Outcome.INSUFFICIENT_FUNDS
+        return _fitting(balance.available - record.amount, balance.held + record.amount)
+
+    def _settle(self, type_: TransactionType, record: _Record, tx: int) -> Outcome:
+        """Resolve or charge back. What is held came from available, so no sum can leave its 64 bits here."""
+        balance = self._balances[record.client]
+        if self._refused_by_lock(type_, balance):
+            return Outcome.ACCOUNT_LOCKED
+        if self._disputes.get(tx) != "open":
+            return Outcome.NOT_DISPUTED
+        charged_back = type_ is TransactionType.CHARGEBACK
+        returned = charged_back != (record.type is TransactionType.DEPOSIT)
+        available = balance.available + (record.amount if returned else 0)
+        outcome = _fitting(available, balance.held - record.amount)
+        if outcome is Outcome.APPLIED:
+            balance.available = available
+            balance.held -= record.amount
+            balance.locked = balance.locked or charged_back
+            self._disputes[tx] = "charged back" if charged_back else "resolved"
+        return outcome
+
+    def _refused_by_lock(self, type_: TransactionType, balance: _Balance) -> bool:
+        knob = f"locked_{type_.name.lower()}"
+        return balance.locked and getattr(self._rules, knob) == "refuse"
+
+
+def _fitting(available: int, held: int) -> Outcome:
+    """APPLIED if available, held and their total each fit a signed 64-bit integer."""
+    fits = all(UNITS_MIN <= units <= UNITS_MAX for units in (available, held, available + held))
+    return Outcome.APPLIED if fits else Outcome.BALANCE_OVERFLOW

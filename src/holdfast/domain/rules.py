@@ -1,0 +1,126 @@
+"""What professionals disagree on, as configuration: the knobs, the named profiles, and TOML in and out."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+KNOBS: Mapping[str, tuple[str, ...]] = {
+    "dispute_withdrawal": ("refuse", "provisional_credit"),
+    "negative_available_on_dispute": ("refuse", "allow"),
+    "locked_deposit": ("refuse", "accept"),
+    "locked_withdrawal": ("refuse", "accept"),
+    "locked_dispute": ("refuse", "accept"),
+    "locked_resolve": ("refuse", "accept"),
+    "locked_chargeback": ("refuse", "accept"),
+    "redispute_after_resolve": ("refuse", "accept"),
+    "refused_tx_id": ("reusable", "burned"),
+    "excess_decimals": ("refuse", "half_even", "truncate"),
+}
+"""Every knob with the values it takes."""
+
+
+class RulesError(ValueError):
+    """A rules profile that does not exist, or a rules file that says something no rule says."""
+
+
+class Rules(NamedTuple):
+    """One choice per knob; the defaults are the ``standard`` profile. Make one with :func:`make_rules`, which checks."""
+
+    dispute_withdrawal: str = "refuse"
+    """Whether a withdrawal can be disputed, and what that does: ``refuse``, ``provisional_credit``."""
+    negative_available_on_dispute: str = "refuse"
+    """Whether a dispute may take available below zero: ``refuse``, ``allow``."""
+    locked_deposit: str = "refuse"
+    """Whether a locked account takes deposits: ``refuse``, ``accept``."""
+    locked_withdrawal: str = "refuse"
+    """Whether a locked account takes withdrawals: ``refuse``, ``accept``."""
+    locked_dispute: str = "refuse"
+    """Whether a locked account takes disputes: ``refuse``, ``accept``."""
+    locked_resolve: str = "refuse"
+    """Whether a locked account takes resolves: ``refuse``, ``accept``."""
+    locked_chargeback: str = "accept"
+    """Whether a locked account takes chargebacks: ``refuse``, ``accept``."""
+    redispute_after_resolve: str = "accept"
+    """Whether a transaction can be disputed again after a resolve: ``refuse``, ``accept``."""
+    refused_tx_id: str = "reusable"
+    """Whether a refused deposit or withdrawal uses up its tx id: ``reusable``, ``burned``."""
+    excess_decimals: str = "refuse"
+    """What becomes of more decimals than are kept: ``refuse``, ``half_even``, ``truncate``."""
+
+    def to_toml(self) -> str:
+        """Write the knobs as a TOML document that :func:`read_rules` reads."""
+        return "".join(f'{knob} = "{value}"\n' for knob, value in self._asdict().items())
+
+
+STANDARD = Rules()
+CARDS = Rules(
+    dispute_withdrawal="provisional_credit",
+    negative_available_on_dispute="allow",
+    locked_deposit="accept",
+    locked_dispute="accept",
+    locked_resolve="accept",
+    refused_tx_id="burned",
+)
+PROFILES: Mapping[str, Rules] = {"standard": STANDARD, "cards": CARDS}
+"""The named profiles."""
+
+
+def make_rules(choices: Mapping[str, object], base: Rules = STANDARD, origin: str = "rules") -> Rules:
+    """Change the knobs named in ``choices`` on top of a profile.
+
+    Args:
+        choices: Knob names and their values.
+        base: What holds for the knobs that are not named.
+        origin: Who says so, for the error message: a file's name, an argument.
+
+    Raises:
+        RulesError: For a knob or a value that does not exist; the message lists those that do.
+    """
+    for knob, value in choices.items():
+        allowed = KNOBS.get(knob)
+        if allowed is None:
+            raise RulesError(f"{origin}: there is no rule {knob!r}; the rules are {', '.join(KNOBS)}")
+        if value not in allowed:
+            raise RulesError(f"{origin}: {knob} is one of {', '.join(allowed)}, not {value!r}")
+    return Rules(**{**base._asdict(), **choices})  # type: ignore[arg-type]  # every value was just checked
+
+
+def read_rules(path: str) -> Rules:
+    """Read a profile of one's own from a TOML file.
+
+    The file holds knobs and, if it likes, ``profile = "cards"``: the named profile that holds for the knobs left out
+    (``standard`` otherwise).
+
+    Raises:
+        RulesError: If the file is no TOML or says something no rule says.
+        OSError: If it cannot be read.
+    """
+    # Imported here: of all commands only one with a rules file needs it.
+    import tomllib  # noqa: PLC0415
+
+    with open(path, "rb") as file:
+        try:
+            choices = tomllib.load(file)
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise RulesError(f"{path}: not a TOML file: {error}") from error
+    profile = choices.pop("profile", "standard")
+    if not isinstance(profile, str) or profile not in PROFILES:
+        raise RulesError(f"{path}: profile is one of {', '.join(PROFILES)}, not {profile!r}")
+    return make_rules(choices, PROFILES[profile], path)
+
+
+def find_rules(name: str) -> Rules:
+    """Give the named profile, or the one in the TOML file of that name.
+
+    Raises:
+        RulesError: If there is neither, or the file is not a rules file.
+        OSError: If the file cannot be read.
+    """
+    if name in PROFILES:
+        return PROFILES[name]
+    if not name.endswith(".toml"):
+        raise RulesError(f"no rules profile {name!r}: give {', '.join(PROFILES)} or the path of a .toml file")
+    return read_rules(name)
