@@ -19,7 +19,7 @@ from setuptools.command.build_py import build_py
 from setuptools.errors import CCompilerError, CompileError, ExecError, PlatformError
 
 KERNEL = Path("src", "holdfast", "kernel")
-MODULES = ("batch", "csv_decoder", "csv_encoder", "index", "ledger")
+MODULES = ("batch", "csv_decoder", "csv_encoder", "csv_row", "image", "index", "ledger", "pages", "tally")
 
 
 def _is_set(name: str) -> bool:

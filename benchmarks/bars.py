@@ -1,0 +1,47 @@
+"""What has to be reached, and what is aimed for: the one place for these numbers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """A limit for one figure.
+
+    Args:
+        what: What is held against it.
+        limit: What has to be reached.
+        aim: What would be better still, if anything.
+        unit: ``x`` for a ratio; otherwise the unit of the figure's value.
+        at_least: Whether more is better.
+    """
+
+    what: str
+    limit: float
+    aim: float | None = None
+    unit: str = "x"
+    at_least: bool = False
+
+    def reached(self, value: float) -> str:
+        """Say whether a value reaches the aim, the bar or neither."""
+        for name, limit in (("aim", self.aim), ("bar", self.limit)):
+            if limit is not None and (value >= limit if self.at_least else value <= limit):
+                return name
+        return "no"
+
+
+BARS: dict[str, Bar] = {
+    "wall": Bar("the command on 10 M plain rows, times as fast as naive.py", 40, 70, at_least=True),
+    "cpu": Bar("the same, times less CPU than naive.py", 30, 50, at_least=True),
+    "apply": Bar("apply alone, 10 M mixed rows, dense ids, times the decoder alone", 1.5, 1.0),
+    "sparse": Bar("sparse random 32-bit ids, apply alone, times dense ids", 3, 1.5),
+    "spaced": Bar("', ' separators, decode alone, times ','", 1.5, 1.1),
+    "memory": Bar("memory per recorded transaction, 10 M transactions", 40, 24, unit="bytes"),
+    "stream": Bar("memory of a 1 GB stream that records little, over a 10 MB one", 16, unit="MiB"),
+    "growth": Bar("slowest batch while 50 M transactions are recorded, times the median batch", 20, 5),
+    "image-small": Bar("taking an image of 65,536 accounts", 1, unit="ms"),
+    "image-large": Bar("taking an image of 10 M accounts", 5, unit="ms"),
+    "startup": Bar("`holdfast` on a 10-row file, times `python -c pass`", 4, 2.5),
+}
+"""By the key that a figure names; they hold for the full sizes on 2 cores, medians of 5."""

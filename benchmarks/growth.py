@@ -1,0 +1,58 @@
+"""Does the ledger ever stop the world while it grows?"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from benchmarks.measure import Effort, median
+from benchmarks.report import Figure
+from benchmarks.stages import make_batches, make_ledger
+from benchmarks.workloads import BATCH_ROWS, make_deposits
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.typing import NDArray
+
+_ROWS = 50_000_000
+
+
+def answer(effort: Effort) -> Iterator[Figure]:
+    """Time every batch of deposits while 50 M of them are recorded."""
+    rows = effort.size(_ROWS)
+    for ids in ("dense", "sparse"):
+        runs = [_time_batches(rows, ids) for _ in range(effort.repeats)]
+        worst = median(float(run.max() / np.median(run)) for run in runs)
+        slowest = median(float(run.max()) for run in runs)
+        yield Figure(
+            f"{rows:,} recorded, {ids} ids, median batch",
+            median(float(np.median(run)) for run in runs) * 1e3,
+            "ms",
+        )
+        yield Figure(
+            f"{rows:,} recorded, {ids} ids, slowest / median batch", slowest * 1e3, "ms", worst, "growth"
+        )
+        # What the machine does hits other batches in every run; what the ledger does hits the same ones.
+        steady = np.min(runs, axis=0)
+        again = float(steady.max() / np.median(steady))
+        yield Figure(
+            f"{rows:,} recorded, {ids} ids, the batch that is slow in every run",
+            float(steady.max()) * 1e3,
+            "ms",
+            again,
+        )
+
+
+def _time_batches(rows: int, ids: str) -> NDArray[np.float64]:
+    """Give the seconds of every full batch; the next one is made while the clock stands still."""
+    ledger = make_ledger()
+    times = []
+    for start in range(0, rows - BATCH_ROWS + 1, BATCH_ROWS):
+        (batch,) = make_batches(make_deposits(start, start + BATCH_ROWS, ids=ids))
+        begin = time.perf_counter()
+        ledger.apply(batch)
+        times.append(time.perf_counter() - begin)
+    return np.array(times)

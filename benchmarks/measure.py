@@ -1,0 +1,124 @@
+"""How to measure: commands as processes of their own, functions by the clock, contenders side by side."""
+
+from __future__ import annotations
+
+import gc
+import os
+import statistics
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from benchmarks import ROOT
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+Result = TypeVar("Result")
+
+_LAUNCHER = (
+    sys.executable,
+    "-I",
+    "-S",
+    os.path.join(os.path.dirname(os.path.abspath(__file__)), "launch.py"),
+)
+_QUICK_DIVISOR = 1000
+_QUICK_LEAST = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Effort:
+    """How much trouble to take.
+
+    Args:
+        repeats: How often each contender runs; the median counts.
+        quick: Whether to run everything once and tiny, to see that it works: its figures mean nothing.
+    """
+
+    repeats: int = 5
+    quick: bool = False
+
+    def size(self, full: int) -> int:
+        """Give the number of rows (accounts, keys) to use where the question asks for so many."""
+        return full if not self.quick else max(min(full, _QUICK_LEAST), full // _QUICK_DIVISOR)
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What one run of a command took: wall seconds, CPU seconds of all its threads, peak memory in bytes."""
+
+    wall: float
+    cpu: float
+    peak_memory: int
+
+
+class CommandError(Exception):
+    """A command that was to be measured failed."""
+
+
+def run_command(
+    command: Sequence[str], output: str = os.devnull, chunks: Iterable[bytes] | None = None
+) -> Cost:
+    """Run a command to its end.
+
+    Args:
+        command: The program's full path and its arguments.
+        output: The file that takes its standard output.
+        chunks: What to feed to its standard input, while it runs; nothing by default.
+
+    Raises:
+        CommandError: If its exit code is not 0.
+    """
+    launched = [*_LAUNCHER, output, *command]
+    with subprocess.Popen(launched, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=ROOT) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        try:
+            process.stdin.writelines(chunks or ())
+            process.stdin.close()
+        except BrokenPipeError as error:
+            raise CommandError(f"{' '.join(command)} stopped before its input ended") from error
+        report = process.stdout.read().split()
+    if process.returncode:
+        raise CommandError(f"{' '.join(command)} failed with exit code {process.returncode}")
+    wall, cpu, peak_memory = report
+    return Cost(float(wall), float(cpu), int(peak_memory))
+
+
+def holdfast_command() -> list[str]:
+    """Give the ``holdfast`` of this interpreter's environment: the installed script, or else the module."""
+    script = os.path.join(os.path.dirname(sys.executable), "holdfast")
+    return [script] if os.path.exists(script) else [sys.executable, "-m", "holdfast"]
+
+
+def naive_command() -> list[str]:
+    """Give the yardstick."""
+    return [sys.executable, os.path.join(ROOT, "benchmarks", "naive.py")]
+
+
+def side_by_side(contenders: Mapping[str, Callable[[], Result]], repeats: int) -> dict[str, list[Result]]:
+    """Run each contender once a round, every other round in reverse, so that a noisy minute hits them all."""
+    results: dict[str, list[Result]] = {name: [] for name in contenders}
+    for turn in range(repeats):
+        for name in list(contenders)[:: -1 if turn % 2 else 1]:
+            results[name].append(contenders[name]())
+    return results
+
+
+def seconds(work: Callable[..., object], *arguments: Any) -> float:
+    """Time one call, with the collector of the benchmark's own garbage out of the way."""
+    gc.collect()
+    gc.disable()
+    try:
+        begin = time.perf_counter()
+        work(*arguments)
+        return time.perf_counter() - begin
+    finally:
+        gc.enable()
+
+
+def median(samples: Iterable[float]) -> float:
+    """Give the median."""
+    return statistics.median(samples)

@@ -1,0 +1,62 @@
+"""The stages of the kernel as functions of one thread: what the questions about single stages time."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from holdfast.kernel.ledger import Ledger
+
+from holdfast.domain.rules import STANDARD
+from holdfast.kernel.batch import Batch
+from holdfast.kernel.csv_decoder import CsvDecoder
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from benchmarks.workloads import Columns
+
+APPLIED = 1
+_CHUNK_BYTES = 1 << 20
+
+
+def read_chunks(path: str) -> Iterator[bytes]:
+    """Read a file in chunks as large as a reader of the engine would take."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        while chunk := os.read(descriptor, _CHUNK_BYTES):
+            yield chunk
+    finally:
+        os.close(descriptor)
+
+
+def decode(chunks: Iterable[bytes]) -> Iterator[Batch]:
+    """Decode a CSV."""
+    decoder = CsvDecoder()
+    for chunk in chunks:
+        yield from decoder.feed(chunk)
+    last = decoder.finish()
+    if last is not None:
+        yield last
+
+
+def make_batches(columns: Columns) -> list[Batch]:
+    """Point batches of the usual size at columns."""
+    return [Batch.from_columns(*piece) for piece in columns.slices()]
+
+
+def make_ledger(client_bits: int = 16, tx_bits: int = 32) -> Ledger:
+    """Make an empty ledger."""
+    return Ledger(STANDARD, client_bits=client_bits, tx_bits=tx_bits)
+
+
+def apply_all(ledger: Ledger, batches: Iterable[Batch]) -> None:
+    """Apply batches one after the other."""
+    for batch in batches:
+        ledger.apply(batch)
+
+
+def applied_share(batches: Iterable[Batch]) -> float:
+    """Say what share of the rows went through: a benchmark of refusals would measure the wrong thing."""
+    outcomes = b"".join(bytes(batch.outcomes) for batch in batches)
+    return outcomes.count(APPLIED) / max(1, len(outcomes))

@@ -1,0 +1,1 @@
+"""Holdfast: an exact, fast, embeddable payments engine."""

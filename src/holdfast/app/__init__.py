@@ -1,0 +1,1 @@
+"""The edge: commands, servers and what they share. The only part that chooses adapters, prints and exits."""

@@ -1,0 +1,100 @@
+"""Log records as text for people or JSON for machines. Only commands configure logging, never the library."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from datetime import UTC, datetime
+from typing import Literal
+
+_LEVELS = (logging.WARNING, logging.INFO, logging.DEBUG)
+_OWN_FIELDS = frozenset({"time", "level", "logger", "message", "exception", "stack"})
+_RECORD_ATTRIBUTES = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName"}
+
+
+class JsonFormatter(logging.Formatter):
+    """One JSON object a line: time, level, logger, message, what ``extra`` holds, and the exception's text.
+
+    Every record comes out as valid JSON: a value that JSON does not know becomes its text, and an extra field
+    named like one of the formatter's own gets a ``_`` behind its name.
+    """
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Write a record as one line of JSON."""
+        fields: dict[str, object] = {
+            "time": _time(record),
+            "level": record.levelname,
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        for key, value in _extra(record).items():
+            fields[f"{key}_" if key in _OWN_FIELDS else key] = value
+        if record.exc_info:
+            fields["exception"] = self.formatException(record.exc_info)
+        if record.stack_info:
+            fields["stack"] = self.formatStack(record.stack_info)
+        return _dump(fields)
+
+
+class TextFormatter(logging.Formatter):
+    """One line for people, ``TIME LEVEL LOGGER: MESSAGE KEY=VALUE ...``, and below it the exception, if any.
+
+    What a partner sent may be part of a message: its control characters are escaped, so that it forges no
+    line.
+    """
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Write a record as text."""
+        extra = "".join(f" {key}={value}" for key, value in _extra(record).items())
+        line = f"{_time(record)} {record.levelname} {record.name}: {record.getMessage()}{extra}"
+        parts = [_escaped(line)]
+        if record.exc_info:
+            parts.append(self.formatException(record.exc_info))
+        if record.stack_info:
+            parts.append(self.formatStack(record.stack_info))
+        return "\n".join(parts)
+
+
+def configure_logging(format: Literal["text", "json"], verbosity: int) -> None:  # noqa: A002  # the option's name
+    """Send the records of ``holdfast`` to standard error; called again, it replaces what it did before.
+
+    Args:
+        format: For people or for machines.
+        verbosity: 0 for warnings and worse, 1 for information too, 2 and more for everything, -1 and less for
+            errors only.
+    """
+    logger = logging.getLogger("holdfast")
+    for former in logger.handlers[:]:
+        logger.removeHandler(former)
+        former.close()
+    handler: logging.Handler = logging.NullHandler()
+    # Closed at the start (2>&-), standard error is None.
+    if sys.stderr is not None:
+        handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(JsonFormatter() if format == "json" else TextFormatter())
+    logger.addHandler(handler)
+    logger.setLevel(logging.ERROR if verbosity < 0 else _LEVELS[min(verbosity, len(_LEVELS) - 1)])
+    logger.propagate = False
+
+
+def _time(record: logging.LogRecord) -> str:
+    """When the record was made, as RFC 3339 in UTC with microseconds."""
+    moment = datetime.fromtimestamp(record.created, tz=UTC).replace(tzinfo=None)
+    return moment.isoformat(timespec="microseconds") + "Z"
+
+
+def _extra(record: logging.LogRecord) -> dict[str, object]:
+    return {key: value for key, value in record.__dict__.items() if key not in _RECORD_ATTRIBUTES}
+
+
+def _dump(fields: dict[str, object]) -> str:
+    try:
+        return json.dumps(fields, default=str, allow_nan=False)
+    except (TypeError, ValueError):
+        # A NaN, a cycle, a key that is no text: a log line is worth more than the shape of its fields.
+        return json.dumps({key: str(value) for key, value in fields.items()})
+
+
+def _escaped(text: str) -> str:
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)

@@ -1,0 +1,1 @@
+"""Where bytes come from and what they are packed in. Nothing here knows what a row means."""

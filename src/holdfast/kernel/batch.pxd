@@ -1,0 +1,27 @@
+cimport cython
+from libc.stdint cimport int64_t, uint8_t, uint64_t
+
+@cython.final
+cdef class Batch:
+    cdef readonly Py_ssize_t rows
+    cdef readonly Py_ssize_t capacity
+    cdef uint8_t *type_column
+    cdef uint64_t *client_column
+    cdef uint64_t *tx_column
+    cdef int64_t *amount_column
+    cdef uint8_t *outcome_column
+    cdef uint64_t *offset_column  # NULL for a batch that was not decoded from text
+    cdef uint64_t *line_column  # NULL while the rows stand on consecutive lines
+    cdef uint64_t first_line
+    cdef uint64_t client_max  # no undecided row names a client above this,
+    cdef uint64_t tx_max  # nor a tx above this: what the batch was checked for
+    cdef Py_ssize_t row_bytes_max
+    cdef void *memory
+    cdef list sources
+    cdef list owners
+
+    cdef int require_text(self, Py_ssize_t row) except -1
+    cdef int set_line(self, uint64_t line) except -1
+    cdef int check(self, uint64_t client_max, uint64_t tx_max) except -1
+
+cdef Batch new_batch(Py_ssize_t capacity)

@@ -1,0 +1,513 @@
+"""CSV bytes to batches, sans I/O: feed any bytes in any split, get the same batches.
+
+Two paths. The fast one takes plain rows (``type,client,tx,amount`` in this order, no quotes, at most one space behind a comma):
+it loads eight bytes at a time and works on all of them at once (SWAR), finds where digits end by a bit scan, and never looks at a
+byte twice. Whatever it does not recognise it leaves untouched to :mod:`csv_row`, which is complete. Both give the same rows.
+
+A line end always ends a row, even between quotes, so that one bad row never costs its neighbours. What is remembered between
+feeds is one partial line, up to the row limit and no more.
+"""
+
+import cython
+from cython.cimports.cpython.bytes import PyBytes_FromStringAndSize
+from cython.cimports.holdfast.kernel.batch import Batch, new_batch
+from cython.cimports.holdfast.kernel.codes import (
+    COMMA,
+    NEWLINE,
+    POINT,
+    RETURN,
+    ROW_TOO_LONG,
+    SPACE,
+    UNDECIDED,
+    WITHDRAWAL,
+)
+from cython.cimports.holdfast.kernel.csv_row import Row, RowFormat, decode_row, is_blank
+from cython.cimports.holdfast.kernel.platform import (
+    HF_FOURS,
+    HF_PAIRS,
+    HF_PAST_NINE,
+    HF_TOP_BITS,
+    HF_ZEROS,
+    cbytes,
+    hf_check,
+    hf_likely,
+    hf_load_4,
+    hf_load_8,
+    hf_trailing_zeros,
+    hf_unlikely,
+)
+from cython.cimports.libc.stdint import INT64_MAX, UINT64_MAX, uint8_t, uint64_t
+from cython.cimports.libc.stdlib import calloc, free
+from cython.cimports.libc.string import memchr, memcpy, memset
+
+from holdfast.kernel.batch import ROWS_DEFAULT, ROWS_MAX
+from holdfast.kernel.csv_header import KNOWN, HeaderError, parse_header
+
+__all__ = ["CsvDecoder", "HeaderError"]
+
+ROW_BYTES_DEFAULT = 4096
+"""How long a row may be unless configured otherwise, without its line end."""
+ROW_BYTES_MAX = 1 << 20
+EXCESS_DECIMALS = ("refuse", "half_even", "truncate")
+ID_BITS = (16, 32, 64)
+DECIMALS_MAX = 9
+PLAIN_ROLES = bytes(range(len(KNOWN)))
+
+
+# The words a row begins with, found by the low four bits of their fifth letter, which differ: eight bytes of type and comma,
+# up to four more, and the bits to set so that letters are compared without their case.
+type_of = cython.declare(cython.uchar[16])
+type_length = cython.declare(cython.uchar[16])
+type_word = cython.declare(cython.ulonglong[16])
+type_fold = cython.declare(cython.ulonglong[16])
+tail_word = cython.declare(cython.uint[16])
+tail_fold = cython.declare(cython.uint[16])
+tail_mask = cython.declare(cython.uint[16])
+power_of_ten = cython.declare(cython.ulonglong[20])
+
+
+@cython.cfunc
+def _fill_tables():
+    slot: cython.int
+    for slot in range(16):
+        type_of[slot] = type_length[slot] = 0
+        # No text equals this word once its letters are folded, so that an empty slot matches nothing.
+        type_word[slot], type_fold[slot] = 0, 0xFFFFFFFFFFFFFFFF
+        tail_word[slot] = tail_fold[slot] = tail_mask[slot] = 0
+    for number, name in enumerate((b"deposit,", b"withdrawal,", b"dispute,", b"resolve,", b"chargeback,"), 1):
+        slot = name[4] & 15
+        head, tail = name[:8], name[8:]
+        type_of[slot] = number
+        type_length[slot] = len(name)
+        type_word[slot] = int.from_bytes(head, "little")
+        type_fold[slot] = int.from_bytes(bytes(0x20 * (byte != COMMA) for byte in head), "little")
+        tail_word[slot] = int.from_bytes(tail, "little")
+        tail_fold[slot] = int.from_bytes(bytes(0x20 * (byte != COMMA) for byte in tail), "little")
+        tail_mask[slot] = (1 << 8 * len(tail)) - 1
+    power_of_ten[0] = 1
+    for slot in range(1, 20):
+        power_of_ten[slot] = power_of_ten[slot - 1] * 10
+
+
+_fill_tables()
+
+
+@cython.cfunc
+@cython.inline
+@cython.nogil
+@cython.exceptval(check=False)
+def _after_digits(word: uint64_t) -> uint64_t:
+    """Mark the bytes that are no digits, in a word whose bytes were XORed with "0"; right up to the first mark."""
+    return ((word + HF_PAST_NINE) | word) & HF_TOP_BITS
+
+
+@cython.cfunc
+@cython.inline
+@cython.nogil
+@cython.exceptval(check=False)
+def _eight_digits(word: uint64_t) -> uint64_t:
+    """Give the number that eight digits make, the first one in the lowest byte: pairs, then fours, then all."""
+    word = (word * (1 + (10 << 8)) >> 8) & HF_PAIRS
+    word = (word * (1 + (100 << 16)) >> 16) & HF_FOURS
+    return word * (1 + (cython.cast(uint64_t, 10000) << 32)) >> 32
+
+
+@cython.cfunc
+@cython.inline
+@cython.nogil
+@cython.exceptval(check=False)
+def _number(text: cbytes, value: cython.pointer[uint64_t]) -> cython.Py_ssize_t:
+    """Read up to sixteen digits; give how many there were, or 0 where the complete path has to look."""
+    word: uint64_t = hf_load_8(text) ^ HF_ZEROS
+    after: uint64_t = _after_digits(word)
+    bits: cython.int
+    if hf_likely(after != 0):
+        # Twice: a shift by 64, for no digits at all, is undefined.
+        bits = hf_trailing_zeros(after) - 7
+        value[0] = _eight_digits(word << (56 - bits) << 8)
+        return bits >> 3
+    first: uint64_t = _eight_digits(word)
+    word = hf_load_8(text + 8) ^ HF_ZEROS
+    after = _after_digits(word)
+    if after == 0:
+        return 0
+    bits = hf_trailing_zeros(after) - 7
+    value[0] = first * power_of_ten[bits >> 3] + _eight_digits(word << (56 - bits) << 8)
+    return 8 + (bits >> 3)
+
+
+@cython.cclass
+class CsvDecoder:
+    """Turns the bytes of one CSV stream into batches.
+
+    Args:
+        decimals: How many decimals an amount keeps, 0 to 9.
+        client_bits: How wide client ids are: 16, 32 or 64.
+        tx_bits: How wide transaction ids are: 16, 32 or 64.
+        row_bytes_max: How long a row may be without its line end.
+        batch_rows: How many rows a full batch has.
+        excess_decimals: What becomes of further decimals: ``refuse``, ``half_even`` or ``truncate``.
+        keep_source: Whether batches remember the text of their rows, for :meth:`Batch.raw`.
+
+    Raises:
+        ValueError: For a setting out of range.
+    """
+
+    def __init__(
+        self,
+        *,
+        decimals: cython.int = 4,
+        client_bits: cython.int = 16,
+        tx_bits: cython.int = 32,
+        row_bytes_max: cython.Py_ssize_t = ROW_BYTES_DEFAULT,
+        batch_rows: cython.Py_ssize_t = ROWS_DEFAULT,
+        excess_decimals: str = "refuse",
+        keep_source: bool = False,
+    ):
+        if not 0 <= decimals <= DECIMALS_MAX:
+            raise ValueError(f"decimals is 0 to {DECIMALS_MAX}, not {decimals}")
+        if client_bits not in ID_BITS or tx_bits not in ID_BITS:
+            raise ValueError(f"ids are 16, 32 or 64 bits wide, not {client_bits} (client) and {tx_bits} (tx)")
+        if not 1 <= row_bytes_max <= ROW_BYTES_MAX:
+            raise ValueError(f"row_bytes_max is 1 to {ROW_BYTES_MAX}, not {row_bytes_max}")
+        if not 1 <= batch_rows <= ROWS_MAX:
+            raise ValueError(f"batch_rows is 1 to {ROWS_MAX}, not {batch_rows}")
+        if excess_decimals not in EXCESS_DECIMALS:
+            raise ValueError(f"excess_decimals is one of {', '.join(EXCESS_DECIMALS)}, not {excess_decimals!r}")
+        self.settings = {
+            "decimals": decimals,
+            "client_bits": client_bits,
+            "tx_bits": tx_bits,
+            "row_bytes_max": row_bytes_max,
+            "batch_rows": batch_rows,
+            "excess_decimals": excess_decimals,
+            "keep_source": keep_source,
+        }
+        self.format.client_max = UINT64_MAX >> (64 - client_bits)
+        self.format.tx_max = UINT64_MAX >> (64 - tx_bits)
+        self.format.decimals = decimals
+        self.format.excess_decimals = EXCESS_DECIMALS.index(excess_decimals)
+        self.scale = power_of_ten[decimals]
+        self.whole_max = INT64_MAX // self.scale - 1
+        self.row_bytes_max = row_bytes_max
+        self.batch_rows = batch_rows
+        self.keep_source = keep_source
+        self.line = 1
+        self.carry = cython.cast(cython.pointer[uint8_t], calloc(row_bytes_max + CARRY_EXTRA + 1 + REACH, 1))
+        if self.carry == cython.NULL:
+            raise MemoryError
+
+    def __dealloc__(self):
+        free(self.carry)
+
+    def feed(self, data) -> list:
+        """Take the next bytes of the stream.
+
+        Args:
+            data: Anything with the buffer protocol; it may be changed once this returns.
+
+        Returns:
+            The batches that became full, in order.
+
+        Raises:
+            HeaderError: If the stream does not begin with a usable header.
+            ValueError: After :meth:`finish`.
+        """
+        if self.is_finished:
+            raise ValueError("the decoder is finished: its stream has ended")
+        batches: list = []
+        view: cython.const[uint8_t][::1] = data
+        if view.shape[0] == 0:
+            return batches
+        start: cbytes = cython.address(view[0])
+        end: cbytes = start + view.shape[0]
+        text: cbytes = start
+        while text < end and (self.roles is None or self.carry_length):
+            text += self.feed_line(batches, text, end, self.offset + (text - start))
+        if text < end:
+            source = (self.offset, data if type(data) is bytes else bytes(view)) if self.keep_source else None
+            self.put_rows(batches, text, end, 0, self.offset + (text - start), source)
+        self.offset += view.shape[0]
+        return batches
+
+    def flush(self):
+        """Give the rows decoded since the last full batch as a batch of their own, or None if there are none."""
+        batch = self.batch
+        self.batch = None
+        return batch if batch is not None and batch.rows else None
+
+    def finish(self):
+        """End the stream: its last line may have no line end.
+
+        Returns:
+            A batch with the rows decoded since the last full one, or None if there are none.
+
+        Raises:
+            HeaderError: If there was no header, above all if there was nothing at all.
+        """
+        batches: list = []
+        if not self.is_finished and self.carry_length:
+            self.take_line(batches)
+        self.is_finished = True
+        if self.roles is None:
+            raise HeaderError("the input is empty" if self.offset == 0 else "the input has no header, only blank lines")
+        return batches[0] if batches else self.flush()
+
+    def at(self, offset: uint64_t) -> CsvDecoder:
+        """Make a decoder for a later stretch of the same stream, beginning with a whole line at this byte.
+
+        Its lines count from 1; :meth:`Batch.move_lines` puts them right once it is known how many came before.
+
+        Raises:
+            ValueError: Before the header was decoded.
+        """
+        if self.roles is None:
+            raise ValueError("the header comes first")
+        other: CsvDecoder = CsvDecoder(**self.settings)
+        other.roles = self.roles
+        other.format.roles = self.format.roles
+        other.format.columns = self.format.columns
+        other.is_plain = self.is_plain
+        other.offset = offset
+        return other
+
+    @property
+    def has_header(self) -> bool:
+        """Whether the header has been decoded."""
+        return self.roles is not None
+
+    @property
+    def lines(self) -> int:
+        """How many lines have been taken so far: rows, blank lines and the header."""
+        return self.line - 1
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def need_batch(self) -> cython.int:
+        if self.batch is None:
+            self.batch = new_batch(self.batch_rows)
+            self.batch.first_line = self.line
+            self.batch.client_max = self.format.client_max
+            self.batch.tx_max = self.format.tx_max
+            self.batch.row_bytes_max = self.row_bytes_max
+        return 0
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def hand_over(self, batches: list) -> cython.int:
+        if self.batch.rows == self.batch.capacity:
+            batches.append(self.batch)
+            self.batch = None
+        return 0
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def put_rows(
+        self, batches: list, text: cbytes, end: cbytes, slack: cython.Py_ssize_t, offset: uint64_t, source: object
+    ) -> cython.int:
+        """Decode whole lines into batches and carry the partial one at the end over to the next feed."""
+        position: cbytes = text
+        scratch: uint8_t[192]
+        while position < end:
+            self.need_batch()
+            before: cython.Py_ssize_t = self.batch.rows
+            taken: cython.Py_ssize_t
+            with cython.nogil:
+                taken = self.decode_rows(position, end, slack, offset + (position - text))
+            reached: cbytes = position + taken
+            if source is not None and self.batch.rows > before:
+                self.batch.sources.append(source)
+            is_full: cython.bint = self.batch.rows == self.batch.capacity
+            self.hand_over(batches)
+            if not is_full and reached < end:
+                if slack == 0 and self.is_plain and end - reached < REACH:
+                    # Too near the end for loads of eight bytes: the same again where there is room behind the text.
+                    memset(scratch, 0, 192)
+                    memcpy(scratch, reached, end - reached)
+                    return self.put_rows(batches, scratch, scratch + (end - reached), REACH, offset + (reached - text), source)
+                self.feed_line(batches, reached, end, offset + (reached - text))
+                return 0
+            position = reached
+        return 0
+
+    @cython.cfunc
+    @cython.nogil
+    @cython.exceptval(-1, check=False)
+    def decode_rows(
+        self, text: cbytes, end: cbytes, slack: cython.Py_ssize_t, offset: uint64_t
+    ) -> cython.Py_ssize_t:
+        """Decode until the batch is full, no whole line is left, or the fast path would read past what it may read.
+
+        Returns how many bytes that took.
+        """
+        start: cbytes = text
+        fast_end: cbytes = end + slack - REACH if self.is_plain else end
+        next_text: cbytes
+        length: cython.Py_ssize_t
+        row: cython.Py_ssize_t = self.batch.rows
+        line: uint64_t = self.line
+        values: Row
+        outcome: uint8_t
+        types: cython.pointer[uint8_t] = self.batch.type_column
+        clients: cython.pointer[uint64_t] = self.batch.client_column
+        txs: cython.pointer[uint64_t] = self.batch.tx_column
+        amounts: cython.pointer[cython.longlong] = cython.cast(cython.pointer[cython.longlong], self.batch.amount_column)
+        offsets: cython.pointer[uint64_t] = self.batch.offset_column
+        lines: cython.pointer[uint64_t] = self.batch.line_column
+        capacity: cython.Py_ssize_t = self.batch.capacity
+        is_plain: cython.bint = self.is_plain
+        while row < capacity and text < end and text <= fast_end:
+            outcome = UNDECIDED
+            next_text = self.fast_row(text, cython.address(values)) if is_plain else cython.NULL
+            if hf_unlikely(next_text == cython.NULL):
+                next_text = cython.cast(cbytes, memchr(text, NEWLINE, end - text))
+                if next_text == cython.NULL:
+                    break
+                length = _row_length(text, next_text)
+                if length <= self.row_bytes_max and is_blank(text, length):
+                    line += 1
+                    text = next_text + 1
+                    with cython.gil:
+                        self.batch.rows = row
+                        self.batch.set_line(line)
+                    lines = self.batch.line_column
+                    continue
+                outcome = self.complete_row(text, length, cython.address(values))
+                next_text += 1
+            hf_check(next_text <= end)
+            types[row] = values.type
+            clients[row] = values.client
+            txs[row] = values.tx
+            amounts[row] = values.amount
+            self.batch.outcome_column[row] = outcome
+            offsets[row] = offset + (text - start)
+            if hf_unlikely(lines != cython.NULL):
+                lines[row] = line
+            row += 1
+            line += 1
+            text = next_text
+        self.batch.rows = row
+        self.line = line
+        return text - start
+
+    @cython.cfunc
+    @cython.inline
+    @cython.nogil
+    @cython.exceptval(check=False)
+    def fast_row(self, text: cbytes, row: cython.pointer[Row]) -> cbytes:
+        """Decode a plain row; give where the next one begins, or NULL for a row that only the complete path can judge."""
+        word: uint64_t = hf_load_8(text)
+        slot: cython.int = (word >> 32) & 15
+        if ((word | type_fold[slot]) ^ type_word[slot]) | (
+            ((hf_load_4(text + 8) | tail_fold[slot]) & tail_mask[slot]) ^ tail_word[slot]
+        ):
+            return cython.NULL
+        row.type = type_of[slot]
+        text += type_length[slot]
+        text += text[0] == SPACE
+        length: cython.Py_ssize_t = _number(text, cython.address(row.client))
+        if length == 0 or text[length] != COMMA or row.client > self.format.client_max:
+            return cython.NULL
+        text += length + 1
+        text += text[0] == SPACE
+        length = _number(text, cython.address(row.tx))
+        if length == 0 or row.tx > self.format.tx_max:
+            return cython.NULL
+        text += length
+        row.amount = 0
+        if row.type <= WITHDRAWAL:
+            if text[0] != COMMA:
+                return cython.NULL
+            text += 1
+            text += text[0] == SPACE
+            whole: uint64_t
+            length = _number(text, cython.address(whole))
+            if length == 0 or whole > self.whole_max:
+                return cython.NULL
+            text += length
+            row.amount = whole * self.scale
+            if text[0] == POINT:
+                word = hf_load_8(text + 1) ^ HF_ZEROS
+                after: uint64_t = _after_digits(word)
+                if after == 0:
+                    return cython.NULL
+                bits: cython.int = hf_trailing_zeros(after) - 7
+                length = bits >> 3
+                if length == 0 or length > self.format.decimals:
+                    return cython.NULL
+                row.amount += _eight_digits(word << (64 - bits)) * power_of_ten[self.format.decimals - length]
+                text += 1 + length
+        elif text[0] == COMMA:
+            text += 1
+            text += text[0] == SPACE
+        text += text[0] == RETURN
+        return text + 1 if text[0] == NEWLINE else cython.NULL
+
+    @cython.cfunc
+    @cython.nogil
+    @cython.exceptval(check=False)
+    def complete_row(self, text: cbytes, length: cython.Py_ssize_t, row: cython.pointer[Row]) -> cython.int:
+        if length > self.row_bytes_max:
+            row.type = row.client = row.tx = row.amount = 0
+            return ROW_TOO_LONG
+        return decode_row(cython.address(self.format), text, length, row)
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def feed_line(self, batches: list, text: cbytes, end: cbytes, offset: uint64_t) -> cython.Py_ssize_t:
+        """Carry text over up to the end of its line, and take the line if it ends here; give how many bytes that took."""
+        if self.carry_length == 0:
+            self.carry_offset = offset
+        line_end: cbytes = cython.cast(cbytes, memchr(text, NEWLINE, end - text))
+        # So many bytes more than a row may have tell that it is too long, line end or not; the rest need not be kept.
+        length: cython.Py_ssize_t = min(
+            (end if line_end == cython.NULL else line_end) - text, self.row_bytes_max + CARRY_EXTRA - self.carry_length
+        )
+        memcpy(self.carry + self.carry_length, text, length)
+        self.carry_length += length
+        if line_end == cython.NULL:
+            return end - text
+        self.take_line(batches)
+        return line_end + 1 - text
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def take_line(self, batches: list) -> cython.int:
+        """Decode the line in the carry, which is complete."""
+        length: cython.Py_ssize_t = self.carry_length
+        self.carry_length = 0
+        self.carry[length] = NEWLINE
+        if self.roles is None:
+            return self.take_header(_row_length(self.carry, self.carry + length))
+        source = None
+        if self.keep_source:
+            source = (self.carry_offset, PyBytes_FromStringAndSize(cython.cast(cython.p_char, self.carry), length))
+        return self.put_rows(batches, self.carry, self.carry + length + 1, REACH, self.carry_offset, source)
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def take_header(self, length: cython.Py_ssize_t) -> cython.int:
+        """Read the header line in the carry; blank lines may come before it, a byte order mark before everything."""
+        text: cbytes = self.carry
+        if self.carry_offset == 0 and length >= 3 and text[0] == 0xEF and text[1] == 0xBB and text[2] == 0xBF:
+            text += 3
+            length -= 3
+        if length > self.row_bytes_max:
+            raise HeaderError(f"line {self.line}: the header is longer than {self.row_bytes_max} bytes")
+        if not is_blank(text, length):
+            self.roles = parse_header(text[:length], self.line).roles
+            self.format.roles = self.roles
+            self.format.columns = len(self.roles)
+            self.is_plain = self.roles == PLAIN_ROLES and self.row_bytes_max >= REACH
+        self.line += 1
+        return 0
+
+
+@cython.cfunc
+@cython.inline
+@cython.nogil
+@cython.exceptval(check=False)
+def _row_length(text: cbytes, line_end: cbytes) -> cython.Py_ssize_t:
+    """Give a line's length without the CR of its CR LF."""
+    length: cython.Py_ssize_t = line_end - text
+    return length - 1 if length and text[length - 1] == RETURN else length

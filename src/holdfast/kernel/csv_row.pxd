@@ -1,0 +1,29 @@
+from holdfast.kernel.platform cimport cbytes
+from libc.stdint cimport int64_t, uint8_t, uint64_t
+
+cdef enum:
+    # Where the needed columns' fields are kept, and what becomes of excess decimals.
+    TYPE = 0
+    CLIENT = 1
+    TX = 2
+    AMOUNT = 3
+    REFUSE = 0
+    HALF_EVEN = 1
+
+# What makes a row of text a transaction: the configured widths, and which column is where.
+ctypedef struct RowFormat:
+    uint64_t client_max
+    uint64_t tx_max
+    int decimals
+    int excess_decimals  # REFUSE, HALF_EVEN, or else truncate
+    Py_ssize_t columns
+    const uint8_t *roles  # for every column what it is, or more than AMOUNT for one that is ignored
+
+ctypedef struct Row:
+    int type
+    uint64_t client
+    uint64_t tx
+    int64_t amount
+
+cdef int decode_row(const RowFormat *format, cbytes text, Py_ssize_t length, Row *row) noexcept nogil
+cdef bint is_blank(cbytes text, Py_ssize_t length) noexcept nogil

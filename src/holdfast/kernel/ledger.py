@@ -1,0 +1,568 @@
+"""The fold: batches of transactions in, one outcome per row, accounts that are always the sum of what was applied.
+
+Data structures, what they cost, and why:
+
+* Accounts are reached by number and live in pages (:mod:`pages`), 17 bytes each. While client ids have 16 bits the number is the
+  id: a direct table, no look-up at all. Wider ids go through an index (:mod:`index`), 6 to 12 bytes of table and 8 of key.
+* Transactions are append-only records of 16 bytes (amount, owner, tx; 20 with wide tx ids) in chunks of 65,536 that never
+  move: what is recorded never changes, so nothing ever has to be copied. The index by tx id adds 6 to 12 bytes, 17.5 for as long
+  as it grows: 22 to 28 bytes a transaction as a rule, 34 at worst (38 with wide ids).
+* Disputes are two bits per record (never, open, resolved, charged back), by chunk of records, and exist only for chunks in which
+  something was disputed: a table beside the records that never has to grow, and 0.25 bytes a transaction at worst.
+
+The worst case of a row is one miss of the cache for its slot in the index, one for the record if it refers to one, and one for the
+account. Rows are taken in blocks of 64, and the block that comes next is looked up in advance and prefetched, so that these
+misses overlap: sparse, random ids cost little more than dense ones. Growth is spread over the rows (:mod:`index`).
+
+Order of work within a row: every check first, in the order of the outcome table; then, when nothing can fail any more, the changes.
+"""
+
+import cython
+from cython.cimports.holdfast.kernel.batch import Batch
+from cython.cimports.holdfast.kernel.codes import (
+    ACCOUNT_LOCKED,
+    ALREADY_CHARGED_BACK,
+    ALREADY_DISPUTED,
+    AMOUNT_NOT_POSITIVE,
+    APPLIED,
+    BALANCE_OVERFLOW,
+    CHARGEBACK,
+    CLIENT_MISMATCH,
+    DEPOSIT,
+    DISPUTE,
+    DUPLICATE_TX,
+    INSUFFICIENT_FUNDS,
+    NOT_DISPUTABLE,
+    NOT_DISPUTED,
+    TX_ID_REUSED,
+    TX_NOT_FOUND,
+    UNDECIDED,
+    WITHDRAWAL,
+)
+from cython.cimports.holdfast.kernel.image import new_image
+from cython.cimports.holdfast.kernel.index import (
+    BLOCK_KEYS,
+    append,
+    close_index,
+    find,
+    hash_key,
+    home_slot,
+    index_bytes,
+    key_at,
+    make_room,
+    open_index,
+    prefetch_slots,
+    record_at,
+)
+from cython.cimports.holdfast.kernel.pages import (
+    EXISTS,
+    LOCKED,
+    PAGE_BITS,
+    PAGE_MASK,
+    AccountPage,
+    Balance,
+    close_accounts,
+    free_retired,
+    open_accounts,
+    reserve_accounts,
+    writable_page,
+)
+from cython.cimports.holdfast.kernel.platform import hf_check, hf_likely, hf_prefetch, hf_unlikely
+from cython.cimports.holdfast.kernel.tally import Tally
+from cython.cimports.libc.stdint import INT64_MAX, INT64_MIN, UINT64_MAX, int64_t, uint8_t, uint32_t, uint64_t
+from cython.cimports.libc.stdlib import calloc, free, malloc, realloc
+from cython.cimports.libc.string import memset
+
+from holdfast.domain.rules import STANDARD, Rules
+from holdfast.kernel.csv_decoder import ID_BITS
+
+IS_BURNED = cython.declare(uint32_t, 0x80000000)
+ACCOUNTS_MAX = 1 << 30
+"""How many accounts a ledger takes."""
+
+
+@cython.cclass
+class Ticket:
+    """Says whether an image is still alive; shared by the image and its ledger, which may be looked at by different threads."""
+
+
+@cython.cclass
+class Ledger:
+    """Accounts, recorded transactions and open disputes under one set of rules. One writer at a time.
+
+    Args:
+        rules: The profile to decide by.
+        client_bits: How wide client ids are: 16, 32 or 64.
+        tx_bits: How wide transaction ids are: 16, 32 or 64.
+
+    Raises:
+        ValueError: For another width.
+    """
+
+    def __cinit__(self, rules: object = STANDARD, client_bits: cython.int = 16, tx_bits: cython.int = 32):
+        if client_bits not in ID_BITS or tx_bits not in ID_BITS:
+            raise ValueError(f"ids are 16, 32 or 64 bits wide, not {client_bits} (client) and {tx_bits} (tx)")
+        self.is_direct = client_bits == 16
+        self.client_max = UINT64_MAX >> (64 - client_bits)
+        self.tx_max = UINT64_MAX >> (64 - tx_bits)
+        self.tickets = []
+        _take_rules(cython.address(self.knobs), rules)
+        if open_accounts(cython.address(self.accounts_table), 1 << 16 if self.is_direct else 0) < 0:
+            raise MemoryError
+        open_index(cython.address(self.tx_index), tx_bits, RECORD_CHUNK_BITS, cython.sizeof(Record), 12)
+        if not self.is_direct:
+            open_index(cython.address(self.client_index), client_bits, CLIENT_CHUNK_BITS, 4, 0)
+
+    def __dealloc__(self):
+        chunk: uint64_t
+        close_accounts(cython.address(self.accounts_table))
+        close_index(cython.address(self.tx_index))
+        close_index(cython.address(self.client_index))
+        for chunk in range(self.dispute_chunks):
+            free(self.disputes[chunk])
+        free(self.disputes)
+
+    @property
+    def accounts(self) -> int:
+        """How many accounts there are."""
+        return self.accounts_table.count
+
+    @property
+    def locked_accounts(self) -> int:
+        """How many accounts a chargeback has locked."""
+        return self.accounts_table.locked
+
+    @property
+    def transactions(self) -> int:
+        """How many transactions are recorded: the applied deposits and withdrawals."""
+        return self.tx_index.count - self.burned
+
+    @property
+    def open_disputes(self) -> int:
+        """How many transactions are under dispute."""
+        return self.open_disputes_count
+
+    @property
+    def size_bytes(self) -> int:
+        """How much address space the records and the indexes take; memory in use is less."""
+        return index_bytes(cython.address(self.tx_index)) + index_bytes(cython.address(self.client_index))
+
+    def apply(self, batch: Batch, start: cython.Py_ssize_t = 0, stop: cython.Py_ssize_t = -1, tally: Tally | None = None) -> int:
+        """Decide the undecided rows of a batch, in order, and apply those that the rules allow.
+
+        Args:
+            batch: Its outcomes are filled in; a row that has one already (a malformed one) keeps it and is counted.
+            start: The first row to decide.
+            stop: The row to stop before; the end of the batch if negative.
+            tally: Counts the outcomes and says after which row to stop early.
+
+        Returns:
+            The first row that was not decided: ``stop``, or the one behind the row at which the tally's actions stopped.
+
+        Raises:
+            MemoryError: If there is no memory for a row; the rows before it stand, it and those behind it are undecided.
+            RuntimeError: If another thread is applying.
+        """
+        if stop < 0 or stop > batch.rows:
+            stop = batch.rows
+        if not 0 <= start <= stop:
+            raise IndexError(f"rows {start} to {stop} of a batch of {batch.rows}")
+        if self.is_busy:
+            raise RuntimeError("another thread is applying to this ledger: it has one writer at a time")
+        if batch.client_max > self.client_max or batch.tx_max > self.tx_max:
+            batch.check(self.client_max, self.tx_max)
+        counted: Tally = Tally() if tally is None else tally
+        counted.is_stopped = False
+        self.sweep()
+        self.is_busy = True
+        reached: cython.Py_ssize_t
+        with cython.nogil:
+            reached = self.apply_rows(batch, start, stop, counted)
+        self.is_busy = False
+        if reached < stop and not counted.is_stopped:
+            raise MemoryError(f"no memory for row {reached} of the batch; {self.transactions} transactions are recorded")
+        return reached
+
+    def image(self):
+        """Take a point-in-time image of all accounts, in microseconds; it never changes.
+
+        Raises:
+            RuntimeError: If another thread is applying.
+        """
+        if self.is_busy:
+            raise RuntimeError("another thread is applying to this ledger: take the image between two batches")
+        ticket: Ticket = Ticket.__new__(Ticket)
+        ticket.epoch = self.accounts_table.epoch
+        ticket.is_live = True
+        image = new_image(self, ticket)
+        self.accounts_table.epoch += 1
+        self.sweep()
+        self.tickets.append(ticket)
+        return image
+
+    def account(self, client: uint64_t):
+        """Look an account up: (available units, held units, locked), or None if there is none."""
+        number: int64_t = client
+        if client > self.client_max:
+            return None
+        if not self.is_direct:
+            vacancy: cython.pointer[uint32_t] = cython.NULL
+            index: cython.pointer[Index] = cython.address(self.client_index)
+            number = find(
+                index, client, hash_key(index, client), home_slot(index, cython.address(index.table), client), cython.address(vacancy)
+            )
+        if number < 0:
+            return None
+        page: cython.pointer[AccountPage] = self.accounts_table.pages[number >> PAGE_BITS]
+        if page == cython.NULL or not page.flags[number & PAGE_MASK] & EXISTS:
+            return None
+        balance: Balance = page.balances[number & PAGE_MASK]
+        return balance.available, balance.held, bool(page.flags[number & PAGE_MASK] & LOCKED)
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def sweep(self) -> cython.int:
+        """Free the pages that only images showed which are gone. Done by the writer, so that no lock is needed."""
+        ticket: Ticket
+        epochs: cython.pointer[uint64_t]
+        number: cython.Py_ssize_t
+        if self.accounts_table.retired_count == 0 and len(self.tickets) < 64:
+            return 0
+        if self.accounts_table.retired_count and all([cython.cast(Ticket, ticket).is_live for ticket in self.tickets]):
+            return 0
+        self.tickets = [ticket for ticket in self.tickets if cython.cast(Ticket, ticket).is_live]
+        epochs = cython.cast(cython.pointer[uint64_t], malloc(8 * (len(self.tickets) or 1)))
+        if epochs == cython.NULL:
+            raise MemoryError
+        for number in range(len(self.tickets)):
+            epochs[number] = cython.cast(Ticket, self.tickets[number]).epoch
+        free_retired(cython.address(self.accounts_table), epochs, len(self.tickets))
+        free(epochs)
+        return 0
+
+    @cython.cfunc
+    @cython.nogil
+    @cython.exceptval(check=False)
+    def apply_rows(self, batch: Batch, start: cython.Py_ssize_t, stop: cython.Py_ssize_t, tally: Tally) -> cython.Py_ssize_t:
+        """Apply rows block by block, each looked up while the one before it is applied; give the first undecided row."""
+        ahead: Lookahead[2]
+        turn: cython.int = 0
+        end: cython.Py_ssize_t = min(start + BLOCK_KEYS, stop)
+        if start < stop and self.look_ahead(batch, start, end, cython.address(ahead[0])) < 0:
+            return start
+        while start < stop:
+            next_end: cython.Py_ssize_t = min(end + BLOCK_KEYS, stop)
+            if end < next_end and self.look_ahead(batch, end, next_end, cython.address(ahead[turn ^ 1])) < 0:
+                # Without room for the block that comes next, this one still has what it asked for.
+                stop = end
+            reached: cython.Py_ssize_t = self.apply_block(batch, start, end, cython.address(ahead[turn]), tally)
+            if reached < end or tally.is_stopped:
+                return reached
+            start, end = end, next_end
+            turn ^= 1
+        return start
+
+    @cython.cfunc
+    @cython.nogil
+    @cython.exceptval(check=False)
+    def look_ahead(self, batch: Batch, start: cython.Py_ssize_t, stop: cython.Py_ssize_t, ahead: cython.pointer[Lookahead]) -> cython.int:
+        """Make room for a block and prefetch what its rows will need; -1 if there is no memory."""
+        row: cython.Py_ssize_t
+        page: cython.pointer[AccountPage]
+        # The block before it has not been applied yet.
+        if self.reserve(2 * BLOCK_KEYS) < 0:
+            return -1
+        self.find_homes(batch, start, stop, ahead)
+        for row in range(start, stop):
+            prefetch_slots(cython.address(self.tx_index), batch.tx_column[row], ahead.homes[row - start])
+        for row in range(start, stop):
+            client: uint64_t = batch.client_column[row]
+            if not self.is_direct:
+                prefetch_slots(cython.address(self.client_index), client, ahead.client_homes[row - start])
+                continue
+            page = self.accounts_table.pages[(client & 0xFFFF) >> PAGE_BITS]
+            if page != cython.NULL:
+                hf_prefetch(cython.address(page.balances[client & PAGE_MASK]))
+        return 0
+
+    @cython.cfunc
+    @cython.nogil
+    @cython.exceptval(check=False)
+    def find_homes(
+        self, batch: Batch, start: cython.Py_ssize_t, stop: cython.Py_ssize_t, ahead: cython.pointer[Lookahead]
+    ) -> cython.void:
+        index: cython.pointer[Index] = cython.address(self.tx_index)
+        row: cython.Py_ssize_t
+        for row in range(start, stop):
+            ahead.homes[row - start] = home_slot(index, cython.address(index.table), batch.tx_column[row])
+            ahead.hashes[row - start] = hash_key(index, batch.tx_column[row])
+        ahead.generation = index.generation
+        ahead.client_generation = self.client_index.generation
+        if self.is_direct:
+            return
+        index = cython.address(self.client_index)
+        for row in range(start, stop):
+            ahead.client_homes[row - start] = home_slot(index, cython.address(index.table), batch.client_column[row])
+            ahead.client_hashes[row - start] = hash_key(index, batch.client_column[row])
+
+    @cython.cfunc
+    @cython.nogil
+    @cython.exceptval(check=False)
+    def reserve(self, rows: uint64_t) -> cython.int:
+        """Make room for so many new transactions and accounts, so that nothing about a row can fail later; -1 if there is none."""
+        if make_room(cython.address(self.tx_index), rows) < 0:
+            return -1
+        if self.is_direct:
+            return 0
+        if self.client_index.count + rows > ACCOUNT_MASK or make_room(cython.address(self.client_index), rows) < 0:
+            return -1
+        return reserve_accounts(cython.address(self.accounts_table), self.client_index.count + rows)
+
+    @cython.cfunc
+    @cython.nogil
+    @cython.exceptval(check=False)
+    def apply_block(
+        self, batch: Batch, start: cython.Py_ssize_t, stop: cython.Py_ssize_t, ahead: cython.pointer[Lookahead], tally: Tally
+    ) -> cython.Py_ssize_t:
+        """Apply the rows of one block; give the first row that was not decided."""
+        step: Step
+        row: cython.Py_ssize_t
+        code: cython.int
+        rows_before: uint64_t = tally.rows
+        if ahead.generation != self.tx_index.generation or ahead.client_generation != self.client_index.generation:
+            self.find_homes(batch, start, stop, ahead)
+        for row in range(start, stop):
+            code = batch.outcome_column[row]
+            if hf_likely(code == UNDECIDED):
+                step.type = batch.type_column[row]
+                step.client = batch.client_column[row]
+                step.tx = batch.tx_column[row]
+                step.amount = batch.amount_column[row]
+                step.home = ahead.homes[row - start]
+                step.hash = ahead.hashes[row - start]
+                step.client_home = ahead.client_homes[row - start]
+                step.client_hash = ahead.client_hashes[row - start]
+                code = self.transfer(cython.address(step)) if step.type <= WITHDRAWAL else self.refer(cython.address(step))
+                if hf_unlikely(code == FAILED):
+                    tally.rows = rows_before + (row - start)
+                    return row
+                batch.outcome_column[row] = code
+            if hf_unlikely(code != APPLIED):
+                tally.rows = rows_before + (row - start) + 1
+                if tally.refuse(code):
+                    return row + 1
+        tally.rows = rows_before + (stop - start)
+        return stop
+
+    @cython.cfunc
+    @cython.inline
+    @cython.nogil
+    @cython.exceptval(check=False)
+    def open_account(self, step: cython.pointer[cython.const[Step]]) -> int64_t:
+        """Give the number of the client's account, which comes into being here if need be; -1 if there is no memory."""
+        number: int64_t = step.client
+        vacancy: cython.pointer[uint32_t] = cython.NULL
+        if not self.is_direct:
+            number = find(cython.address(self.client_index), step.client, step.client_hash, step.client_home, cython.address(vacancy))
+            if number < 0:
+                # The account exists once its page says so, below; a number without a page is taken up by the next try.
+                number = append(cython.address(self.client_index), step.client, step.client_hash, vacancy)
+        page: cython.pointer[AccountPage] = writable_page(cython.address(self.accounts_table), number)
+        if hf_unlikely(page == cython.NULL):
+            return -1
+        if hf_unlikely(not page.flags[number & PAGE_MASK] & EXISTS):
+            page.flags[number & PAGE_MASK] |= EXISTS
+            self.accounts_table.count += 1
+        return number
+
+    @cython.cfunc
+    @cython.inline
+    @cython.nogil
+    @cython.exceptval(check=False)
+    def transfer(self, step: cython.pointer[cython.const[Step]]) -> cython.int:
+        """Decide a deposit or withdrawal."""
+        vacancy: cython.pointer[uint32_t] = cython.NULL
+        number: int64_t = self.open_account(step)
+        if hf_unlikely(number < 0):
+            return FAILED
+        owner: uint32_t = cython.cast(uint32_t, number) | (IS_WITHDRAWAL if step.type == WITHDRAWAL else 0)
+        page: cython.pointer[AccountPage] = self.accounts_table.pages[number >> PAGE_BITS]
+        balance: cython.pointer[Balance] = cython.address(page.balances[number & PAGE_MASK])
+        outcome: cython.int
+        ordinal: int64_t = find(cython.address(self.tx_index), step.tx, step.hash, step.home, cython.address(vacancy))
+        if hf_unlikely(step.amount <= 0):
+            outcome = AMOUNT_NOT_POSITIVE
+        elif hf_unlikely(ordinal >= 0):
+            earlier: cython.pointer[Record] = cython.cast(
+                cython.pointer[Record], record_at(cython.address(self.tx_index.store), ordinal)
+            )
+            return DUPLICATE_TX if earlier.owner == owner and earlier.amount == step.amount else TX_ID_REUSED
+        elif page.flags[number & PAGE_MASK] & LOCKED and self.knobs.locked_refuses[step.type]:
+            outcome = ACCOUNT_LOCKED
+        elif step.type == WITHDRAWAL:
+            outcome = APPLIED if step.amount <= balance.available else INSUFFICIENT_FUNDS
+        elif balance.available > INT64_MAX - step.amount or balance.available + balance.held > INT64_MAX - step.amount:
+            outcome = BALANCE_OVERFLOW
+        else:
+            outcome = APPLIED
+        if hf_likely(outcome == APPLIED):
+            # After this point nothing can fail.
+            balance.available += -step.amount if step.type == WITHDRAWAL else step.amount
+            self.record(step, vacancy, owner)
+        elif self.knobs.burns_ids and ordinal < 0:
+            self.record(step, vacancy, owner | IS_BURNED)
+            self.burned += 1
+        return outcome
+
+    @cython.cfunc
+    @cython.inline
+    @cython.nogil
+    @cython.exceptval(check=False)
+    def record(self, step: cython.pointer[cython.const[Step]], vacancy: cython.pointer[uint32_t], owner: uint32_t) -> cython.void:
+        ordinal: uint64_t = append(cython.address(self.tx_index), step.tx, step.hash, vacancy)
+        entry: cython.pointer[Record] = cython.cast(
+            cython.pointer[Record], record_at(cython.address(self.tx_index.store), ordinal)
+        )
+        entry.amount = step.amount
+        entry.owner = owner
+
+    @cython.cfunc
+    @cython.nogil
+    @cython.exceptval(check=False)
+    def refer(self, step: cython.pointer[cython.const[Step]]) -> cython.int:
+        """Decide a dispute, resolve or chargeback."""
+        vacancy: cython.pointer[uint32_t] = cython.NULL
+        ordinal: int64_t = find(cython.address(self.tx_index), step.tx, step.hash, step.home, cython.address(vacancy))
+        if ordinal < 0:
+            return TX_NOT_FOUND
+        entry: cython.pointer[Record] = cython.cast(
+            cython.pointer[Record], record_at(cython.address(self.tx_index.store), ordinal)
+        )
+        if entry.owner & IS_BURNED:
+            return TX_NOT_FOUND
+        number: uint64_t = entry.owner & ACCOUNT_MASK
+        owner: uint64_t = number if self.is_direct else key_at(cython.address(self.client_index.store), number)
+        if owner != step.client:
+            return CLIENT_MISMATCH
+        if step.type == DISPUTE and entry.owner & IS_WITHDRAWAL and not self.knobs.disputes_withdrawals:
+            return NOT_DISPUTABLE
+        page: cython.pointer[AccountPage] = writable_page(cython.address(self.accounts_table), number)
+        if page == cython.NULL or self.reserve_dispute(ordinal) < 0:
+            return FAILED
+        if page.flags[number & PAGE_MASK] & LOCKED and self.knobs.locked_refuses[step.type]:
+            return ACCOUNT_LOCKED
+        if step.type == DISPUTE:
+            return self.dispute(ordinal, entry, page, number & PAGE_MASK)
+        return self.settle(step.type, ordinal, entry, page, number & PAGE_MASK)
+
+    @cython.cfunc
+    @cython.nogil
+    @cython.exceptval(check=False)
+    def dispute(
+        self, ordinal: uint64_t, record: cython.pointer[cython.const[Record]], page: cython.pointer[AccountPage], slot: uint64_t
+    ) -> cython.int:
+        """Hold the amount of a deposit, or credit that of a withdrawal provisionally."""
+        balance: cython.pointer[Balance] = cython.address(page.balances[slot])
+        amount: int64_t = record.amount
+        state: cython.int = self.dispute_state(ordinal)
+        if state == OPEN or (state == RESOLVED and not self.knobs.allows_redispute):
+            return ALREADY_DISPUTED
+        if state == CHARGED_BACK:
+            return ALREADY_CHARGED_BACK
+        if record.owner & IS_WITHDRAWAL:
+            # The total grows with what is held.
+            if balance.held > INT64_MAX - amount or balance.available + balance.held > INT64_MAX - amount:
+                return BALANCE_OVERFLOW
+            amount = 0
+        else:
+            if amount > balance.available and not self.knobs.allows_negative:
+                return INSUFFICIENT_FUNDS
+            if balance.available < INT64_MIN + amount or balance.held > INT64_MAX - amount:
+                return BALANCE_OVERFLOW
+        # After this point nothing can fail.
+        balance.available -= amount
+        balance.held += record.amount
+        self.set_dispute_state(ordinal, OPEN)
+        self.open_disputes_count += 1
+        return APPLIED
+
+    @cython.cfunc
+    @cython.nogil
+    @cython.exceptval(check=False)
+    def settle(
+        self,
+        type: cython.int,
+        ordinal: uint64_t,
+        record: cython.pointer[cython.const[Record]],
+        page: cython.pointer[AccountPage],
+        slot: uint64_t,
+    ) -> cython.int:
+        """End a dispute: resolve or charge back."""
+        balance: cython.pointer[Balance] = cython.address(page.balances[slot])
+        is_chargeback: cython.bint = type == CHARGEBACK
+        is_withdrawal: cython.bint = record.owner & IS_WITHDRAWAL != 0
+        if self.dispute_state(ordinal) != OPEN:
+            return NOT_DISPUTED
+        # What is held is part of a total that fits, so giving it back to available fits as well.
+        hf_check(balance.held >= record.amount)
+        if is_chargeback == is_withdrawal:
+            balance.available += record.amount
+        balance.held -= record.amount
+        self.set_dispute_state(ordinal, CHARGED_BACK if is_chargeback else RESOLVED)
+        self.open_disputes_count -= 1
+        if is_chargeback and not page.flags[slot] & LOCKED:
+            page.flags[slot] |= LOCKED
+            self.accounts_table.locked += 1
+        return APPLIED
+
+    @cython.cfunc
+    @cython.inline
+    @cython.nogil
+    @cython.exceptval(check=False)
+    def dispute_state(self, ordinal: uint64_t) -> cython.int:
+        states: cython.pointer[uint8_t] = self.disputes[ordinal >> RECORD_CHUNK_BITS]
+        return (states[(ordinal & 0xFFFF) >> 2] >> ((ordinal & 3) << 1)) & 3
+
+    @cython.cfunc
+    @cython.inline
+    @cython.nogil
+    @cython.exceptval(check=False)
+    def set_dispute_state(self, ordinal: uint64_t, state: cython.int) -> cython.void:
+        states: cython.pointer[uint8_t] = self.disputes[ordinal >> RECORD_CHUNK_BITS] + ((ordinal & 0xFFFF) >> 2)
+        shift: cython.int = (ordinal & 3) << 1
+        states[0] = (states[0] & ~(3 << shift)) | (state << shift)
+
+    @cython.cfunc
+    @cython.nogil
+    @cython.exceptval(check=False)
+    def reserve_dispute(self, ordinal: uint64_t) -> cython.int:
+        """Make sure that there are states for the chunk of this record; -1 if there is no memory."""
+        chunk: uint64_t = ordinal >> RECORD_CHUNK_BITS
+        if chunk >= self.dispute_chunks:
+            chunks: uint64_t = max(chunk + 1, self.dispute_chunks * 2)
+            disputes: cython.p_void = realloc(self.disputes, chunks * cython.sizeof(cython.p_void))
+            if disputes == cython.NULL:
+                return -1
+            self.disputes = cython.cast(cython.pointer[cython.pointer[uint8_t]], disputes)
+            memset(self.disputes + self.dispute_chunks, 0, (chunks - self.dispute_chunks) * cython.sizeof(cython.p_void))
+            self.dispute_chunks = chunks
+        if self.disputes[chunk] == cython.NULL:
+            self.disputes[chunk] = cython.cast(cython.pointer[uint8_t], calloc(1 << (RECORD_CHUNK_BITS - 2), 1))
+        return 0 if self.disputes[chunk] != cython.NULL else -1
+
+
+@cython.cfunc
+@cython.exceptval(-1, check=False)
+def _take_rules(knobs: cython.pointer[Knobs], rules: object) -> cython.int:
+    if not isinstance(rules, Rules):
+        raise TypeError(f"rules are a Rules, not {type(rules).__name__}; find_rules() gives one by name")
+    knobs.locked_refuses[DEPOSIT] = rules.locked_deposit == "refuse"
+    knobs.locked_refuses[WITHDRAWAL] = rules.locked_withdrawal == "refuse"
+    knobs.locked_refuses[DISPUTE] = rules.locked_dispute == "refuse"
+    knobs.locked_refuses[DISPUTE + 1] = rules.locked_resolve == "refuse"
+    knobs.locked_refuses[CHARGEBACK] = rules.locked_chargeback == "refuse"
+    knobs.disputes_withdrawals = rules.dispute_withdrawal == "provisional_credit"
+    knobs.allows_negative = rules.negative_available_on_dispute == "allow"
+    knobs.allows_redispute = rules.redispute_after_resolve == "accept"
+    knobs.burns_ids = rules.refused_tx_id == "burned"
+    return 0

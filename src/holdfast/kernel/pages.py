@@ -1,0 +1,122 @@
+"""Accounts by number, with point-in-time images at the price of a page copied now and then.
+
+A page holds 512 accounts: 16 bytes of balances and a byte of flags each. A table of page pointers leads to them. Taking an image
+copies that table of pointers (8 bytes for 512 accounts) and raises the epoch. A page made before the last image is never written
+again: the first write to it puts a copy in its place, and the original is kept until no image that shows it is alive. So an image
+costs the writer at most one copy of 9 KB per page it touches, and never a wait.
+"""
+
+import cython
+from cython.cimports.libc.stdint import uint64_t
+from cython.cimports.libc.stdlib import calloc, free, malloc, realloc
+from cython.cimports.libc.string import memcpy, memset
+
+
+@cython.cfunc
+@cython.nogil
+@cython.exceptval(check=False)
+def open_accounts(table: cython.pointer[AccountTable], accounts: uint64_t) -> cython.int:
+    """Make an empty table with room for so many accounts; -1 if there is no memory."""
+    memset(table, 0, cython.sizeof(AccountTable))
+    return reserve_accounts(table, accounts)
+
+
+@cython.cfunc
+@cython.nogil
+@cython.exceptval(check=False)
+def close_accounts(table: cython.pointer[AccountTable]) -> cython.void:
+    """Give everything back. No image of the table may be alive."""
+    number: uint64_t
+    for number in range(table.page_capacity):
+        free(table.pages[number])
+    for number in range(table.retired_count):
+        free(table.retired[number].page)
+    free(table.pages)
+    free(table.retired)
+    memset(table, 0, cython.sizeof(AccountTable))
+
+
+@cython.cfunc
+@cython.nogil
+@cython.exceptval(check=False)
+def reserve_accounts(table: cython.pointer[AccountTable], accounts: uint64_t) -> cython.int:
+    """Make sure that there are page pointers for so many accounts; -1 if there is no memory."""
+    needed: uint64_t = (accounts + PAGE_MASK) >> PAGE_BITS
+    if needed <= table.page_capacity:
+        return 0
+    capacity: uint64_t = max(needed, table.page_capacity * 2)
+    pages: cython.p_void = realloc(table.pages, capacity * cython.sizeof(cython.p_void))
+    if pages == cython.NULL:
+        return -1
+    table.pages = cython.cast(cython.pointer[cython.pointer[AccountPage]], pages)
+    memset(table.pages + table.page_capacity, 0, (capacity - table.page_capacity) * cython.sizeof(cython.p_void))
+    table.page_capacity = capacity
+    return 0
+
+
+@cython.cfunc
+@cython.nogil
+@cython.exceptval(check=False)
+def replace_page(table: cython.pointer[AccountTable], page_number: uint64_t) -> cython.pointer[AccountPage]:
+    """Put a new page in the place of none, or a copy in the place of one that images show; NULL if there is no memory."""
+    shown: cython.pointer[AccountPage] = table.pages[page_number]
+    page: cython.pointer[AccountPage]
+    if shown == cython.NULL:
+        page = cython.cast(cython.pointer[AccountPage], calloc(1, cython.sizeof(AccountPage)))
+    else:
+        if table.retired_count == table.retired_capacity and _extend_retired(table) < 0:
+            return cython.NULL
+        page = cython.cast(cython.pointer[AccountPage], malloc(cython.sizeof(AccountPage)))
+    if page == cython.NULL:
+        return cython.NULL
+    if shown != cython.NULL:
+        memcpy(page, shown, cython.sizeof(AccountPage))
+        table.retired[table.retired_count].page = shown
+        table.retired[table.retired_count].until = table.epoch
+        table.retired_count += 1
+    page.epoch = table.epoch
+    table.pages[page_number] = page
+    return page
+
+
+@cython.cfunc
+@cython.nogil
+@cython.exceptval(check=False)
+def _extend_retired(table: cython.pointer[AccountTable]) -> cython.int:
+    capacity: uint64_t = max(cython.cast(uint64_t, 64), table.retired_capacity * 2)
+    retired: cython.p_void = realloc(table.retired, capacity * cython.sizeof(RetiredPage))
+    if retired == cython.NULL:
+        return -1
+    table.retired = cython.cast(cython.pointer[RetiredPage], retired)
+    table.retired_capacity = capacity
+    return 0
+
+
+@cython.cfunc
+@cython.nogil
+@cython.exceptval(check=False)
+def free_retired(
+    table: cython.pointer[AccountTable], epochs: cython.pointer[cython.const[uint64_t]], epoch_count: uint64_t
+) -> cython.void:
+    """Free the replaced pages that no live image shows; the live images are given by the epochs they were taken in."""
+    kept: uint64_t = 0
+    number: uint64_t
+    for number in range(table.retired_count):
+        retired: RetiredPage = table.retired[number]
+        if _is_shown(retired, epochs, epoch_count):
+            table.retired[kept] = retired
+            kept += 1
+        else:
+            free(retired.page)
+    table.retired_count = kept
+
+
+@cython.cfunc
+@cython.nogil
+@cython.exceptval(check=False)
+def _is_shown(retired: RetiredPage, epochs: cython.pointer[cython.const[uint64_t]], epoch_count: uint64_t) -> cython.bint:
+    number: uint64_t
+    for number in range(epoch_count):
+        if retired.page.epoch <= epochs[number] < retired.until:
+            return True
+    return False

@@ -1,0 +1,107 @@
+# What C offers and Python has no words for: unaligned loads, bit scans, prefetches, branch hints, page mappings, and the
+# checks of the debug build. Everything else about the kernel is Python source.
+
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
+
+ctypedef const uint8_t *cbytes
+
+cdef extern from * nogil:
+    """
+    #include <stdint.h>
+    #include <stdio.h>
+    #include <stdlib.h>
+    #include <string.h>
+    #include <sys/mman.h>
+
+    #if !defined(__GNUC__) && !defined(__clang__)
+    #error "Holdfast's kernel needs GCC or Clang"
+    #endif
+
+    #define hf_likely(x) __builtin_expect(!!(x), 1)
+    #define hf_unlikely(x) __builtin_expect(!!(x), 0)
+    #define hf_trailing_zeros(x) __builtin_ctzll(x)
+
+    /* GCC takes a function that does nothing but prefetch for one without effect and drops the call; the empty assembler
+       statement is an effect that it has to keep. */
+    static inline void hf_prefetch(const void *address) {
+        __builtin_prefetch(address, 1, 3);
+        __asm__ volatile("");
+    }
+
+    /* For work on eight bytes at once: "0" in each; what lifts every byte past 9 over its top bit; the top bits; the halves of
+       pairs, fours and eights that add up to a number. */
+    #define HF_ZEROS UINT64_C(0x3030303030303030)
+    #define HF_PAST_NINE UINT64_C(0x7676767676767676)
+    #define HF_TOP_BITS UINT64_C(0x8080808080808080)
+    #define HF_PAIRS UINT64_C(0x00FF00FF00FF00FF)
+    #define HF_FOURS UINT64_C(0x0000FFFF0000FFFF)
+
+    /* In the debug build a broken invariant ends the process where it is found, in the release build it costs nothing. */
+    #ifdef HOLDFAST_KERNEL_DEBUG
+    #define HF_DEBUG 1
+    #define hf_check(condition) do { if (!(condition)) { \\
+        fprintf(stderr, "holdfast kernel: broken invariant at %s:%d: %s\\n", __FILE__, __LINE__, #condition); abort(); } } while (0)
+    #else
+    #define HF_DEBUG 0
+    #define hf_check(condition) do { } while (0)
+    #endif
+
+    /* The parsers read text eight bytes at a time, the first byte lowest. */
+    static inline uint64_t hf_load_8(const uint8_t *text) {
+        uint64_t word;
+        memcpy(&word, text, 8);
+    #if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
+        word = __builtin_bswap64(word);
+    #endif
+        return word;
+    }
+
+    static inline uint32_t hf_load_4(const uint8_t *text) {
+        uint32_t word;
+        memcpy(&word, text, 4);
+    #if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
+        word = __builtin_bswap32(word);
+    #endif
+        return word;
+    }
+
+    /* Zeroed pages, on a boundary that lets the system use huge pages; these are asked for only where `huge` says so,
+       because one is two megabytes, however little of it is used. Returns NULL when there is no memory. */
+    #define HF_HUGE_PAGE ((size_t)2 << 20)
+
+    static void *hf_map_pages(size_t size, int huge) {
+        size_t padded = huge ? size + HF_HUGE_PAGE : size;
+        char *start = (char *)mmap(NULL, padded, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+        if (start == (char *)MAP_FAILED) return NULL;
+        if (huge) {
+            size_t before = (HF_HUGE_PAGE - (uintptr_t)start % HF_HUGE_PAGE) % HF_HUGE_PAGE;
+            size_t after = HF_HUGE_PAGE - before;
+            if (before) munmap(start, before);
+            if (after) munmap(start + before + size, after);
+            start += before;
+    #ifdef MADV_HUGEPAGE
+            madvise(start, size, MADV_HUGEPAGE);
+    #endif
+        }
+        return start;
+    }
+
+    static inline void hf_unmap_pages(void *start, size_t size) {
+        munmap(start, size);
+    }
+    """
+    const bint HF_DEBUG
+    const uint64_t HF_ZEROS
+    const uint64_t HF_PAST_NINE
+    const uint64_t HF_TOP_BITS
+    const uint64_t HF_PAIRS
+    const uint64_t HF_FOURS
+    bint hf_likely(bint condition)
+    bint hf_unlikely(bint condition)
+    int hf_trailing_zeros(uint64_t word)
+    void hf_prefetch(const void *address)
+    void hf_check(bint condition)
+    uint64_t hf_load_8(cbytes text)
+    uint32_t hf_load_4(cbytes text)
+    void *hf_map_pages(size_t size, bint huge)
+    void hf_unmap_pages(void *start, size_t size)

@@ -1,0 +1,16 @@
+cimport cython
+from libc.stdint cimport uint8_t, uint64_t
+
+@cython.final
+cdef class Tally:
+    cdef readonly uint64_t rows
+    cdef uint64_t counts[256]
+    cdef uint8_t actions[256]
+    cdef readonly bint is_stopped
+    cdef uint64_t budget_rows
+    cdef uint64_t budget_ppm
+    cdef uint64_t budget_from_rows
+    cdef uint64_t budgeted
+
+    cdef uint64_t budget(self) noexcept nogil
+    cdef bint refuse(self, uint8_t code) noexcept nogil

@@ -1,0 +1,135 @@
+"""What the rows of one stream came to, and where applying has to stop for somebody to decide.
+
+A policy is asked once per outcome code; its answers become a table here, so that the loop over the rows looks up one byte for a row
+that was not applied and nothing at all for one that was.
+"""
+
+import cython
+from cython.cimports.holdfast.kernel import codes
+from cython.cimports.holdfast.kernel.platform import HF_DEBUG
+from cython.cimports.libc.stdint import UINT64_MAX, uint8_t, uint64_t
+
+BUILD = "debug" if HF_DEBUG else "release"
+"""Which kernel this is: the debug build checks every index and invariant."""
+
+CONTINUE = 0
+"""Go on with the next row."""
+STOP = 1
+"""Stop behind this row and give the word to the caller."""
+BUDGET = 2
+"""Count the row against the budget, and stop behind the one that exceeds it."""
+
+CODES = {
+    "APPLIED": codes.APPLIED,
+    "ROW_TOO_LONG": codes.ROW_TOO_LONG,
+    "MALFORMED_ROW": codes.MALFORMED_ROW,
+    "UNKNOWN_TYPE": codes.UNKNOWN_TYPE,
+    "INVALID_CLIENT": codes.INVALID_CLIENT,
+    "INVALID_TX": codes.INVALID_TX,
+    "MISSING_AMOUNT": codes.MISSING_AMOUNT,
+    "INVALID_AMOUNT": codes.INVALID_AMOUNT,
+    "AMOUNT_TOO_PRECISE": codes.AMOUNT_TOO_PRECISE,
+    "AMOUNT_OUT_OF_RANGE": codes.AMOUNT_OUT_OF_RANGE,
+    "AMOUNT_NOT_POSITIVE": codes.AMOUNT_NOT_POSITIVE,
+    "DUPLICATE_TX": codes.DUPLICATE_TX,
+    "TX_ID_REUSED": codes.TX_ID_REUSED,
+    "TX_NOT_FOUND": codes.TX_NOT_FOUND,
+    "CLIENT_MISMATCH": codes.CLIENT_MISMATCH,
+    "NOT_DISPUTABLE": codes.NOT_DISPUTABLE,
+    "ACCOUNT_LOCKED": codes.ACCOUNT_LOCKED,
+    "ALREADY_DISPUTED": codes.ALREADY_DISPUTED,
+    "ALREADY_CHARGED_BACK": codes.ALREADY_CHARGED_BACK,
+    "NOT_DISPUTED": codes.NOT_DISPUTED,
+    "INSUFFICIENT_FUNDS": codes.INSUFFICIENT_FUNDS,
+    "BALANCE_OVERFLOW": codes.BALANCE_OVERFLOW,
+}
+"""The numbers compiled into the kernel, for a test to hold against the domain's."""
+TYPE_CODES = {
+    "DEPOSIT": codes.DEPOSIT,
+    "WITHDRAWAL": codes.WITHDRAWAL,
+    "DISPUTE": codes.DISPUTE,
+    "RESOLVE": codes.RESOLVE,
+    "CHARGEBACK": codes.CHARGEBACK,
+}
+
+
+@cython.cclass
+class Tally:
+    """Counts outcomes by code and applies a policy's table.
+
+    Args:
+        actions: 256 bytes, for every outcome code one of CONTINUE, STOP and BUDGET; all CONTINUE if not given.
+        budget_rows: How many rows the budget covers whatever the number of rows.
+        budget_ppm: How many rows it covers per million rows decided, on top of that.
+        budget_from_rows: How many rows have to be decided before the budget is looked at.
+
+    Raises:
+        ValueError: If ``actions`` is not 256 bytes long.
+    """
+
+    def __init__(
+        self,
+        actions: bytes = bytes(256),
+        *,
+        budget_rows: uint64_t = UINT64_MAX,
+        budget_ppm: uint64_t = 0,
+        budget_from_rows: uint64_t = 0,
+    ):
+        if len(actions) != 256:
+            raise ValueError(f"actions has one byte for each of 256 codes, not {len(actions)}")
+        code: cython.int
+        for code in range(256):
+            self.actions[code] = actions[code]
+        self.budget_rows = budget_rows
+        self.budget_ppm = budget_ppm
+        self.budget_from_rows = budget_from_rows
+
+    @property
+    def applied(self) -> int:
+        """How many rows were applied."""
+        return self.rows - self.refused
+
+    @property
+    def refused(self) -> int:
+        """How many rows were decided and not applied."""
+        total: uint64_t = 0
+        code: cython.int
+        for code in range(256):
+            total += self.counts[code]
+        return total
+
+    def refused_by_code(self) -> dict:
+        """Give for every code that occurred how many rows it refused, in order of the codes."""
+        code: cython.int
+        return {code: self.counts[code] for code in range(256) if self.counts[code]}
+
+    @property
+    def exceeds_budget(self) -> bool:
+        """Whether more rows count against the budget than it covers, however few rows there were."""
+        return self.budgeted > self.budget()
+
+    @cython.cfunc
+    @cython.inline
+    @cython.nogil
+    @cython.exceptval(check=False)
+    def budget(self) -> uint64_t:
+        if self.budget_ppm == 0:
+            return self.budget_rows
+        return self.budget_rows + self.rows // 1_000_000 * self.budget_ppm + self.rows % 1_000_000 * self.budget_ppm // 1_000_000
+
+    @cython.cfunc
+    @cython.nogil
+    @cython.exceptval(check=False)
+    def refuse(self, code: uint8_t) -> cython.bint:
+        """Count a row that was not applied, ``rows`` counting it already; say whether applying stops behind it."""
+        self.counts[code] += 1
+        if self.actions[code] == 0:
+            return False
+        if self.actions[code] == 1:
+            self.is_stopped = True
+            return True
+        self.budgeted += 1
+        if self.rows >= self.budget_from_rows and self.budgeted > self.budget():
+            self.is_stopped = True
+            return True
+        return False

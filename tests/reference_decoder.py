@@ -1,0 +1,241 @@
+"""A slow, obviously correct decoder: whole bytes in, rows out.
+
+Written from the contract alone, without a look at the real decoder, so that the two can be held against
+each other. It shares nothing with the package but the outcome codes and the type numbers.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from decimal import Decimal
+from fractions import Fraction
+from typing import TYPE_CHECKING
+
+from holdfast.domain.outcome import UNDECIDED, Outcome
+from holdfast.domain.transaction import TransactionType
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from holdfast.kernel.batch import Batch
+
+BOM = b"\xef\xbb\xbf"
+BLANKS = b" \t"
+UNITS_MAX = 2**63 - 1
+NEEDED = (b"type", b"client", b"tx")
+TYPES = {type_.name.lower().encode(): type_ for type_ in TransactionType}
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """What decides how bytes are read; the defaults are those of the real decoder."""
+
+    decimals: int = 4
+    client_bits: int = 16
+    tx_bits: int = 32
+    row_bytes_max: int = 4096
+    excess_decimals: str = "refuse"
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One row as a batch holds it."""
+
+    outcome: int
+    type: int
+    client: int
+    tx: int
+    amount: int
+    line: int
+    offset: int
+    raw: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One line without its line end, and where it stands."""
+
+    number: int
+    offset: int
+    raw: bytes
+
+
+class UnusableHeaderError(ValueError):
+    """There is no header, or one that cannot be worked with."""
+
+
+class RowFaultError(Exception):
+    """The first check that a row fails."""
+
+    def __init__(self, outcome: Outcome) -> None:
+        super().__init__(outcome.name)
+        self.outcome = outcome
+
+
+def decode(data: bytes, config: Config = Config()) -> list[Row]:
+    """Read a whole stream.
+
+    Raises:
+        UnusableHeaderError: If no row can be read for want of a header.
+    """
+    lines = lines_with_content(data, config)
+    header = read_header(next(lines, None), config)
+    return [read_row(line, header, config) for line in lines]
+
+
+def lines_with_content(data: bytes, config: Config) -> Iterator[Line]:
+    """Leave out the blank lines; a line beyond the limit counts as content whatever it holds."""
+    for line in split_lines(data):
+        if line.raw.strip(BLANKS) or len(line.raw) > config.row_bytes_max:
+            yield line
+
+
+def split_lines(data: bytes) -> Iterator[Line]:
+    """Cut at every LF; a CR before it, or before the end of the stream, belongs to the line end."""
+    start = len(BOM) if data.startswith(BOM) else 0
+    number = 0
+    while start < len(data):
+        number += 1
+        end = data.find(b"\n", start)
+        end = len(data) if end < 0 else end
+        yield Line(number, start, data[start:end].removesuffix(b"\r"))
+        start = end + 1
+
+
+def read_header(line: Line | None, config: Config) -> list[bytes]:
+    """Give the names of all columns in lower case.
+
+    Raises:
+        UnusableHeaderError: If there is no header, or a column that is needed is missing or named twice.
+    """
+    if line is None:
+        raise UnusableHeaderError("no header")
+    try:
+        check_length(line.raw, config)
+        names = [field.lower() for field in split_fields(line.raw)]
+    except RowFaultError as fault:
+        raise UnusableHeaderError(line.raw) from fault
+    if any(names.count(name) != 1 for name in NEEDED) or names.count(b"amount") > 1:
+        raise UnusableHeaderError(line.raw)
+    return names
+
+
+def read_row(line: Line, header: list[bytes], config: Config) -> Row:
+    """Check a row in the order of the outcomes; what was read before the first fault is kept."""
+    outcome: int = UNDECIDED
+    known: dict[str, int] = {"type": 0, "client": 0, "tx": 0, "amount": 0}
+    try:
+        check_length(line.raw, config)
+        fields = name_fields(split_fields(line.raw), header)
+        known["type"] = read_type(fields[b"type"])
+        known["client"] = read_id(fields[b"client"], config.client_bits, Outcome.INVALID_CLIENT)
+        known["tx"] = read_id(fields[b"tx"], config.tx_bits, Outcome.INVALID_TX)
+        if known["type"] in {TransactionType.DEPOSIT, TransactionType.WITHDRAWAL}:
+            known["amount"] = read_amount(fields.get(b"amount", b""), config)
+    except RowFaultError as fault:
+        outcome = fault.outcome
+    return Row(outcome, **known, line=line.number, offset=line.offset, raw=line.raw[: config.row_bytes_max])
+
+
+def check_length(raw: bytes, config: Config) -> None:
+    """Refuse a row beyond the limit."""
+    if len(raw) > config.row_bytes_max:
+        raise RowFaultError(Outcome.ROW_TOO_LONG)
+
+
+def split_fields(raw: bytes) -> list[bytes]:
+    """Give the fields of a row, unquoted and trimmed."""
+    if b"\0" in raw:
+        raise RowFaultError(Outcome.MALFORMED_ROW)
+    try:
+        raw.decode("utf-8")
+    except UnicodeDecodeError:
+        raise RowFaultError(Outcome.MALFORMED_ROW) from None
+    fields = []
+    rest: bytes | None = raw
+    while rest is not None:
+        field, rest = take_field(rest)
+        fields.append(field.strip(BLANKS))
+    return fields
+
+
+def take_field(text: bytes) -> tuple[bytes, bytes | None]:
+    """Split off the first field; the rest is None when there is no comma behind it."""
+    if text.lstrip(BLANKS).startswith(b'"'):
+        return take_quoted(text.lstrip(BLANKS)[1:])
+    field, comma, rest = text.partition(b",")
+    if b'"' in field:
+        raise RowFaultError(Outcome.MALFORMED_ROW)
+    return field, rest if comma else None
+
+
+def take_quoted(text: bytes) -> tuple[bytes, bytes | None]:
+    """Split off a quoted field, whose opening quote is gone already."""
+    content = b""
+    while True:
+        piece, quote, text = text.partition(b'"')
+        content += piece
+        if not quote:
+            raise RowFaultError(Outcome.MALFORMED_ROW)
+        if not text.startswith(b'"'):
+            break
+        content += b'"'
+        text = text[1:]
+    behind, comma, rest = text.partition(b",")
+    if behind.strip(BLANKS):
+        raise RowFaultError(Outcome.MALFORMED_ROW)
+    return content, rest if comma else None
+
+
+def name_fields(fields: list[bytes], header: list[bytes]) -> dict[bytes, bytes]:
+    """Put names to fields; type, client and tx have to be there."""
+    named = dict(zip(header, fields, strict=False))
+    if len(fields) > len(header) or not all(name in named for name in NEEDED):
+        raise RowFaultError(Outcome.MALFORMED_ROW)
+    return named
+
+
+def read_type(field: bytes) -> TransactionType:
+    """Know the five types in any case; ``bytes.lower`` leaves everything but ASCII alone."""
+    if field.lower() not in TYPES:
+        raise RowFaultError(Outcome.UNKNOWN_TYPE)
+    return TYPES[field.lower()]
+
+
+def read_id(field: bytes, bits: int, outcome: Outcome) -> int:
+    """Read digits, as many as there are."""
+    if not re.fullmatch(rb"[0-9]+", field):
+        raise RowFaultError(outcome)
+    # Decimal, because int() refuses thousands of digits.
+    value = int(Decimal(field.decode()))
+    if value >= 2**bits:
+        raise RowFaultError(outcome)
+    return value
+
+
+def read_amount(field: bytes, config: Config) -> int:
+    """Read a plain decimal as units, by way of an exact fraction."""
+    if not field:
+        raise RowFaultError(Outcome.MISSING_AMOUNT)
+    if not re.fullmatch(rb"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)", field):
+        raise RowFaultError(Outcome.INVALID_AMOUNT)
+    exact = Fraction(Decimal(field.decode())) * 10**config.decimals
+    if exact.denominator != 1 and config.excess_decimals == "refuse":
+        raise RowFaultError(Outcome.AMOUNT_TOO_PRECISE)
+    # round() of a fraction goes half to even, int() towards zero.
+    units = round(exact) if config.excess_decimals == "half_even" else int(exact)
+    if abs(units) > UNITS_MAX:
+        raise RowFaultError(Outcome.AMOUNT_OUT_OF_RANGE)
+    return units
+
+
+def rows_of(batches: Iterable[Batch]) -> list[Row]:
+    """Give the rows of real batches (whose decoder kept the source) in the form of this module."""
+    return [
+        Row(*columns, line=batch.line(row), offset=batch.offset(row), raw=bytes(batch.raw(row)))
+        for batch in batches
+        for row, columns in enumerate(
+            zip(batch.outcomes, batch.types, batch.clients, batch.txs, batch.amounts, strict=True)
+        )
+    ]
