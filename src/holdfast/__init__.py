@@ -1,1 +1,105 @@
-"""Holdfast: an exact, fast, embeddable payments engine."""
+"""Holdfast: an exact, fast, embeddable payments engine.
+
+The names below are imported when they are first used, so that ``import holdfast`` costs next to nothing.
+"""
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from holdfast.domain.account import Account
+    from holdfast.domain.amount import AmountError
+    from holdfast.domain.outcome import Outcome, Severity
+    from holdfast.domain.rules import Rules, RulesError, find_rules, make_rules
+    from holdfast.domain.transaction import (
+        Chargeback,
+        Deposit,
+        Dispute,
+        Resolve,
+        Transaction,
+        TransactionType,
+        Withdrawal,
+    )
+    from holdfast.engine.accounts import Accounts
+    from holdfast.engine.engine import Engine
+    from holdfast.engine.policy import Action, Budget, ErrorPolicy, PolicyError, TablePolicy, parse_policy
+    from holdfast.engine.report import Report
+    from holdfast.engine.run import PolicyAbort
+    from holdfast.io.raw import InputError
+    from holdfast.io.rejects import Rejection, RejectWriter
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "Account": "domain.account",
+    "Accounts": "engine.accounts",
+    "Action": "engine.policy",
+    "AmountError": "domain.amount",
+    "Budget": "engine.policy",
+    "Chargeback": "domain.transaction",
+    "Deposit": "domain.transaction",
+    "Dispute": "domain.transaction",
+    "Engine": "engine.engine",
+    "ErrorPolicy": "engine.policy",
+    "InputError": "io.raw",
+    "Outcome": "domain.outcome",
+    "PolicyAbort": "engine.run",
+    "PolicyError": "engine.policy",
+    "RejectWriter": "io.rejects",
+    "Rejection": "io.rejects",
+    "Report": "engine.report",
+    "Resolve": "domain.transaction",
+    "Rules": "domain.rules",
+    "RulesError": "domain.rules",
+    "Severity": "domain.outcome",
+    "TablePolicy": "engine.policy",
+    "Transaction": "domain.transaction",
+    "TransactionType": "domain.transaction",
+    "Withdrawal": "domain.transaction",
+    "find_rules": "domain.rules",
+    "make_rules": "domain.rules",
+    "parse_policy": "engine.policy",
+}
+
+__all__ = [
+    "Account",
+    "Accounts",
+    "Action",
+    "AmountError",
+    "Budget",
+    "Chargeback",
+    "Deposit",
+    "Dispute",
+    "Engine",
+    "ErrorPolicy",
+    "InputError",
+    "Outcome",
+    "PolicyAbort",
+    "PolicyError",
+    "RejectWriter",
+    "Rejection",
+    "Report",
+    "Resolve",
+    "Rules",
+    "RulesError",
+    "Severity",
+    "TablePolicy",
+    "Transaction",
+    "TransactionType",
+    "Withdrawal",
+    "find_rules",
+    "make_rules",
+    "parse_policy",
+]
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'holdfast' has no attribute {name!r}")
+    from importlib import import_module
+
+    value: object = getattr(import_module(f"holdfast.{_HOMES[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -181,7 +181,11 @@ def test_handlers_are_put_back() -> None:
         runner.check()
         return 0
 
-    assert [runner.run(job), runner.run(lambda _: 0), runner.run(job)] == [143, 0, 143]
+    def quiet(runner: Runner) -> int:
+        runner.check()
+        return 0
+
+    assert [runner.run(job), runner.run(quiet), runner.run(job)] == [143, 0, 143]
     assert [signal.getsignal(number) for number, _ in SIGNALS] == before
     assert before[1] not in seen[0]
 
@@ -300,7 +304,7 @@ before = set(sys.modules)
 import holdfast.app.runner
 print(*set(sys.modules) - before)
 """
-    command = [sys.executable, "-I", "-c", program]
+    command = [sys.executable, "-I", "-B", "-c", program]
     listed = subprocess.run(command, capture_output=True, text=True, timeout=30, check=True).stdout.split()
     assert "holdfast.app.runner" in listed
     assert not {"typing", "contextlib", "tempfile", "pathlib", "shutil", "logging", "traceback"} & set(listed)

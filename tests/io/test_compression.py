@@ -312,7 +312,7 @@ from holdfast.io.compression import open_input
 open_input(sys.executable).readinto(bytearray(10))
 print(*sys.modules)
 """
-    command = [sys.executable, "-I", "-c", program]
+    command = [sys.executable, "-I", "-B", "-c", program]
     listed = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout.split()
     assert "holdfast.io.compression" in listed
     assert not {"gzip", "zlib", "bz2", "lzma", "backports.zstd", "compression.zstd"} & set(listed)

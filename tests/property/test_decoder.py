@@ -119,7 +119,7 @@ def test_seeded_streams_reach_every_code() -> None:
         b"\xef\xbb",
         b"type,client,tx,amount,amount\n",
         b"type,client,tx,note,note\ndispute,1,2\n",
-        "chargebac\u212a".join(["type,client,tx\n", ",1,2\n"]).encode(),
+        "type,client,tx\nchargebac\u212a,1,2\n".encode(),
     ],
 )
 def test_hard_cases(data: bytes) -> None:

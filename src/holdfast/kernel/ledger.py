@@ -18,7 +18,7 @@ Order of work within a row: every check first, in the order of the outcome table
 """
 
 import cython
-from cython.cimports.holdfast.kernel.batch import Batch
+from cython.cimports.holdfast.kernel.batch import Batch, new_batch
 from cython.cimports.holdfast.kernel.codes import (
     ACCOUNT_LOCKED,
     ALREADY_CHARGED_BACK,
@@ -182,6 +182,19 @@ class Ledger:
         if reached < stop and not counted.is_stopped:
             raise MemoryError(f"no memory for row {reached} of the batch; {self.transactions} transactions are recorded")
         return reached
+
+    def apply_one(self, type: cython.int, client: uint64_t, tx: uint64_t, amount: int64_t) -> int:
+        """Decide one transaction, given as the numbers of a row; give its outcome code."""
+        batch: Batch = new_batch(1)
+        batch.client_max = batch.tx_max = UINT64_MAX
+        batch.rows = 1
+        batch.type_column[0] = type
+        batch.client_column[0] = client
+        batch.tx_column[0] = tx
+        batch.amount_column[0] = amount
+        batch.outcome_column[0] = UNDECIDED
+        self.apply(batch)
+        return batch.outcome_column[0]
 
     def image(self):
         """Take a point-in-time image of all accounts, in microseconds; it never changes.

@@ -1,0 +1,104 @@
+"""All accounts at one point in time: iterate, look up, write."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from holdfast.kernel.csv_encoder import encode_accounts
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import BinaryIO
+
+    from holdfast.domain.account import Account
+    from holdfast.kernel.image import Image
+
+_ROWS_AT_ONCE = 4096
+
+
+class Accounts:
+    """An image of the accounts: it stays as it is, whatever the engine does next. Made by ``Engine.accounts()``.
+
+    Args:
+        image: The kernel's image.
+        decimals: How many decimals a unit stands for.
+        sequence: How many rows the engine had decided when it was taken.
+    """
+
+    def __init__(self, image: Image, decimals: int, sequence: int) -> None:
+        self._image = image
+        self._decimals = decimals
+        self.sequence = sequence
+
+    @property
+    def locked_accounts(self) -> int:
+        """How many of the accounts are locked."""
+        return self._image.locked_accounts
+
+    def __len__(self) -> int:
+        return len(self._image)
+
+    def __iter__(self) -> Iterator[Account]:
+        """Go through the accounts in order of their clients."""
+        from holdfast.domain.account import Account  # noqa: PLC0415  # dataclasses are slow to import; the command needs none
+
+        for start in range(0, len(self._image), _ROWS_AT_ONCE):
+            for client, available, held, locked in self._image.rows(start, start + _ROWS_AT_ONCE):
+                yield Account(client, available, held, locked, self._decimals)
+
+    def __contains__(self, client: object) -> bool:
+        return isinstance(client, int) and self._image.find(client) is not None
+
+    def __getitem__(self, client: int) -> Account:
+        """Look a client's account up.
+
+        Raises:
+            KeyError: If the client has none.
+        """
+        account = self.get(client)
+        if account is None:
+            raise KeyError(client)
+        return account
+
+    def get(self, client: int) -> Account | None:
+        """Look a client's account up, or give None."""
+        from holdfast.domain.account import Account  # noqa: PLC0415  # see above
+
+        found = self._image.find(client)
+        return None if found is None else Account(client, *found, self._decimals)
+
+    def chunks(self) -> Iterator[bytes]:
+        """Give the accounts as CSV, in pieces of whole rows, the header first."""
+        return encode_accounts(self._image, self._decimals)
+
+    def to_csv(self) -> bytes:
+        """Give the accounts as CSV: ``client,available,held,total,locked``, sorted by client."""
+        return b"".join(self.chunks())
+
+    def write_csv(self, target: str | os.PathLike[str] | BinaryIO) -> None:
+        """Write the accounts as CSV.
+
+        Args:
+            target: A path, which is replaced when all is written, or a file open for bytes.
+
+        Raises:
+            OSError: If it cannot be written; a file that stood there before is then unchanged.
+        """
+        if not isinstance(target, str | os.PathLike):
+            for chunk in self.chunks():
+                target.write(chunk)
+            return
+        path = os.fspath(target)
+        temporary = f"{path}.{os.getpid()}.tmp"
+        try:
+            with open(temporary, "xb") as file:
+                for chunk in self.chunks():
+                    file.write(chunk)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(temporary, path)
+        except BaseException:
+            if os.path.exists(temporary):
+                os.unlink(temporary)
+            raise

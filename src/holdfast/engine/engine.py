@@ -1,0 +1,207 @@
+"""The engine: a ledger under one set of rules, fed from Python or from files."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING
+
+from holdfast.domain.outcome import Outcome
+from holdfast.domain.rules import Rules, find_rules
+from holdfast.engine.accounts import Accounts
+from holdfast.engine.pipeline import decoder_threads, read_batches
+from holdfast.engine.policy import CompiledPolicy, ErrorPolicy
+from holdfast.engine.run import Run
+from holdfast.io.compression import InputStream, open_source
+from holdfast.kernel.batch import ROWS_DEFAULT, Batch
+from holdfast.kernel.csv_decoder import ROW_BYTES_DEFAULT, CsvDecoder
+from holdfast.kernel.ledger import Ledger
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from typing_extensions import Buffer
+
+    from holdfast.domain.account import Account
+    from holdfast.domain.transaction import Transaction
+    from holdfast.engine.report import Report
+    from holdfast.io.raw import Source
+    from holdfast.io.rejects import RejectWriter
+    from holdfast.kernel.tally import Tally
+
+
+class Engine:
+    """Folds transactions into client accounts, exactly.
+
+    One writer at a time: calls that apply rows exclude each other, batch by batch. Looking at accounts from another thread never
+    waits for longer than one batch.
+
+    Args:
+        rules: The name of a profile (``standard``, ``cards``), the path of a .toml file, or :class:`Rules`.
+        decimals: How many decimals an amount keeps, 0 to 9.
+        client_bits: How wide client ids are: 16, 32 or 64.
+        tx_bits: How wide transaction ids are: 16, 32 or 64.
+        row_bytes_max: How long a row of an input may be without its line end.
+        batch_rows: How many rows are decoded and applied at a time.
+
+    Raises:
+        RulesError: If there are no such rules.
+        ValueError: For a setting out of range.
+        OSError: If the rules file cannot be read.
+    """
+
+    def __init__(
+        self,
+        rules: str | Rules = "standard",
+        *,
+        decimals: int = 4,
+        client_bits: int = 16,
+        tx_bits: int = 32,
+        row_bytes_max: int = ROW_BYTES_DEFAULT,
+        batch_rows: int = ROWS_DEFAULT,
+    ) -> None:
+        self.rules = rules if isinstance(rules, Rules) else find_rules(rules)
+        self.decimals = decimals
+        self.client_max = 2**client_bits - 1
+        self.tx_max = 2**tx_bits - 1
+        self._decoder_settings = {
+            "decimals": decimals,
+            "client_bits": client_bits,
+            "tx_bits": tx_bits,
+            "row_bytes_max": row_bytes_max,
+            "batch_rows": batch_rows,
+        }
+        self.new_decoder(keep_source=False)  # checks the settings
+        self.ledger = Ledger(self.rules, client_bits, tx_bits)
+        self.sequence = 0
+        self._lock = threading.Lock()
+
+    def apply(self, transaction: Transaction) -> Outcome:
+        """Apply one transaction.
+
+        Returns:
+            What became of it; a transaction that is malformed or refused is an outcome, never an exception.
+        """
+        if not 0 <= transaction.client <= self.client_max:
+            return self._decided(Outcome.INVALID_CLIENT)
+        if not 0 <= transaction.tx <= self.tx_max:
+            return self._decided(Outcome.INVALID_TX)
+        units = 0
+        amount = getattr(transaction, "amount", None)
+        if amount is not None:
+            from holdfast.domain.amount import AmountError, units_from  # noqa: PLC0415  # decimal: files do without
+
+            try:
+                units = units_from(amount, self.decimals, self.rules.excess_decimals)
+            except AmountError as error:
+                return self._decided(error.outcome)
+        with self._lock:
+            code = self.ledger.apply_one(transaction.type, transaction.client, transaction.tx, units)
+            self.sequence += 1
+        return Outcome(code)
+
+    def apply_batch(self, types: Buffer, clients: Buffer, txs: Buffer, amounts: Buffer) -> bytes:
+        """Apply rows given as columns, in order; 64-bit columns are not copied.
+
+        Args:
+            types: uint8 :class:`TransactionType` numbers, shape (rows,).
+            clients: uint64 or int64 client ids, shape (rows,).
+            txs: uint64 or int64 transaction ids, shape (rows,).
+            amounts: int64 units, shape (rows,); not looked at for disputes, resolves and chargebacks.
+
+        Returns:
+            One outcome code per row.
+
+        Raises:
+            TypeError: If a column is not a contiguous one-dimensional buffer of such integers.
+            ValueError: If the columns have different lengths.
+        """
+        batch = Batch.from_columns(types, clients, txs, amounts)
+        step = self._decoder_settings["batch_rows"]
+        for start in range(0, batch.rows, step):
+            with self._lock:
+                stop = self.ledger.apply(batch, start, min(start + step, batch.rows))
+                self.sequence += stop - start
+        return bytes(batch.outcomes)
+
+    def process(
+        self,
+        source: Source | InputStream,
+        *more: Source | InputStream,
+        policy: ErrorPolicy | None = None,
+        rejects: RejectWriter | None = None,
+        on_progress: Callable[[int, int, int], None] | None = None,
+    ) -> Report:
+        """Apply CSV inputs, one after the other.
+
+        Args:
+            source: A path, bytes, a binary file object, or an iterable of bytes; compressed input is recognised.
+            more: Further inputs, each with its own header.
+            policy: What to do about rows that are not applied; they are skipped if not given.
+            rejects: Where to list them.
+            on_progress: Called between batches, and every 50 ms while there is nothing to do, with rows decided, rows not applied
+                and input bytes read. What it raises ends the run between two batches.
+
+        Returns:
+            What became of the rows.
+
+        Raises:
+            PolicyAbort: If the policy stopped the run; its ``report`` says what was done.
+            InputError: If an input has no usable header, or is compressed and corrupt.
+            OSError: If an input cannot be read.
+            TypeError: If a source is none of these.
+        """
+        run = Run(self, CompiledPolicy(policy or ErrorPolicy()), rejects, on_progress)
+        for each in (source, *more):
+            stream = each if isinstance(each, InputStream) else open_source(each)
+            with stream:
+                run.add(stream, self.read(stream, keep_source=run.needs_text, on_wait=run.report_progress))
+        return run.finish()
+
+    def account(self, client: int) -> Account:
+        """Look a client's account up as it is now.
+
+        Raises:
+            KeyError: If the client has none.
+        """
+        from holdfast.domain.account import Account  # noqa: PLC0415  # dataclasses are slow to import; the command needs none
+
+        found = self.find_balances(client)
+        if found is None:
+            raise KeyError(client)
+        return Account(client, *found, self.decimals)
+
+    def find_balances(self, client: int) -> tuple[int, int, bool] | None:
+        """Give a client's available and held units and whether the account is locked; None if there is no account."""
+        if not 0 <= client <= self.client_max:
+            return None
+        with self._lock:
+            return self.ledger.account(client)
+
+    def accounts(self) -> Accounts:
+        """Take an image of all accounts: a point in time, not a copy, unchanged by what is applied later."""
+        with self._lock:
+            return Accounts(self.ledger.image(), self.decimals, self.sequence)
+
+    def read(
+        self, stream: InputStream, *, keep_source: bool, on_wait: Callable[[], None] | None = None
+    ) -> Iterator[Batch]:
+        """Decode an input with this engine's settings, ahead of whoever takes the batches."""
+        return read_batches(stream, self.new_decoder(keep_source=keep_source), decoder_threads(), on_wait)
+
+    def new_decoder(self, *, keep_source: bool) -> CsvDecoder:
+        """Make a decoder with this engine's settings."""
+        return CsvDecoder(
+            excess_decimals=self.rules.excess_decimals, keep_source=keep_source, **self._decoder_settings
+        )
+
+    def apply_rows(self, batch: Batch, start: int, tally: Tally, stop: int = -1) -> int:
+        """Apply rows of a batch under a policy's tally; give the first row that was not decided."""
+        with self._lock:
+            reached = self.ledger.apply(batch, start, stop, tally)
+            self.sequence += reached - start
+        return reached
+
+    def _decided(self, outcome: Outcome) -> Outcome:
+        with self._lock:
+            self.sequence += 1
+        return outcome

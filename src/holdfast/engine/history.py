@@ -1,0 +1,117 @@
+"""The history of one client or one transaction: every row that touched it or tried to, and what it did."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from holdfast.domain.outcome import Outcome
+from holdfast.kernel.tally import Tally
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from holdfast.engine.engine import Engine
+    from holdfast.io.compression import InputStream
+    from holdfast.kernel.batch import Batch
+
+_NAMES = ("", "deposit", "withdrawal", "dispute", "resolve", "chargeback")
+
+
+class Balances(NamedTuple):
+    """An account's balances in units."""
+
+    available: int
+    held: int
+    locked: bool
+
+
+class HistoryRow(NamedTuple):
+    """One row of a history."""
+
+    input: str
+    line: int
+    type: str
+    """Its name; empty if the row has none that is known."""
+    client: int
+    tx: int
+    amount: int
+    """Units; 0 for rows that have no amount of their own."""
+    outcome: Outcome
+    before: Balances | None
+    """The account of the client asked for (of the row's client, in a transaction's history); None while there is none."""
+    after: Balances | None
+    raw: bytes
+
+
+class History:
+    """Follows one client or one transaction through inputs.
+
+    Args:
+        engine: A new engine; the inputs are applied to it.
+        client: The client to follow, or None.
+        tx: The transaction to follow, or None.
+
+    Raises:
+        ValueError: Unless exactly one of them is given.
+    """
+
+    def __init__(self, engine: Engine, *, client: int | None = None, tx: int | None = None) -> None:
+        if (client is None) == (tx is None):
+            raise ValueError("a history is that of a client or of a tx: give one of them")
+        self._engine = engine
+        self._client = client
+        self._tx = tx
+        self._own_txs: set[int] = set()
+        self._tally = Tally()
+
+    def rows(self, stream: InputStream, batches: Iterator[Batch]) -> Iterator[HistoryRow]:
+        """Apply an input and give the rows that concern the one followed, in order."""
+        for batch in batches:
+            yield from self._batch_rows(batch, stream.name)
+
+    def _batch_rows(self, batch: Batch, name: str) -> Iterator[HistoryRow]:
+        reached = 0
+        for row in [*batch.rows_about(client=self._client, tx=self._tx), batch.rows]:
+            self._engine.apply_rows(batch, reached, self._tally, row)
+            yield from self._strangers(batch, reached, row, name)
+            if row < batch.rows:
+                yield self._apply(batch, row, name)
+            reached = row + 1
+
+    def _apply(self, batch: Batch, row: int, name: str) -> HistoryRow:
+        client = batch.clients[row]
+        before = self._balances(client)
+        self._engine.apply_rows(batch, row, self._tally, row + 1)
+        outcome = Outcome(batch.outcomes[row])
+        if self._client is not None and outcome.is_applied:
+            self._own_txs.add(batch.txs[row])
+        return self._row(batch, row, name, before, self._balances(client))
+
+    def _strangers(self, batch: Batch, start: int, stop: int, name: str) -> Iterator[HistoryRow]:
+        """Give the rows by which other clients tried to touch a transaction of the client followed."""
+        if self._client is None or start >= stop:
+            return
+        for row in batch.refused_rows(start, stop):
+            if batch.outcomes[row] == Outcome.CLIENT_MISMATCH and batch.txs[row] in self._own_txs:
+                balances = self._balances(self._client)
+                yield self._row(batch, row, name, balances, balances)
+
+    def _row(
+        self, batch: Batch, row: int, name: str, before: Balances | None, after: Balances | None
+    ) -> HistoryRow:
+        return HistoryRow(
+            input=name,
+            line=batch.line(row),
+            type=_NAMES[batch.types[row]],
+            client=batch.clients[row],
+            tx=batch.txs[row],
+            amount=batch.amounts[row],
+            outcome=Outcome(batch.outcomes[row]),
+            before=before,
+            after=after,
+            raw=batch.raw(row),
+        )
+
+    def _balances(self, client: int) -> Balances | None:
+        found = self._engine.find_balances(client)
+        return None if found is None else Balances(*found)

@@ -1,0 +1,223 @@
+"""What to do about rows that are not applied: policies answer once per outcome code, and the answers become a table.
+
+A policy costs nothing per row. The kernel looks one byte up for a row that it did not apply, and only a row whose action stops
+the work (``ABORT``, ``CALLBACK``, a budget that is used up) ever reaches Python.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import TYPE_CHECKING, NamedTuple
+
+from holdfast.domain.outcome import Outcome, Severity
+from holdfast.kernel.tally import BUDGET, CONTINUE, STOP, Tally
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from holdfast.io.rejects import Rejection
+
+PERCENT_BUDGET_FROM_ROWS = 1000
+"""A budget in percent is looked at from this row on, and at the end of the input however few rows there were: the
+first row of a million being refused is no reason to stop."""
+_PPM_PER_PERCENT = 10_000
+_ROWS_MAX = 2**63 - 1
+
+
+class PolicyError(ValueError):
+    """A policy that is written wrongly."""
+
+
+class Action(Enum):
+    """What a policy wants done about a row that is not applied."""
+
+    SKIP = "skip"
+    """Count it, log it if somebody listens, go on."""
+    SILENT = "silent"
+    """Count it, go on."""
+    ABORT = "abort"
+    """Stop behind this row: the rows before it stand, none after it is applied."""
+    BUDGET = "budget"
+    """Skip it as long as the budget lasts, abort at the row that exceeds it."""
+    CALLBACK = "callback"
+    """Ask :meth:`ErrorPolicy.decide`, which sees the row itself."""
+
+
+class Budget(NamedTuple):
+    """How many rows may go unapplied: so many, or so many per million rows decided."""
+
+    rows: int = 0
+    ppm: int = 0
+
+    def __str__(self) -> str:
+        """Say it as it is written on the command line."""
+        whole, rest = divmod(self.ppm, _PPM_PER_PERCENT)
+        return f"{whole}.{rest:04}".rstrip("0").rstrip(".") + "%" if self.ppm else str(self.rows)
+
+
+class ErrorPolicy:
+    """Decides what becomes of rows that are not applied. The base class skips them all.
+
+    Override :meth:`severity` to classify outcomes differently, :meth:`action` to answer differently, :meth:`decide` to look at rows.
+    """
+
+    budget: Budget | None = None
+    """What ``Action.BUDGET`` counts against."""
+
+    def severity(self, outcome: Outcome) -> Severity:
+        """Classify an outcome; asked once per code."""
+        return outcome.severity
+
+    def action(self, outcome: Outcome, severity: Severity) -> Action:  # noqa: ARG002  # for those who override it
+        """Answer what to do about rows with this outcome; asked once per code."""
+        return Action.SKIP
+
+    def decide(self, rejection: Rejection) -> Action:  # noqa: ARG002  # for those who override it
+        """Answer for one row whose action is ``CALLBACK``: ``SKIP``, ``SILENT`` or ``ABORT``."""
+        return Action.ABORT
+
+
+class TablePolicy(ErrorPolicy):
+    """Actions by outcome, by severity, or else one for all.
+
+    Args:
+        default: The action for everything not named.
+        by_severity: Actions for whole severities.
+        by_outcome: Actions for single outcomes; they go before severities.
+        budget: What ``Action.BUDGET`` counts against.
+        callback: Answers for rows whose action is ``CALLBACK``.
+
+    Raises:
+        PolicyError: If an action needs a budget or a callback that is not given.
+    """
+
+    def __init__(
+        self,
+        default: Action = Action.SKIP,
+        *,
+        by_severity: Mapping[Severity, Action] | None = None,
+        by_outcome: Mapping[Outcome, Action] | None = None,
+        budget: Budget | None = None,
+        callback: Callable[[Rejection], Action] | None = None,
+    ) -> None:
+        self._default = default
+        self._by_severity = dict(by_severity or {})
+        self._by_outcome = dict(by_outcome or {})
+        self._callback = callback
+        self.budget = budget
+        used = {default, *self._by_severity.values(), *self._by_outcome.values()}
+        if Action.BUDGET in used and budget is None:
+            raise PolicyError("a policy with the action budget needs a budget")
+        if Action.CALLBACK in used and callback is None:
+            raise PolicyError("a policy with the action callback needs a callback")
+
+    def action(self, outcome: Outcome, severity: Severity) -> Action:
+        """Look the outcome up, then its severity."""
+        return self._by_outcome.get(outcome, self._by_severity.get(severity, self._default))
+
+    def decide(self, rejection: Rejection) -> Action:
+        """Ask the callback."""
+        return self._callback(rejection) if self._callback is not None else Action.ABORT
+
+
+class CompiledPolicy:
+    """A policy's answers as tables.
+
+    Args:
+        policy: Asked here, once for every outcome.
+
+    Raises:
+        PolicyError: If it answers BUDGET and has none.
+    """
+
+    def __init__(self, policy: ErrorPolicy) -> None:
+        self.policy = policy
+        self.actions = {
+            outcome: policy.action(outcome, policy.severity(outcome)) for outcome in Outcome if not outcome.is_applied
+        }
+        if policy.budget is None and Action.BUDGET in self.actions.values():
+            raise PolicyError(f"{type(policy).__name__} answers {Action.BUDGET} and has no budget")
+        codes = {Action.ABORT: STOP, Action.CALLBACK: STOP, Action.BUDGET: BUDGET}
+        table = bytearray(256)
+        for outcome, action in self.actions.items():
+            table[outcome] = codes.get(action, CONTINUE)
+        self._table = bytes(table)
+
+    @property
+    def shows_rows(self) -> bool:
+        """Whether somebody will want to see rows themselves: those at which the policy stops."""
+        return any(self._table)
+
+    def tally(self) -> Tally:
+        """Start counting a stream's rows under this policy."""
+        budget = self.policy.budget
+        if budget is None:
+            return Tally(self._table)
+        from_rows = PERCENT_BUDGET_FROM_ROWS if budget.ppm else 0
+        return Tally(self._table, budget_rows=budget.rows, budget_ppm=budget.ppm, budget_from_rows=from_rows)
+
+
+def parse_policy(text: str) -> ErrorPolicy:
+    """Read a policy as it is written on the command line.
+
+    ``skip``, ``silent``, ``abort``, ``budget:100`` and ``budget:0.5%`` apply to all rows that are not applied;
+    ``skip,malformed=abort,DUPLICATE_TX=silent`` sets actions for severities and for single codes.
+
+    Raises:
+        PolicyError: If it is written otherwise; the message says what can be written.
+    """
+    default = Action.SKIP
+    by_severity: dict[Severity, Action] = {}
+    by_outcome: dict[Outcome, Action] = {}
+    budgets: set[Budget] = set()
+    for item in text.split(","):
+        subject, _, answer = item.rpartition("=")
+        action, budget = _parse_action(answer.strip())
+        if budget is not None:
+            budgets.add(budget)
+        target = _parse_subject(subject.strip())
+        if target is None:
+            default = action
+        elif isinstance(target, Severity):
+            by_severity[target] = action
+        else:
+            by_outcome[target] = action
+    if len(budgets) > 1:
+        raise PolicyError(f"{text!r} names several budgets; there is one for all rows that count against it")
+    return TablePolicy(default, by_severity=by_severity, by_outcome=by_outcome, budget=next(iter(budgets), None))
+
+
+def _parse_subject(name: str) -> Severity | Outcome | None:
+    if not name:
+        return None
+    if name.upper() in Outcome.__members__ and name.upper() != Outcome.APPLIED.name:
+        return Outcome[name.upper()]
+    severities = [severity for severity in Severity if severity not in {Severity.NONE, Severity.FATAL}]
+    for severity in severities:
+        if severity.value == name.lower():
+            return severity
+    known = ", ".join(severity.value for severity in severities)
+    raise PolicyError(f"{name!r} is neither a severity ({known}) nor an outcome code")
+
+
+def _parse_action(text: str) -> tuple[Action, Budget | None]:
+    name, colon, amount = text.partition(":")
+    if name == Action.BUDGET.value and colon:
+        return Action.BUDGET, _parse_budget(amount)
+    if not colon and name in {Action.SKIP.value, Action.SILENT.value, Action.ABORT.value}:
+        return Action(name), None
+    raise PolicyError(f"{text!r} is no action: write skip, silent, abort, budget:ROWS or budget:PERCENT%")
+
+
+def _parse_budget(text: str) -> Budget:
+    number = text.removesuffix("%")
+    whole, _, rest = number.partition(".")
+    if not (whole + rest).isascii() or not whole.isdigit() or (rest and not rest.isdigit()):
+        raise PolicyError(f"budget:{text}: write a number of rows or a percentage, as in budget:100 or budget:0.5%")
+    if not text.endswith("%"):
+        if rest or len(whole) > 18:
+            raise PolicyError(f"budget:{text}: a number of rows is a whole number up to {_ROWS_MAX}")
+        return Budget(rows=int(whole))
+    if len(rest) > 4 or len(whole) > 3 or int(whole) > 100:
+        raise PolicyError(f"budget:{text}: a percentage is 0 to 100, with at most four decimals")
+    return Budget(ppm=int(whole) * _PPM_PER_PERCENT + int(rest.ljust(4, "0")))

@@ -1,0 +1,62 @@
+"""What became of the rows of one call: counts, balances of the whole, and how long it took."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from holdfast.domain.outcome import Outcome
+
+
+class Report(NamedTuple):
+    """Counts of one run over one or several inputs."""
+
+    rows: int
+    """Rows decided: applied or refused."""
+    applied: int
+    """Rows applied."""
+    refused_by_outcome: Mapping[Outcome, int]
+    """Rows not applied, for every outcome that occurred, in order of precedence."""
+    accounts: int
+    """Accounts in the engine afterwards."""
+    locked_accounts: int
+    """Those of them that are locked."""
+    transactions: int
+    """Deposits and withdrawals recorded in the engine afterwards."""
+    open_disputes: int
+    """Transactions under dispute afterwards."""
+    sequence: int
+    """Rows decided by the engine since it was made: what names this point in time."""
+    input_bytes: int
+    """Bytes read, as they are stored: compressed, if the input is."""
+    seconds: float
+    """Wall-clock time."""
+
+    @property
+    def refused(self) -> int:
+        """Rows not applied."""
+        return self.rows - self.applied
+
+    @property
+    def rows_per_second(self) -> float:
+        """Rows by wall-clock time."""
+        return self.rows / self.seconds if self.seconds > 0 else 0.0
+
+    def to_json(self) -> dict[str, object]:
+        """Give the report as what JSON knows, outcomes by name."""
+        return {
+            "rows": self.rows,
+            "applied": self.applied,
+            "refused": self.refused,
+            "refused_by_code": {outcome.name: count for outcome, count in self.refused_by_outcome.items()},
+            "accounts": self.accounts,
+            "locked_accounts": self.locked_accounts,
+            "transactions": self.transactions,
+            "open_disputes": self.open_disputes,
+            "sequence": self.sequence,
+            "input_bytes": self.input_bytes,
+            "seconds": round(self.seconds, 6),
+            "rows_per_second": round(self.rows_per_second),
+        }

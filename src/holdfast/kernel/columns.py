@@ -1,0 +1,170 @@
+"""Columns of integers that others own: buffers (numpy, array.array, ctypes, memoryview) and Arrow arrays of any library.
+
+Arrow arrays come through the Arrow PyCapsule interface, so that no Arrow library is needed here. What is found out about a column is
+where its items are, how wide they are, and which are null; nothing is copied. Whoever takes a column keeps the owner that comes with
+it for as long as it looks at the items.
+"""
+
+import sys
+
+import cython
+from cython.cimports.cpython.buffer import PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
+from cython.cimports.cpython.pycapsule import PyCapsule_GetPointer, PyCapsule_IsValid
+from cython.cimports.holdfast.kernel.arrow import ArrowArray, ArrowSchema
+from cython.cimports.libc.stdint import int8_t, int16_t, int32_t, uint8_t, uint16_t, uint32_t, uint64_t
+from cython.cimports.libc.string import memcpy, memset
+
+_SIGNED = frozenset("bhilqn")
+_UNSIGNED = frozenset("BHILQN")
+_NATIVE_ORDER = frozenset({"@", "=", "<" if sys.byteorder == "little" else ">"})
+# Arrow's letters are the same on all machines: int8 to int64, and the same unsigned.
+_ARROW_BYTES = {"c": 1, "C": 1, "s": 2, "S": 2, "i": 4, "I": 4, "l": 8, "L": 8}
+
+
+@cython.cfunc
+def read_column(
+    name: str, source: object, item_bytes_max: cython.Py_ssize_t, is_id: cython.bint, column: cython.pointer[Column]
+) -> object:
+    """Find out about a column; give the object that keeps its items where they are.
+
+    Raises:
+        TypeError: If it is no contiguous one-dimensional column of such integers; the message says what to do.
+    """
+    memset(column, 0, cython.sizeof(Column))
+    owner = _read_arrow(name, source, column) if hasattr(source, "__arrow_c_array__") else _read_buffer(name, source, column)
+    if column.item_bytes > item_bytes_max:
+        raise TypeError(
+            f"{name}: integers of at most {8 * item_bytes_max} bits are needed, not {8 * column.item_bytes}; "
+            f"convert them first (numpy: .astype('uint8'), pyarrow: .cast('uint8'))"
+        )
+    if not is_id and column.item_bytes == 8 and not column.is_signed:
+        raise TypeError(
+            f"{name}: these are signed, and not every uint64 fits; "
+            "convert them first (numpy: .astype('int64'), pyarrow: .cast('int64'))"
+        )
+    return owner
+
+
+@cython.cfunc
+def _read_buffer(name: str, source: object, column: cython.pointer[Column]) -> object:
+    buffer: Py_buffer
+    try:
+        view = memoryview(source)
+    except TypeError:
+        if hasattr(source, "__arrow_c_stream__"):
+            raise TypeError(
+                f"{name}: {type(source).__name__} may hold its items in several pieces; "
+                "make it one array first (pyarrow: .combine_chunks(), polars: .to_arrow())"
+            ) from None
+        raise TypeError(
+            f"{name}: {type(source).__name__} is neither a buffer of integers nor an Arrow array; "
+            f"make it one first (array.array('q', ...), numpy.array(..., 'int64'))"
+        ) from None
+    except (BufferError, ValueError) as error:
+        raise TypeError(f"{name}: {type(source).__name__} lends no buffer of integers ({error})") from error
+    if view.ndim != 1:
+        raise TypeError(f"{name}: one dimension is needed, not {view.ndim}; give one column of it (numpy: .reshape(-1) for all)")
+    if not view.c_contiguous:
+        raise TypeError(f"{name}: the items do not stand side by side in memory; copy them first (numpy.ascontiguousarray)")
+    letter = view.format
+    if len(letter) == 2 and letter[0] in _NATIVE_ORDER:
+        letter = letter[1]
+    if letter not in _SIGNED and letter not in _UNSIGNED:
+        raise TypeError(
+            f"{name}: integers in this machine's byte order are needed, not items of format {view.format!r}; "
+            f"convert them first (numpy: .astype('int64'))"
+        )
+    column.rows = view.shape[0]
+    column.item_bytes = view.itemsize
+    column.is_signed = letter in _SIGNED
+    PyObject_GetBuffer(view, cython.address(buffer), PyBUF_SIMPLE)
+    column.items = cython.cast(cython.pointer[cython.const[uint8_t]], buffer.buf)
+    # The view holds the memory from here on.
+    PyBuffer_Release(cython.address(buffer))
+    return view
+
+
+@cython.cfunc
+def _read_arrow(name: str, source: object, column: cython.pointer[Column]) -> object:
+    capsules = source.__arrow_c_array__()
+    schema_capsule, array_capsule = capsules
+    if not PyCapsule_IsValid(schema_capsule, b"arrow_schema") or not PyCapsule_IsValid(array_capsule, b"arrow_array"):
+        raise TypeError(f"{name}: {type(source).__name__}.__arrow_c_array__() gives no Arrow capsules")
+    schema: cython.pointer[ArrowSchema] = cython.cast(
+        cython.pointer[ArrowSchema], PyCapsule_GetPointer(schema_capsule, b"arrow_schema")
+    )
+    array: cython.pointer[ArrowArray] = cython.cast(
+        cython.pointer[ArrowArray], PyCapsule_GetPointer(array_capsule, b"arrow_array")
+    )
+    if schema.release == cython.NULL or array.release == cython.NULL:
+        raise TypeError(f"{name}: the Arrow array was given away before; get a new one")
+    if schema.dictionary != cython.NULL:
+        raise TypeError(f"{name}: the Arrow array is dictionary-encoded; decode it first (pyarrow: .dictionary_decode())")
+    letter = schema.format.decode("utf-8", "backslashreplace")
+    if letter not in _ARROW_BYTES or array.n_buffers != 2:
+        raise TypeError(
+            f"{name}: Arrow integers are needed, not an array of format {letter!r}; "
+            f"convert it first (pyarrow: .cast('int64'))"
+        )
+    column.rows = array.length
+    column.item_bytes = _ARROW_BYTES[letter]
+    column.is_signed = letter.islower()
+    column.items = cython.cast(cython.pointer[cython.const[uint8_t]], array.buffers[1])
+    if column.items != cython.NULL:
+        column.items += array.offset * column.item_bytes
+    if array.null_count != 0:
+        column.validity = cython.cast(cython.pointer[cython.const[uint8_t]], array.buffers[0])
+        column.validity_offset = array.offset
+    return array_capsule
+
+
+@cython.cfunc
+@cython.nogil
+@cython.exceptval(check=False)
+def is_usable_as_it_stands(column: cython.pointer[cython.const[Column]], item_bytes: cython.Py_ssize_t) -> cython.bint:
+    """Say whether the items have this width and stand on addresses where the machine wants them."""
+    return column.item_bytes == item_bytes and cython.cast(cython.size_t, column.items) % item_bytes == 0
+
+
+@cython.cfunc
+@cython.nogil
+@cython.exceptval(check=False)
+def widen(column: cython.pointer[cython.const[Column]], items: cython.pointer[uint64_t]) -> cython.void:
+    """Copy the items of a column as 64-bit integers; an unsigned one can then be read as signed too, if it was narrower."""
+    row: cython.Py_ssize_t
+    if column.item_bytes == 1 and column.is_signed:
+        for row in range(column.rows):
+            items[row] = cython.cast(uint64_t, cython.cast(int8_t, column.items[row]))
+    elif column.item_bytes == 1:
+        for row in range(column.rows):
+            items[row] = column.items[row]
+    elif column.item_bytes == 2:
+        _widen_2(column, items)
+    elif column.item_bytes == 4:
+        _widen_4(column, items)
+    elif column.rows:
+        memcpy(items, column.items, column.rows * 8)
+
+
+@cython.cfunc
+@cython.inline
+@cython.nogil
+@cython.exceptval(check=False)
+def _widen_2(column: cython.pointer[cython.const[Column]], items: cython.pointer[uint64_t]) -> cython.void:
+    row: cython.Py_ssize_t
+    item: uint16_t
+    for row in range(column.rows):
+        memcpy(cython.address(item), column.items + 2 * row, 2)
+        items[row] = cython.cast(uint64_t, cython.cast(int16_t, item)) if column.is_signed else item
+
+
+@cython.cfunc
+@cython.inline
+@cython.nogil
+@cython.exceptval(check=False)
+def _widen_4(column: cython.pointer[cython.const[Column]], items: cython.pointer[uint64_t]) -> cython.void:
+    row: cython.Py_ssize_t
+    item: uint32_t
+    for row in range(column.rows):
+        memcpy(cython.address(item), column.items + 4 * row, 4)
+        items[row] = cython.cast(uint64_t, cython.cast(int32_t, item)) if column.is_signed else item
