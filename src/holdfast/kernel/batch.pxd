@@ -10,6 +10,7 @@ cdef class Batch:
     cdef uint64_t *tx_column
     cdef int64_t *amount_column
     cdef uint8_t *outcome_column
+    cdef uint8_t *first_outcomes  # of a batch from columns, where some rows were refused from the first; else NULL
     cdef uint64_t *offset_column  # NULL for a batch that was not decoded from text
     cdef uint64_t *line_column  # NULL while the rows stand on consecutive lines
     cdef uint64_t first_line

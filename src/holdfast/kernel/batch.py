@@ -2,16 +2,12 @@
 
 A batch decoded from text owns its columns, in one allocation of 42 bytes a row (1 type, 8 client, 8 tx, 8 amount, 1 outcome,
 8 byte offset, and 8 line number only once a blank line stands between its rows). A batch made from columns points into
-memory that others own, and keeps it alive. An outcome of 0 means that nobody has decided on the row; the decoder writes its
+memory that others own, and keeps it alive; a column narrower than 64 bits it copies, wider. An outcome of 0 means that nobody has decided on the row; the decoder writes its
 code there for a malformed row, and whoever applies the batch leaves such rows alone.
 """
 
 import cython
-from cython.cimports.cpython.buffer import (
-    PyBUF_FORMAT,
-    PyBUF_WRITABLE,
-    PyBuffer_FillInfo,
-)
+from cython.cimports.cpython.buffer import PyBuffer_FillInfo
 from cython.cimports.holdfast.kernel.codes import (
     AMOUNT_OUT_OF_RANGE,
     APPLIED,
@@ -19,21 +15,24 @@ from cython.cimports.holdfast.kernel.codes import (
     DEPOSIT,
     INVALID_CLIENT,
     INVALID_TX,
+    MALFORMED_ROW,
+    MISSING_AMOUNT,
     NEWLINE,
     RETURN,
+    ROW_TOO_LONG,
     UNDECIDED,
     UNKNOWN_TYPE,
     WITHDRAWAL,
 )
+from cython.cimports.holdfast.kernel.columns import Column, is_null, is_usable_as_it_stands, read_column, widen
 from cython.cimports.holdfast.kernel.platform import cbytes, hf_check
-from cython.cimports.libc.stdint import INT64_MIN, UINT64_MAX, int64_t, uint8_t, uint32_t, uint64_t
+from cython.cimports.libc.stdint import INT64_MIN, UINT64_MAX, int64_t, uint8_t, uint64_t
 from cython.cimports.libc.stdlib import calloc, free, malloc
-from cython.cimports.libc.string import memchr, memset
+from cython.cimports.libc.string import memchr, memcpy, memset
 
 ROWS_DEFAULT = 8192
 """How many rows a decoder puts into a batch: its columns then fit a core's second-level cache."""
 ROWS_MAX = 1 << 20
-
 
 
 @cython.cclass
@@ -69,45 +68,44 @@ class Batch:
     def __dealloc__(self):
         free(self.memory)
         free(self.line_column)
+        free(self.first_outcomes)
 
     @staticmethod
     def from_columns(types, clients, txs, amounts) -> Batch:
-        """Point at columns that others own, without a copy.
+        """Point at columns that others own, without a copy where they are as wide as a batch's.
+
+        A column is anything with the buffer protocol (a numpy array, an array.array, a memoryview) or an Arrow array of any library
+        (anything with ``__arrow_c_array__``, slices included). The batch keeps it alive. It must not be changed while the batch is
+        in use: its values are checked once, not at every look.
+
+        Nulls of Arrow arrays become outcomes: a row without type, client or tx is a MALFORMED_ROW, a deposit or withdrawal without
+        amount a MISSING_AMOUNT. An id below zero is an INVALID_CLIENT or INVALID_TX.
 
         Args:
-            types: uint8 transaction types (1 deposit, 2 withdrawal, 3 dispute, 4 resolve, 5 chargeback), shape (rows,).
-            clients: uint64 or int64, shape (rows,).
-            txs: uint64 or int64, shape (rows,).
-            amounts: int64 units, shape (rows,); not looked at for disputes, resolves and chargebacks.
+            types: 8-bit transaction types (1 deposit, 2 withdrawal, 3 dispute, 4 resolve, 5 chargeback), shape (rows,).
+            clients: Integers, shape (rows,); narrower ones than uint64 and int64 are copied.
+            txs: The same.
+            amounts: Integers in units, shape (rows,), but not uint64; narrower ones than int64 are copied. Not looked at for
+                disputes, resolves and chargebacks.
 
         Raises:
-            TypeError: If a column is no contiguous one-dimensional buffer of such integers.
+            TypeError: If a column is no contiguous one-dimensional column of such integers; the message says what to do.
             ValueError: If the columns have different lengths.
         """
-        views = [
-            _checked_view("types", types, 1, "Bb"),
-            _checked_view("clients", clients, 8, "QqLl"),
-            _checked_view("txs", txs, 8, "QqLl"),
-            _checked_view("amounts", amounts, 8, "ql"),
+        columns: Column[4]
+        owners = [
+            read_column("types", types, 1, True, cython.address(columns[0])),
+            read_column("clients", clients, 8, True, cython.address(columns[1])),
+            read_column("txs", txs, 8, True, cython.address(columns[2])),
+            read_column("amounts", amounts, 8, False, cython.address(columns[3])),
         ]
-        lengths = [len(view) for view in views]
+        lengths = [columns[0].rows, columns[1].rows, columns[2].rows, columns[3].rows]
         if len(set(lengths)) != 1:
             raise ValueError(f"columns have different lengths: types, clients, txs and amounts have {lengths}")
         batch: Batch = Batch.__new__(Batch)
-        batch.rows = batch.capacity = lengths[0]
-        batch.owners = views
-        batch.type_column = cython.cast(cython.pointer[uint8_t], _address(views[0]))
-        batch.client_column = cython.cast(cython.pointer[uint64_t], _address(views[1]))
-        batch.tx_column = cython.cast(cython.pointer[uint64_t], _address(views[2]))
-        batch.amount_column = cython.cast(cython.pointer[int64_t], _address(views[3]))
-        batch.memory = calloc(batch.rows or 1, 1)
-        if batch.memory == cython.NULL:
-            raise MemoryError
-        batch.outcome_column = cython.cast(cython.pointer[uint8_t], batch.memory)
-        batch.client_max = batch.tx_max = UINT64_MAX
-        # An int64 id below zero would be taken for a huge one.
-        _refuse_negative(batch, batch.client_column, views[1].format, INVALID_CLIENT)
-        _refuse_negative(batch, batch.tx_column, views[2].format, INVALID_TX)
+        batch.owners = owners
+        _take_columns(batch, columns)
+        _refuse_unfit(batch, columns)
         return batch
 
     def __len__(self) -> int:
@@ -139,8 +137,22 @@ class Batch:
         return _column(self, self.outcome_column, 1, "B")
 
     def clear_outcomes(self) -> None:
-        """Make every row undecided again, so that a batch from columns can be applied to another ledger."""
-        memset(self.outcome_column, UNDECIDED, self.rows)
+        """Make the rows undecided again, so that the batch can be applied to another ledger.
+
+        Rows that are no transactions for any ledger keep their code: what a decoder refused, nulls, ids below zero.
+        """
+        row: cython.Py_ssize_t
+        if self.offset_column != cython.NULL:
+            for row in range(self.rows):
+                if not ROW_TOO_LONG <= self.outcome_column[row] <= AMOUNT_OUT_OF_RANGE:
+                    self.outcome_column[row] = UNDECIDED
+            return
+        if self.first_outcomes != cython.NULL:
+            memcpy(self.outcome_column, self.first_outcomes, self.rows)
+        else:
+            memset(self.outcome_column, UNDECIDED, self.rows)
+        # The other ledger may have other widths, and types are looked at together with them.
+        self.client_max = self.tx_max = UINT64_MAX
 
     def refused_rows(self, start: cython.Py_ssize_t = 0, stop: cython.Py_ssize_t = -1) -> list:
         """List the rows from ``start`` to before ``stop`` that were decided and not applied."""
@@ -231,10 +243,14 @@ class Batch:
     @cython.cfunc
     @cython.exceptval(-1, check=False)
     def check(self, client_max: uint64_t, tx_max: uint64_t) -> cython.int:
-        """Write the decoder's codes for undecided rows that no ledger of these widths may see."""
+        """Write the decoder's codes for rows that no ledger of these widths may see.
+
+        A row that was refused for its tx or its amount is refused for its client first, if that is too wide.
+        """
         row: cython.Py_ssize_t
         for row in range(self.rows):
-            if self.outcome_column[row] != UNDECIDED:
+            code: cython.int = self.outcome_column[row]
+            if code != UNDECIDED and not INVALID_TX <= code <= AMOUNT_OUT_OF_RANGE:
                 continue
             type_: cython.int = self.type_column[row]
             if not DEPOSIT <= type_ <= CHARGEBACK:
@@ -243,6 +259,8 @@ class Batch:
                 self.outcome_column[row] = INVALID_CLIENT
             elif self.tx_column[row] > tx_max:
                 self.outcome_column[row] = INVALID_TX
+            elif code != UNDECIDED:
+                continue
             elif type_ <= WITHDRAWAL and self.amount_column[row] == INT64_MIN:
                 self.outcome_column[row] = AMOUNT_OUT_OF_RANGE
         self.client_max = client_max
@@ -271,32 +289,82 @@ def new_batch(capacity: cython.Py_ssize_t) -> Batch:
 
 
 @cython.cfunc
-def _refuse_negative(batch: Batch, ids: cython.pointer[uint64_t], code: str, outcome: cython.int):
-    row: cython.Py_ssize_t
-    if code not in "ql":
-        return
-    for row in range(batch.rows):
-        if ids[row] >> 63 and batch.outcome_column[row] == UNDECIDED:
-            batch.outcome_column[row] = outcome
-
-
-def _checked_view(name, column, item_bytes, codes):
-    view = memoryview(column)
-    if view.ndim != 1 or not view.c_contiguous or view.itemsize != item_bytes or view.format not in codes:
-        wanted = "8-bit" if item_bytes == 1 else "64-bit"
-        raise TypeError(
-            f"{name}: a contiguous one-dimensional buffer of {wanted} integers is needed, not one of format "
-            f"{view.format!r} with {view.ndim} dimension(s)"
-        )
-    return view
+@cython.exceptval(-1, check=False)
+def _take_columns(batch: Batch, columns: cython.pointer[Column]) -> cython.int:
+    """Point a new batch at columns, or at wider copies of them; these and the outcomes are one allocation."""
+    rows: cython.Py_ssize_t = columns[0].rows
+    number: cython.int
+    copies: cython.int = 0
+    for number in range(1, 4):
+        copies += not is_usable_as_it_stands(cython.address(columns[number]), 8)
+    batch.memory = calloc(rows or 1, 8 * copies + 1)
+    if batch.memory == cython.NULL:
+        raise MemoryError
+    free_part: cython.pointer[uint64_t] = cython.cast(cython.pointer[uint64_t], batch.memory)
+    items: cython.p_void[4]
+    for number in range(1, 4):
+        items[number] = cython.cast(cython.p_void, columns[number].items)
+        if not is_usable_as_it_stands(cython.address(columns[number]), 8):
+            widen(cython.address(columns[number]), free_part)
+            items[number] = free_part
+            free_part += rows
+    batch.rows = batch.capacity = rows
+    batch.type_column = cython.cast(cython.pointer[uint8_t], columns[0].items)
+    batch.client_column = cython.cast(cython.pointer[uint64_t], items[1])
+    batch.tx_column = cython.cast(cython.pointer[uint64_t], items[2])
+    batch.amount_column = cython.cast(cython.pointer[int64_t], items[3])
+    batch.outcome_column = cython.cast(cython.pointer[uint8_t], free_part)
+    batch.client_max = batch.tx_max = UINT64_MAX
+    return 0
 
 
 @cython.cfunc
-def _address(view: object) -> cython.p_void:
-    data: cython.const[uint8_t][::1] = view.cast("B")
-    if data.shape[0] == 0:
-        return cython.NULL
-    return cython.cast(cython.p_void, cython.address(data[0]))
+@cython.exceptval(-1, check=False)
+def _refuse_unfit(batch: Batch, columns: cython.pointer[Column]) -> cython.int:
+    """Write the codes of rows that are no transactions for any ledger, and remember them for clear_outcomes()."""
+    row: cython.Py_ssize_t
+    number: cython.int
+    refused: cython.Py_ssize_t = 0
+    needs_look: cython.bint = columns[1].is_signed or columns[2].is_signed
+    for number in range(4):
+        if columns[number].validity != cython.NULL:
+            needs_look = True
+    if not needs_look:
+        return 0
+    for row in range(batch.rows):
+        code: cython.int = _unfitness(batch, columns, row)
+        batch.outcome_column[row] = code
+        refused += code != UNDECIDED
+    if refused:
+        batch.first_outcomes = cython.cast(cython.pointer[uint8_t], malloc(batch.rows))
+        if batch.first_outcomes == cython.NULL:
+            raise MemoryError
+        memcpy(batch.first_outcomes, batch.outcome_column, batch.rows)
+    return 0
+
+
+@cython.cfunc
+@cython.inline
+@cython.nogil
+@cython.exceptval(check=False)
+def _unfitness(batch: Batch, columns: cython.pointer[Column], row: cython.Py_ssize_t) -> cython.int:
+    """Give the code of a row with a null where there must be none or an id below zero, UNDECIDED for any other."""
+    number: cython.int
+    for number in range(3):
+        if is_null(cython.address(columns[number]), row):
+            return MALFORMED_ROW
+    type_: cython.int = batch.type_column[row]
+    # An int64 id below zero would be taken for a huge one.
+    is_client_unfit: cython.bint = columns[1].is_signed and batch.client_column[row] >> 63 != 0
+    is_tx_unfit: cython.bint = columns[2].is_signed and batch.tx_column[row] >> 63 != 0
+    is_amount_missing: cython.bint = DEPOSIT <= type_ <= WITHDRAWAL and is_null(cython.address(columns[3]), row)
+    if not (is_client_unfit or is_tx_unfit or is_amount_missing):
+        return UNDECIDED
+    if not DEPOSIT <= type_ <= CHARGEBACK:
+        return UNKNOWN_TYPE
+    if is_client_unfit:
+        return INVALID_CLIENT
+    return INVALID_TX if is_tx_unfit else MISSING_AMOUNT
 
 
 @cython.cfunc

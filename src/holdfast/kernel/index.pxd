@@ -12,11 +12,11 @@ cdef enum:
     READY_LOAD = 10
     FULL_LOAD = 11
     # How many old keys are moved for every new one there may be, and how many keys are looked at together.
-    MOVES_PER_KEY = 4
+    MOVES_PER_KEY = 2
     BLOCK_KEYS = 64
     HUGE_FROM_BYTES = 4194304
-    SLICE_BYTES = 1048576
     PAGE_BYTES = 4096
+    SAMPLED_LINES = 128
 
 # Append-only records by ordinal, in chunks that never move. A record holds the lower half of its key; the upper halves stand in
 # chunks of their own, which exist only where keys are wider than 32 bits.
@@ -45,7 +45,7 @@ ctypedef struct Index:
     Table table  # takes new keys
     Table old  # holds the keys below old_count while they are moved
     Table next  # being made ready for the next growth
-    Table retired  # being given back
+    Table retired  # nobody needs it: its memory takes the next records
     uint64_t old_count
     uint64_t moved
     uint64_t ready_bytes
@@ -132,3 +132,9 @@ cdef inline void prefetch_slots(const Index *index, uint64_t key, uint64_t home)
     hf_prefetch(index.table.slots + home)
     if index.old.slots != NULL:
         hf_prefetch(index.old.slots + home_slot(index, &index.old, key))
+
+cdef inline void prefetch_record(const Index *index, uint64_t home) noexcept nogil:
+    # The record that the home slot names is nearly always the one looked for.
+    cdef uint32_t entry = index.table.slots[home]
+    if entry != 0:
+        hf_prefetch(record_at(&index.store, (entry & index.table.number_mask) - 1))

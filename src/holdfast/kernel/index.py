@@ -16,7 +16,7 @@ bounded by the load whatever the keys; the worst case, for someone who knows the
 
 It grows without stopping the world. Well before a table is full, the next one, twice its size, is faulted in a few pages at
 a time; when it is needed, new keys go there, and with each block of rows a few old keys are moved, read from the store in
-order; the old table serves look-ups until all are moved, then is given back a slice at a time. Nothing is ever done for all
+order; the old table serves look-ups until all are moved, and its memory then takes the next records. Nothing is ever done for all
 keys at once.
 """
 
@@ -47,7 +47,7 @@ def open_index(
     index.store.is_wide = key_bits > 32
     index.seed = int.from_bytes(os.urandom(8), "little") | 1
     index.window_seed = int.from_bytes(os.urandom(8), "little") | 1
-    if _open_table(cython.address(index.table), FIRST_BITS) < 0:
+    if _open_table(cython.address(index.table), FIRST_BITS, False) < 0:
         raise MemoryError
     return 0
 
@@ -76,13 +76,11 @@ def close_index(index: cython.pointer[Index]) -> cython.void:
 @cython.exceptval(check=False)
 def make_room(index: cython.pointer[Index], keys: uint64_t) -> cython.int:
     """Make sure that so many keys can be appended, doing this call's share of what growth there is; -1 if there is no memory."""
-    if index.count + keys > KEYS_LIMIT or _extend_store(cython.address(index.store), index.count + keys) < 0:
+    if index.count + keys > KEYS_LIMIT or _extend_store(index, index.count + keys) < 0:
         return -1
     slots: uint64_t = index.table.mask + 1
     if index.old.slots != cython.NULL:
         _move(index, keys * MOVES_PER_KEY)
-    elif index.retired.slots != cython.NULL:
-        _give_back(cython.address(index.retired))
     if index.count + keys > slots // 16 * FULL_LOAD:
         return _grow(index)
     if index.count + keys > slots // 16 * READY_LOAD and index.table.bits < BITS_MAX:
@@ -104,12 +102,12 @@ def index_bytes(index: cython.pointer[cython.const[Index]]) -> uint64_t:
 @cython.cfunc
 @cython.nogil
 @cython.exceptval(check=False)
-def _open_table(table: cython.pointer[Table], bits: cython.int) -> cython.int:
+def _open_table(table: cython.pointer[Table], bits: cython.int, is_huge: cython.bint) -> cython.int:
     table.bits = bits
     table.mask = (cython.cast(uint64_t, 1) << bits) - 1
     table.number_mask = cython.cast(uint32_t, table.mask)
     table.size = (table.mask + 1) * cython.sizeof(uint32_t)
-    table.slots = cython.cast(cython.pointer[uint32_t], hf_map_pages(table.size, table.size >= HUGE_FROM_BYTES))
+    table.slots = cython.cast(cython.pointer[uint32_t], hf_map_pages(table.size, is_huge and table.size >= HUGE_FROM_BYTES))
     return 0 if table.slots != cython.NULL else -1
 
 
@@ -125,24 +123,47 @@ def _close_table(table: cython.pointer[Table]) -> cython.void:
 @cython.cfunc
 @cython.nogil
 @cython.exceptval(check=False)
-def _give_back(table: cython.pointer[Table]) -> cython.void:
-    """Return a slice of a table that nobody needs to the system."""
-    slice_bytes: uint64_t = min(SLICE_BYTES, table.size)
-    table.size -= slice_bytes
-    hf_unmap_pages(cython.cast(cython.pointer[uint8_t], table.slots) + table.size, slice_bytes)
+def _take_retired(table: cython.pointer[Table], size: uint64_t) -> cython.p_void:
+    """Take a stretch of a table that nobody needs any more, for records; NULL if there is none of this size."""
+    if table.slots == cython.NULL or table.size < size or size % PAGE_BYTES:
+        return cython.NULL
+    table.size -= size
+    start: cython.p_void = cython.cast(cython.pointer[uint8_t], table.slots) + table.size
     if table.size == 0:
         table.slots = cython.NULL
+    return start
+
+
+@cython.cfunc
+@cython.nogil
+@cython.exceptval(check=False)
+def _is_dense(index: cython.pointer[Index]) -> cython.bint:
+    """Say whether the table fills up line by line, as it does for sequential ids, judging by lines drawn at random."""
+    draw: uint64_t
+    step: cython.int
+    clear_cut: cython.int = 0
+    for draw in range(SAMPLED_LINES):
+        line: uint64_t = hash_key(index, draw) & index.table.mask & ~cython.cast(uint64_t, LINE_MASK)
+        used: cython.int = 0
+        for step in range(LINE_SLOTS):
+            used += index.table.slots[line + step] != 0
+        clear_cut += used == 0 or used == LINE_SLOTS
+    return clear_cut > SAMPLED_LINES * 3 // 4
 
 
 @cython.cfunc
 @cython.nogil
 @cython.exceptval(check=False)
 def _make_ready(index: cython.pointer[Index], share_bytes: uint64_t) -> cython.int:
-    """Map the next table, and touch so many of its bytes that the system gives it memory before rows wait for it."""
+    """Map the next table, and touch so many of its bytes that the system gives it memory before rows wait for it.
+
+    Sequential ids touch one page after the other anyway, and some never: for them nothing has to be touched in advance.
+    """
     if index.next.slots == cython.NULL:
-        index.ready_bytes = 0
-        if _open_table(cython.address(index.next), index.table.bits + 1) < 0:
+        is_dense: cython.bint = _is_dense(index)
+        if _open_table(cython.address(index.next), index.table.bits + 1, not is_dense) < 0:
             return -1
+        index.ready_bytes = index.next.size if is_dense else 0
     start: cython.pointer[uint8_t] = cython.cast(cython.pointer[uint8_t], index.next.slots)
     until: uint64_t = index.next.size if share_bytes > index.next.size - index.ready_bytes else index.ready_bytes + share_bytes
     while index.ready_bytes < until:
@@ -221,15 +242,17 @@ def _put(table: cython.pointer[Table], ordinal: uint64_t, hash_: uint64_t, home:
 @cython.cfunc
 @cython.nogil
 @cython.exceptval(check=False)
-def _extend_store(store: cython.pointer[Store], records: uint64_t) -> cython.int:
+def _extend_store(index: cython.pointer[Index], records: uint64_t) -> cython.int:
     """Add chunks until there is room for so many records."""
+    store: cython.pointer[Store] = cython.address(index.store)
     while store.chunk_count << store.chunk_bits < records:
         if store.chunk_count == store.chunk_capacity and _extend_directory(store) < 0:
             return -1
         chunk_bytes: uint64_t = cython.cast(uint64_t, store.record_bytes) << store.chunk_bits
-        # An engine that records little shall not pay two megabytes for its first record.
-        is_huge: cython.bint = store.chunk_count > 0 and chunk_bytes >= HUGE_FROM_BYTES
-        chunk: cython.p_void = hf_map_pages(chunk_bytes, is_huge)
+        # Memory that was in use already is worth more than fresh pages, which the system has to find and clear.
+        chunk: cython.p_void = _take_retired(cython.address(index.retired), chunk_bytes)
+        if chunk == cython.NULL:
+            chunk = hf_map_pages(chunk_bytes, False)
         if chunk == cython.NULL:
             return -1
         if store.is_wide:

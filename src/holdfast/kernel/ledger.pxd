@@ -78,6 +78,7 @@ cdef class Ledger:
     cdef Py_ssize_t apply_rows(self, Batch batch, Py_ssize_t start, Py_ssize_t stop, Tally tally) noexcept nogil
     cdef Py_ssize_t apply_block(self, Batch batch, Py_ssize_t start, Py_ssize_t stop, Lookahead *ahead, Tally tally) noexcept nogil
     cdef int look_ahead(self, Batch batch, Py_ssize_t start, Py_ssize_t stop, Lookahead *ahead) noexcept nogil
+    cdef void look_up_records(self, Batch batch, Py_ssize_t start, Py_ssize_t stop, Lookahead *ahead) noexcept nogil
     cdef void find_homes(self, Batch batch, Py_ssize_t start, Py_ssize_t stop, Lookahead *ahead) noexcept nogil
     cdef int reserve(self, uint64_t rows) noexcept nogil
     cdef int64_t open_account(self, const Step *step) noexcept nogil

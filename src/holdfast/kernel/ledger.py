@@ -51,6 +51,7 @@ from cython.cimports.holdfast.kernel.index import (
     key_at,
     make_room,
     open_index,
+    prefetch_record,
     prefetch_slots,
     record_at,
 )
@@ -258,22 +259,44 @@ class Ledger:
     @cython.exceptval(check=False)
     def apply_rows(self, batch: Batch, start: cython.Py_ssize_t, stop: cython.Py_ssize_t, tally: Tally) -> cython.Py_ssize_t:
         """Apply rows block by block, each looked up while the one before it is applied; give the first undecided row."""
-        ahead: Lookahead[2]
+        ahead: Lookahead[3]
         turn: cython.int = 0
-        end: cython.Py_ssize_t = min(start + BLOCK_KEYS, stop)
-        if start < stop and self.look_ahead(batch, start, end, cython.address(ahead[0])) < 0:
-            return start
+        prepared: cython.Py_ssize_t = start
         while start < stop:
-            next_end: cython.Py_ssize_t = min(end + BLOCK_KEYS, stop)
-            if end < next_end and self.look_ahead(batch, end, next_end, cython.address(ahead[turn ^ 1])) < 0:
-                # Without room for the block that comes next, this one still has what it asked for.
-                stop = end
+            # Three steps, each a block behind the one before: slots are asked for, then the records they name, then rows are applied.
+            while prepared < stop and prepared < start + 2 * BLOCK_KEYS:
+                end: cython.Py_ssize_t = min(prepared + BLOCK_KEYS, stop)
+                slot: cython.int = (turn + cython.cast(cython.int, (prepared - start) // BLOCK_KEYS)) % 3
+                if self.look_ahead(batch, prepared, end, cython.address(ahead[slot])) < 0:
+                    # Without room for the block that comes next, those before it still have what they asked for.
+                    stop = prepared
+                else:
+                    prepared = end
+            if start >= stop:
+                break
+            if start + BLOCK_KEYS < prepared:
+                self.look_up_records(batch, start + BLOCK_KEYS, prepared, cython.address(ahead[(turn + 1) % 3]))
+            end = min(start + BLOCK_KEYS, stop)
             reached: cython.Py_ssize_t = self.apply_block(batch, start, end, cython.address(ahead[turn]), tally)
             if reached < end or tally.is_stopped:
                 return reached
-            start, end = end, next_end
-            turn ^= 1
+            start = end
+            turn = (turn + 1) % 3
         return start
+
+    @cython.cfunc
+    @cython.nogil
+    @cython.exceptval(check=False)
+    def look_up_records(
+        self, batch: Batch, start: cython.Py_ssize_t, stop: cython.Py_ssize_t, ahead: cython.pointer[Lookahead]
+    ) -> cython.void:
+        """Prefetch the records that disputes, resolves and chargebacks refer to; their slots have been prefetched before."""
+        row: cython.Py_ssize_t
+        if ahead.generation != self.tx_index.generation:
+            return
+        for row in range(start, stop):
+            if batch.type_column[row] > WITHDRAWAL:
+                prefetch_record(cython.address(self.tx_index), ahead.homes[row - start])
 
     @cython.cfunc
     @cython.nogil
@@ -282,8 +305,8 @@ class Ledger:
         """Make room for a block and prefetch what its rows will need; -1 if there is no memory."""
         row: cython.Py_ssize_t
         page: cython.pointer[AccountPage]
-        # The block before it has not been applied yet.
-        if self.reserve(2 * BLOCK_KEYS) < 0:
+        # The blocks before it have not been applied yet.
+        if self.reserve(3 * BLOCK_KEYS) < 0:
             return -1
         self.find_homes(batch, start, stop, ahead)
         for row in range(start, stop):
