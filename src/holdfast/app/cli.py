@@ -45,6 +45,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def _job(runner: object, arguments: list[str]) -> int:
     parser = build_parser()
     options = parser.parse_args(_with_command(arguments))
+    if not options.files:
+        if sys.stdin is None or sys.stdin.isatty():
+            parser.error("give a FILE, or pipe transactions in")
+        options.files = ["-"]
     from holdfast.app import commands  # noqa: PLC0415  # --help does without
 
     job: commands.Job = getattr(commands, options.command)
@@ -53,7 +57,7 @@ def _job(runner: object, arguments: list[str]) -> int:
 
 def _with_command(arguments: list[str]) -> list[str]:
     """Put ``process`` in front unless another command, or help on all of them, is asked for."""
-    if not arguments or arguments[0] in {*COMMANDS, "-h", "--help", "--version"}:
+    if arguments and arguments[0] in {*COMMANDS, "-h", "--help", "--version"}:
         return arguments
     return ["process", *arguments]
 
@@ -104,7 +108,10 @@ def _add_command(
 ) -> argparse.ArgumentParser:
     parser = commands.add_parser(name, help=summary, description=f"{summary[0].upper()}{summary[1:]}.", allow_abbrev=False)
     parser.add_argument(
-        "files", nargs="+", metavar="FILE", help="CSV with a header; plain, .gz, .zst, .bz2 or .xz; - is standard input"
+        "files",
+        nargs="*",
+        metavar="FILE",
+        help="CSV with a header; plain, .gz, .zst, .bz2 or .xz; - is standard input, as is a pipe where no file is named",
     )
     rules = parser.add_argument_group("rules and widths")
     rules.add_argument("--rules", default="standard", metavar="PROFILE", help="standard, cards, or a .toml file (standard)")

@@ -47,6 +47,7 @@ def process(runner: Runner, options: argparse.Namespace, usage_error: UsageError
 
 def check(runner: Runner, options: argparse.Namespace, usage_error: UsageError) -> int:
     """Apply files, write nothing, and let the exit code say whether every row was applied."""
+    _refuse_overwriting(options, usage_error)
     engine, policy = _engine(options, usage_error), _policy(options, usage_error)
     report, abort = _run(runner, options, engine, policy)
     options.summary = options.summary or report.refused > 0
@@ -100,7 +101,7 @@ def _policy(options: argparse.Namespace, usage_error: UsageError) -> ErrorPolicy
 
 def _refuse_overwriting(options: argparse.Namespace, usage_error: UsageError) -> None:
     """An output that is also an input, or two outputs under one name, are a mistake that would cost somebody a file."""
-    outputs = {"-o": options.output, "--rejects": options.rejects, "--json-summary": options.json_summary}
+    outputs = {"-o": getattr(options, "output", None), "--rejects": options.rejects, "--json-summary": options.json_summary}
     seen: dict[str, str] = {os.path.realpath(name): name for name in options.files if name != "-"}
     for option, path in outputs.items():
         if path is None or (os.path.exists(path) and not os.path.isfile(path)):
@@ -134,12 +135,20 @@ def _process(
         draw(rows, refused, input_bytes)
 
     try:
+        _check_names(options.files)
         streams = _open_inputs(runner, options.files)
-        return engine.process(next(streams), *streams, policy=policy, rejects=rejects, on_progress=on_progress), None
+        return engine.process_each(streams, policy=policy, rejects=rejects, on_progress=on_progress), None
     except PolicyAbort as abort:
         return abort.report, abort
     finally:
         clear()
+
+
+def _check_names(names: list[str]) -> None:
+    """Find a name without a file before hours of work on the files before it."""
+    for name in names:
+        if name != "-":
+            os.stat(name)
 
 
 def _open_inputs(runner: Runner, names: list[str]) -> Iterator[InputStream]:

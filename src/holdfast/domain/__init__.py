@@ -1,1 +1,1 @@
-"""What a transaction means: values, outcomes, rules and their executable specification. Standard library only."""
+"""What a transaction means: values, outcomes, rules, an executable specification. Standard library only."""

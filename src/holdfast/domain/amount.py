@@ -1,7 +1,7 @@
 """Fixed-point amounts: text, ``Decimal`` and integer units, exactly.
 
-An amount is a signed 64-bit count of units of ``10 ** -decimals`` (four decimals unless configured otherwise).
-Nothing here takes or gives a float.
+An amount is a signed 64-bit count of units of ``10 ** -decimals`` (four decimals unless configured
+otherwise). Nothing here takes or gives a float.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ UNITS_MIN = -(2**63)
 _DIGITS_MAX = 19
 
 _PLAIN_DECIMAL = re.compile(r"([+-]?)(?:([0-9]+)(?:\.([0-9]*))?|\.([0-9]+))", re.ASCII)
-# Wide enough for every 64-bit count of units: scaling by a power of ten then never rounds, and says so if it did.
+# Wide enough for every 64-bit count of units: scaling by a power of ten then never rounds, and says so if it
+# did.
 _EXACT = Context(prec=40, traps=[Inexact, InvalidOperation])
 
 
@@ -36,7 +37,8 @@ def parse_units(text: str, decimals: int = DECIMALS_DEFAULT, excess_decimals: st
     Args:
         text: The amount, without blanks around it.
         decimals: How many decimals are kept, 0 to 9.
-        excess_decimals: What becomes of further decimals other than zeros: ``refuse``, ``half_even`` or ``truncate``.
+        excess_decimals: What becomes of further decimals other than zeros: ``refuse``, ``half_even`` or
+            ``truncate``.
 
     Returns:
         The units, between -(2**63 - 1) and 2**63 - 1.
@@ -68,8 +70,10 @@ def _rounds_up(units: int, excess: str) -> bool:
     return excess > half or (excess == half and units % 2 == 1)
 
 
-def units_from(value: str | Decimal | int, decimals: int = DECIMALS_DEFAULT, excess_decimals: str = "refuse") -> int:
-    """Turn an amount given in Python into units: text and ``Decimal`` are amounts, an int is a count of units.
+def units_from(
+    value: str | Decimal | int, decimals: int = DECIMALS_DEFAULT, excess_decimals: str = "refuse"
+) -> int:
+    """Turn an amount given in Python into units: text and ``Decimal`` are amounts, an int counts units.
 
     Raises:
         TypeError: For a float or anything else: a float is not exact.
@@ -84,7 +88,7 @@ def units_from(value: str | Decimal | int, decimals: int = DECIMALS_DEFAULT, exc
             raise AmountError(Outcome.AMOUNT_OUT_OF_RANGE, value)
         if value and value.adjusted() < -40:
             value = Decimal("1e-40").copy_sign(value)
-        return parse_units(format(value if value else Decimal(0), "f"), decimals, excess_decimals)
+        return parse_units(format(value or Decimal(0), "f"), decimals, excess_decimals)
     if isinstance(value, str):
         return parse_units(value.strip(" \t"), decimals, excess_decimals)
     if abs(value) > UNITS_MAX:

@@ -1,7 +1,7 @@
 """The executable specification: what a transaction does, over dicts, slow and obvious.
 
-The kernel is held to this page row by row. It takes well-formed transactions as numbers (the decoder's codes are the
-decoder's), so that a test can feed both sides the same columns.
+The kernel is held to this page row by row. It takes well-formed transactions as numbers (the decoder's codes
+are the decoder's), so that a test can feed both sides the same columns.
 """
 
 from __future__ import annotations

@@ -1,12 +1,16 @@
 """Outcome codes: one for every row, in order of precedence, each with its severity and its explanation.
 
-The numbers are stable for ever: they are stored in journals and sent over wires. Gaps are fine. No number means both
-"not yet decided" and "applied": zero is :data:`UNDECIDED` and belongs to no outcome.
+The numbers are stable for ever: they are stored in journals and sent over wires. Gaps are fine. No number
+means both "not yet decided" and "applied": zero is :data:`UNDECIDED` and belongs to no outcome.
 """
 
 from __future__ import annotations
 
 from enum import Enum, IntEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from typing import Self
 
 UNDECIDED = 0
 """What an outcome column holds for a row that nobody has decided on yet."""
@@ -44,7 +48,10 @@ class Outcome(IntEnum):
     phase: Phase
     explanation: str
 
-    def __new__(cls, code: int, phase: Phase, severity: Severity, explanation: str) -> Outcome:
+    # The defaults are never used: they tell type checkers that Outcome(31) finds a member by its number.
+    def __new__(
+        cls, code: int, phase: Phase = Phase.RULES, severity: Severity = Severity.NONE, explanation: str = ""
+    ) -> Self:
         """Attach the facts of an outcome to its number."""
         member = int.__new__(cls, code)
         member._value_ = code
@@ -60,8 +67,10 @@ class Outcome(IntEnum):
         11,
         Phase.DECODE,
         Severity.MALFORMED,
-        "The row is not a CSV row of this header: a field is missing or too many, a quote is misplaced, "
-        "or a byte is NUL or not UTF-8.",
+        (
+            "The row is not a CSV row of this header: a field is missing or too many, a quote is misplaced, "
+            "or a byte is NUL or not UTF-8."
+        ),
     )
     UNKNOWN_TYPE = (
         12,
@@ -82,7 +91,12 @@ class Outcome(IntEnum):
     TX_NOT_FOUND = 33, Phase.RULES, Severity.PARTNER, "No applied transaction has this tx id."
     CLIENT_MISMATCH = 34, Phase.RULES, Severity.PARTNER, "The transaction belongs to another client."
     NOT_DISPUTABLE = 35, Phase.RULES, Severity.PARTNER, "The rules do not let a withdrawal be disputed."
-    ACCOUNT_LOCKED = 36, Phase.RULES, Severity.REFUSED, "The account is locked, and the rules forbid this on a locked account."
+    ACCOUNT_LOCKED = (
+        36,
+        Phase.RULES,
+        Severity.REFUSED,
+        "The account is locked, and the rules forbid this on a locked account.",
+    )
     ALREADY_DISPUTED = (
         37,
         Phase.RULES,
@@ -91,7 +105,12 @@ class Outcome(IntEnum):
     )
     ALREADY_CHARGED_BACK = 38, Phase.RULES, Severity.PARTNER, "The transaction was charged back before."
     NOT_DISPUTED = 39, Phase.RULES, Severity.PARTNER, "The transaction is not under dispute."
-    INSUFFICIENT_FUNDS = 40, Phase.RULES, Severity.REFUSED, "The amount is more than the account has available."
+    INSUFFICIENT_FUNDS = (
+        40,
+        Phase.RULES,
+        Severity.REFUSED,
+        "The amount is more than the account has available.",
+    )
     BALANCE_OVERFLOW = 41, Phase.RULES, Severity.REFUSED, "A balance would not fit its 64 bits."
 
     @property

@@ -27,7 +27,10 @@ class RulesError(ValueError):
 
 
 class Rules(NamedTuple):
-    """One choice per knob; the defaults are the ``standard`` profile. Make one with :func:`make_rules`, which checks."""
+    """One choice per knob; the defaults are the ``standard`` profile.
+
+    Make one with :func:`make_rules`, which checks.
+    """
 
     dispute_withdrawal: str = "refuse"
     """Whether a withdrawal can be disputed, and what that does: ``refuse``, ``provisional_credit``."""
@@ -85,14 +88,14 @@ def make_rules(choices: Mapping[str, object], base: Rules = STANDARD, origin: st
             raise RulesError(f"{origin}: there is no rule {knob!r}; the rules are {', '.join(KNOBS)}")
         if value not in allowed:
             raise RulesError(f"{origin}: {knob} is one of {', '.join(allowed)}, not {value!r}")
-    return Rules(**{**base._asdict(), **choices})  # type: ignore[arg-type]  # every value was just checked
+    return Rules(**{**base._asdict(), **choices})
 
 
 def read_rules(path: str) -> Rules:
     """Read a profile of one's own from a TOML file.
 
-    The file holds knobs and, if it likes, ``profile = "cards"``: the named profile that holds for the knobs left out
-    (``standard`` otherwise).
+    The file holds knobs and, if it likes, ``profile = "cards"``: the named profile that holds for the knobs
+    left out (``standard`` otherwise).
 
     Raises:
         RulesError: If the file is no TOML or says something no rule says.

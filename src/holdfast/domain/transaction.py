@@ -34,7 +34,8 @@ class _Transfer:
     Args:
         client: The client's id; whether it is in range is for the engine to say.
         tx: The transaction's id.
-        amount: A str or Decimal amount, or an int count of units. Whether it is a proper one is for the engine to say.
+        amount: A str or Decimal amount, or an int count of units. Whether it is a proper one is for the
+            engine to say.
 
     Raises:
         TypeError: For an id that is no int or an amount that is not exact, a float above all.

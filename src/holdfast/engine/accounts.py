@@ -80,7 +80,8 @@ class Accounts:
         """Write the accounts as CSV.
 
         Args:
-            target: A path, which is replaced when all is written, or a file open for bytes.
+            target: A path, or a file open for bytes. The file at a path is replaced when all is written and safely on disk; a
+                symbolic link is followed, and a pipe, a device or another special file is written to directly.
 
         Raises:
             OSError: If it cannot be written; a file that stood there before is then unchanged.
@@ -89,16 +90,20 @@ class Accounts:
             for chunk in self.chunks():
                 target.write(chunk)
             return
-        path = os.fspath(target)
-        temporary = f"{path}.{os.getpid()}.tmp"
-        try:
-            with open(temporary, "xb") as file:
-                for chunk in self.chunks():
-                    file.write(chunk)
+        path = os.path.realpath(os.fsdecode(target))
+        if os.path.exists(path) and not os.path.isfile(path):
+            with open(path, "wb") as file:
+                self.write_csv(file)
+            return
+        temporary = f"{path}.{os.urandom(8).hex()}.tmp"
+        with open(temporary, "xb") as file:
+            try:
+                self.write_csv(file)
                 file.flush()
                 os.fsync(file.fileno())
-            os.replace(temporary, path)
-        except BaseException:
-            if os.path.exists(temporary):
+                if os.path.exists(path):
+                    os.chmod(temporary, os.stat(path).st_mode & 0o777)
+                os.replace(temporary, path)
+            except BaseException:
                 os.unlink(temporary)
-            raise
+                raise

@@ -12,12 +12,13 @@ from holdfast.engine.pipeline import decoder_threads, read_batches
 from holdfast.engine.policy import CompiledPolicy, ErrorPolicy
 from holdfast.engine.run import Run
 from holdfast.io.compression import InputStream, open_source
+from holdfast.io.raw import InputError
 from holdfast.kernel.batch import ROWS_DEFAULT, Batch
-from holdfast.kernel.csv_decoder import ROW_BYTES_DEFAULT, CsvDecoder
+from holdfast.kernel.csv_decoder import ROW_BYTES_DEFAULT, CsvDecoder, HeaderError
 from holdfast.kernel.ledger import Ledger
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Generator, Iterable
 
     from typing_extensions import Buffer
 
@@ -150,11 +151,27 @@ class Engine:
             OSError: If an input cannot be read.
             TypeError: If a source is none of these.
         """
+        return self.process_each((source, *more), policy=policy, rejects=rejects, on_progress=on_progress)
+
+    def process_each(
+        self,
+        sources: Iterable[Source | InputStream],
+        *,
+        policy: ErrorPolicy | None = None,
+        rejects: RejectWriter | None = None,
+        on_progress: Callable[[int, int, int], None] | None = None,
+    ) -> Report:
+        """Apply CSV inputs as :meth:`process` does; each is asked for when the one before it is done."""
         run = Run(self, CompiledPolicy(policy or ErrorPolicy()), rejects, on_progress)
-        for each in (source, *more):
+        for each in sources:
             stream = each if isinstance(each, InputStream) else open_source(each)
             with stream:
-                run.add(stream, self.read(stream, keep_source=run.needs_text, on_wait=run.report_progress))
+                batches = self.read(stream, keep_source=run.needs_text, on_wait=run.report_progress)
+                try:
+                    run.add(stream, batches)
+                finally:
+                    # Whoever keeps the exception that ended this would keep the threads that read ahead as well.
+                    batches.close()
         return run.finish()
 
     def account(self, client: int) -> Account:
@@ -184,9 +201,17 @@ class Engine:
 
     def read(
         self, stream: InputStream, *, keep_source: bool, on_wait: Callable[[], None] | None = None
-    ) -> Iterator[Batch]:
-        """Decode an input with this engine's settings, ahead of whoever takes the batches."""
-        return read_batches(stream, self.new_decoder(keep_source=keep_source), decoder_threads(), on_wait)
+    ) -> Generator[Batch]:
+        """Decode an input with this engine's settings, ahead of whoever takes the batches.
+
+        Raises:
+            InputError: If it has no usable header, or is compressed and corrupt.
+            OSError: If it cannot be read.
+        """
+        try:
+            yield from read_batches(stream, self.new_decoder(keep_source=keep_source), decoder_threads(), on_wait)
+        except HeaderError as error:
+            raise InputError(stream.name, str(error)) from error
 
     def new_decoder(self, *, keep_source: bool) -> CsvDecoder:
         """Make a decoder with this engine's settings."""

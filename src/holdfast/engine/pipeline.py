@@ -2,13 +2,13 @@
 
 One thread reads blocks and cuts them at line ends. Where there is one core beside the writer's it decodes them as well; where
 there are more, as many threads do. The writer takes the batches in the order of the input. What is read ahead is bounded: so
-many blocks, and no more is read until one of them is taken.
+many blocks, and no more is read until one of them is taken. A sender who takes his time has each line decided as it comes: a
+writer with nothing to do takes the whole lines of the block that is still being filled.
 """
 
 from __future__ import annotations
 
 import os
-import time
 from typing import TYPE_CHECKING
 
 from holdfast.kernel.csv_decoder import CsvDecoder
@@ -16,7 +16,7 @@ from holdfast.kernel.csv_decoder import CsvDecoder
 if TYPE_CHECKING:
     import threading
     from collections import deque
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Generator, Iterator
 
     from holdfast.io.compression import InputStream
     from holdfast.kernel.batch import Batch
@@ -26,24 +26,25 @@ BLOCK_BYTES = 512 * 1024
 DECODERS_MAX = 8
 WAIT_SECONDS = 0.05
 """How long the writer waits for input before it looks up: signals are seen at least this often."""
-_SLOW_SECONDS = 0.05
 
 
 def decoder_threads() -> int:
     """How many threads decode: one for each core but the writer's."""
-    return max(1, min(len(os.sched_getaffinity(0)) - 1, DECODERS_MAX))
+    # Not every system can say which cores this process may use.
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, min(cores - 1, DECODERS_MAX))
 
 
 def read_batches(
     stream: InputStream, decoder: CsvDecoder, threads: int, on_wait: Callable[[], None] | None = None
-) -> Iterator[Batch]:
+) -> Generator[Batch]:
     """Decode an input to its end.
 
     Args:
         stream: What to read.
         decoder: A new decoder.
         threads: How many threads decode.
-        on_wait: Called every 50 ms while there is nothing to do; what it raises ends the reading.
+        on_wait: Called every 50 ms while there is nothing to do, and for input without a row in it; what it raises ends the reading.
 
     Yields:
         Batches in the order of the input.
@@ -54,7 +55,7 @@ def read_batches(
     """
     if stream.raw_size is not None and stream.raw_size <= BLOCK_BYTES:
         # Not worth a thread; only a regular file or memory has a size, so nothing here waits for anybody.
-        yield from _read_here(stream, decoder)
+        yield from _read_here(stream, decoder, on_wait)
         return
     ahead = _ReadAhead(stream, decoder, threads)
     try:
@@ -63,10 +64,13 @@ def read_batches(
         ahead.stop()
 
 
-def _read_here(stream: InputStream, decoder: CsvDecoder) -> Iterator[Batch]:
+def _read_here(stream: InputStream, decoder: CsvDecoder, on_wait: Callable[[], None] | None) -> Iterator[Batch]:
     buffer = memoryview(bytearray(BLOCK_BYTES))
     while count := stream.readinto(buffer):
-        yield from decoder.feed(buffer[:count])
+        batches = decoder.feed(buffer[:count])
+        if not batches and on_wait is not None:
+            on_wait()
+        yield from batches
     last = decoder.finish()
     if last is not None:
         yield last
@@ -75,12 +79,15 @@ def _read_here(stream: InputStream, decoder: CsvDecoder) -> Iterator[Batch]:
 class _Block:
     """A stretch of whole lines, on its way from the reader through a decoder to the writer."""
 
-    __slots__ = ("batches", "buffer", "decoder", "error", "is_decoded", "is_last", "lines", "size")
+    __slots__ = ("batches", "begin", "buffer", "decoder", "end", "error", "is_decoded", "is_last", "lines")
 
-    def __init__(self, decoder: CsvDecoder, buffer: bytearray | None, size: int, *, is_last: bool) -> None:
+    def __init__(
+        self, decoder: CsvDecoder, buffer: bytearray | None, begin: int, end: int, *, is_last: bool = False
+    ) -> None:
         self.decoder = decoder
         self.buffer = buffer
-        self.size = size
+        self.begin = begin
+        self.end = end
         self.is_last = is_last
         self.batches: list[Batch] = []
         self.lines = 0
@@ -91,11 +98,12 @@ class _Block:
         """Turn the text into batches, with lines counted from where this block's decoder began."""
         try:
             if self.buffer is not None:
-                self.batches = self.decoder.feed(memoryview(self.buffer)[: self.size])
+                self.batches = self.decoder.feed(memoryview(self.buffer)[self.begin : self.end])
             last = self.decoder.finish() if self.is_last else self.decoder.flush()
             if last is not None:
                 self.batches.append(last)
-            self.lines = self.decoder.lines
+            # A decoder that still waits for its header goes on with the next block, and counts these lines itself.
+            self.lines = self.decoder.lines if self.decoder.has_header else 0
         except BaseException as error:  # noqa: BLE001  # raised again by the writer, in its place in the order
             self.error = error
 
@@ -114,6 +122,11 @@ class _ReadAhead:
         self._blocks: deque[_Block] = deque()  # in the order of the input
         self._to_decode: deque[_Block] = deque()
         self._buffers: list[bytearray] = []
+        # What the reader is filling. While it waits for more it lends the lines in it to the writer.
+        self._buffer = bytearray(BLOCK_BYTES)
+        self._begin = 0
+        self._filled = 0
+        self._is_lent = False
         self._blocks_max = threads + 2
         self._decodes_itself = threads == 1
         self._stopped = False
@@ -132,6 +145,8 @@ class _ReadAhead:
         lines = 0
         while True:
             block = self._next_block(on_wait)
+            if not block.batches and on_wait is not None:
+                on_wait()
             for batch in block.batches:
                 if lines:
                     batch.move_lines(lines)
@@ -147,6 +162,10 @@ class _ReadAhead:
         with self._shared:
             self._stopped = True
             self._shared.notify_all()
+        if self._stream.raw_size is not None:
+            # Nothing makes these wait: whoever closes the file now closes it behind the last read.
+            for thread in self._threads:
+                thread.join()
 
     def _next_block(self, on_wait: Callable[[], None] | None) -> _Block:
         while True:
@@ -157,61 +176,86 @@ class _ReadAhead:
                     block = self._blocks.popleft()
                     self._shared.notify_all()
                     return block
+                lent = self._take_lent()
+            if lent is not None:
+                return lent
             if on_wait is not None:
                 on_wait()
+
+    def _take_lent(self) -> _Block | None:
+        """Decode the whole lines that the reader holds while it waits; to be called with the lock."""
+        if self._blocks or not self._is_lent:
+            return None
+        end = self._buffer.rfind(b"\n", self._begin, self._filled) + 1
+        if not end:
+            return None
+        block = _Block(self._decoder, self._buffer, self._begin, end)
+        block.decode()
+        self._offset += end - self._begin
+        self._begin = end
+        self._continue_with(block.decoder)
+        return block
 
     def _read(self) -> None:
         """The reader thread: blocks of whole lines, until the input ends or the writer has had enough."""
         try:
             self._read_blocks()
         except BaseException as error:  # noqa: BLE001  # raised again by the writer, in its place in the order
-            failed = _Block(self._decoder, None, 0, is_last=True)
+            failed = _Block(self._decoder, None, 0, 0, is_last=True)
             failed.error = error
             failed.is_decoded = True
             self._put(failed)
 
     def _read_blocks(self) -> None:
-        buffer, filled = self._new_buffer(), 0
-        while True:
-            waiting_since = time.monotonic()
-            count = self._stream.readinto(memoryview(buffer)[filled:])
-            filled += count
-            if count and filled < len(buffer) and time.monotonic() - waiting_since < _SLOW_SECONDS:
-                # More is likely to be there at once; a sender who takes his time gets each line decided as it comes.
-                continue
+        while not self._stopped:
+            count = self._fill()
             if not count:
-                self._put(_Block(self._decoder, buffer, filled, is_last=True))
+                self._put(_Block(self._decoder, self._buffer, self._begin, self._filled, is_last=True))
                 return
-            cut = buffer.rfind(b"\n", 0, filled) + 1
-            if not cut and filled < len(buffer):
-                continue
-            following = self._new_buffer()
-            rest = filled - cut if cut else 0
-            following[:rest] = memoryview(buffer)[filled - rest : filled]
-            if not self._hand_on(buffer, filled - rest, is_cut=cut > 0):
+            if self._filled == len(self._buffer) and not self._hand_on():
                 return
-            buffer, filled = following, rest
 
-    def _hand_on(self, buffer: bytearray, size: int, *, is_cut: bool) -> bool:
-        """Send a block on its way; False if nobody wants any more."""
-        decoder = self._decoder
-        self._offset += size
-        if not is_cut:
+    def _fill(self) -> int:
+        """Read more behind what is there."""
+        with self._shared:
+            self._is_lent = True
+        try:
+            count = self._stream.readinto(memoryview(self._buffer)[self._filled :])
+        finally:
+            with self._shared:
+                self._is_lent = False
+        self._filled += count
+        return count
+
+    def _hand_on(self) -> bool:
+        """Send the whole lines of a full buffer on their way; False if nobody wants any more."""
+        buffer, begin, filled = self._buffer, self._begin, self._filled
+        end = buffer.rfind(b"\n", begin, filled) + 1
+        if not end and not begin:
             # One line longer than a block: its decoder remembers what it needs of it and drops the rest.
-            decoder.feed(memoryview(buffer)[:size])
+            self._decoder.feed(buffer)
+            self._offset += filled
+            self._filled = 0
+            return True
+        end = max(begin, end)
+        self._buffer, self._begin, self._filled = self._new_buffer(), 0, filled - end
+        self._buffer[: filled - end] = memoryview(buffer)[end:filled]
+        if begin == end:
             self._give_back(buffer)
-            return not self._stopped
-        block = _Block(decoder, buffer, size, is_last=False)
-        if not decoder.has_header:
+            return True
+        self._offset += end - begin
+        block = _Block(self._decoder, buffer, begin, end)
+        if not block.decoder.has_header:
             # The header says how to decode everything behind it, so nothing overtakes it.
             self._decode_block(block)
-            return self._put(block) and block.error is None and self._continue_with(decoder)
-        return self._put(block) and self._continue_with(decoder)
+        if not self._put(block) or block.error is not None:
+            return False
+        self._continue_with(block.decoder)
+        return True
 
-    def _continue_with(self, decoder: CsvDecoder) -> bool:
+    def _continue_with(self, decoder: CsvDecoder) -> None:
         if decoder.has_header:
             self._decoder = decoder.at(self._offset)
-        return True
 
     def _put(self, block: _Block) -> bool:
         """Queue a block as soon as there is room; False if nobody wants any more."""

@@ -9,9 +9,7 @@ from typing import TYPE_CHECKING
 from holdfast.domain.outcome import Outcome
 from holdfast.engine.policy import Action, CompiledPolicy
 from holdfast.engine.report import Report
-from holdfast.io.raw import InputError
 from holdfast.io.rejects import Rejection, find_rejection
-from holdfast.kernel.csv_header import HeaderError
 
 if TYPE_CHECKING:
     import logging
@@ -75,15 +73,12 @@ class Run:
 
         Raises:
             PolicyAbort: If the policy says so.
-            InputError: If the input has no usable header.
         """
         self._stream = stream
         try:
             for batch in batches:
                 self._apply(batch, stream.name)
                 self.report_progress()
-        except HeaderError as error:
-            raise InputError(stream.name, str(error)) from error
         finally:
             self._bytes_before += stream.raw_position()
             self._stream = None

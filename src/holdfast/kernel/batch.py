@@ -1,9 +1,10 @@
 """The typed columns that cross every boundary: type, client, tx, amount, and one outcome per row.
 
-A batch decoded from text owns its columns, in one allocation of 42 bytes a row (1 type, 8 client, 8 tx, 8 amount, 1 outcome,
-8 byte offset, and 8 line number only once a blank line stands between its rows). A batch made from columns points into
-memory that others own, and keeps it alive; a column narrower than 64 bits it copies, wider. An outcome of 0 means that nobody has decided on the row; the decoder writes its
-code there for a malformed row, and whoever applies the batch leaves such rows alone.
+A batch decoded from text owns its columns, in one allocation of 42 bytes a row (1 type, 8 client, 8 tx, 8
+amount, 1 outcome, 8 byte offset, and 8 line number only once a blank line stands between its rows). A batch
+made from columns points into memory that others own, and keeps it alive; a column narrower than 64 bits it
+copies, wider. An outcome of 0 means that nobody has decided on the row; the decoder writes its code there for
+a malformed row, and whoever applies the batch leaves such rows alone.
 """
 
 import cython
@@ -24,7 +25,13 @@ from cython.cimports.holdfast.kernel.codes import (
     UNKNOWN_TYPE,
     WITHDRAWAL,
 )
-from cython.cimports.holdfast.kernel.columns import Column, is_null, is_usable_as_it_stands, read_column, widen
+from cython.cimports.holdfast.kernel.columns import (
+    Column,
+    is_null,
+    is_usable_as_it_stands,
+    read_column,
+    widen,
+)
 from cython.cimports.holdfast.kernel.platform import cbytes, hf_check
 from cython.cimports.libc.stdint import INT64_MIN, UINT64_MAX, int64_t, uint8_t, uint64_t
 from cython.cimports.libc.stdlib import calloc, free, malloc
@@ -74,22 +81,25 @@ class Batch:
     def from_columns(types, clients, txs, amounts) -> Batch:
         """Point at columns that others own, without a copy where they are as wide as a batch's.
 
-        A column is anything with the buffer protocol (a numpy array, an array.array, a memoryview) or an Arrow array of any library
-        (anything with ``__arrow_c_array__``, slices included). The batch keeps it alive. It must not be changed while the batch is
-        in use: its values are checked once, not at every look.
+        A column is anything with the buffer protocol (a numpy array, an array.array, a memoryview) or an
+        Arrow array of any library (anything with ``__arrow_c_array__``, slices included). The batch keeps it
+        alive. It must not be changed while the batch is in use: its values are checked once, not at every
+        look.
 
-        Nulls of Arrow arrays become outcomes: a row without type, client or tx is a MALFORMED_ROW, a deposit or withdrawal without
-        amount a MISSING_AMOUNT. An id below zero is an INVALID_CLIENT or INVALID_TX.
+        Nulls of Arrow arrays become outcomes: a row without type, client or tx is a MALFORMED_ROW, a deposit
+        or withdrawal without amount a MISSING_AMOUNT. An id below zero is an INVALID_CLIENT or INVALID_TX.
 
         Args:
-            types: 8-bit transaction types (1 deposit, 2 withdrawal, 3 dispute, 4 resolve, 5 chargeback), shape (rows,).
+            types: 8-bit transaction types (1 deposit, 2 withdrawal, 3 dispute, 4 resolve, 5 chargeback),
+                shape (rows,).
             clients: Integers, shape (rows,); narrower ones than uint64 and int64 are copied.
             txs: The same.
-            amounts: Integers in units, shape (rows,), but not uint64; narrower ones than int64 are copied. Not looked at for
-                disputes, resolves and chargebacks.
+            amounts: Integers in units, shape (rows,), but not uint64; narrower ones than int64 are copied.
+                Not looked at for disputes, resolves and chargebacks.
 
         Raises:
-            TypeError: If a column is no contiguous one-dimensional column of such integers; the message says what to do.
+            TypeError: If a column is no contiguous one-dimensional column of such integers; the message says
+                what to do.
             ValueError: If the columns have different lengths.
         """
         columns: Column[4]
@@ -101,7 +111,9 @@ class Batch:
         ]
         lengths = [columns[0].rows, columns[1].rows, columns[2].rows, columns[3].rows]
         if len(set(lengths)) != 1:
-            raise ValueError(f"columns have different lengths: types, clients, txs and amounts have {lengths}")
+            raise ValueError(
+                f"columns have different lengths: types, clients, txs and amounts have {lengths}"
+            )
         batch: Batch = Batch.__new__(Batch)
         batch.owners = owners
         _take_columns(batch, columns)
@@ -139,7 +151,8 @@ class Batch:
     def clear_outcomes(self) -> None:
         """Make the rows undecided again, so that the batch can be applied to another ledger.
 
-        Rows that are no transactions for any ledger keep their code: what a decoder refused, nulls, ids below zero.
+        Rows that are no transactions for any ledger keep their code: what a decoder refused, nulls, ids below
+        zero.
         """
         row: cython.Py_ssize_t
         if self.offset_column != cython.NULL:
@@ -175,9 +188,9 @@ class Batch:
         tx_id: uint64_t = tx if by_tx else 0
         for row in range(start, self.rows):
             code: cython.int = self.outcome_column[row]
-            if by_client and (self.client_column[row] != client_id or UNDECIDED < code <= INVALID_CLIENT and code > APPLIED):
+            if by_client and (self.client_column[row] != client_id or APPLIED < code <= INVALID_CLIENT):
                 continue
-            if by_tx and (self.tx_column[row] != tx_id or UNDECIDED < code <= INVALID_TX and code > APPLIED):
+            if by_tx and (self.tx_column[row] != tx_id or APPLIED < code <= INVALID_TX):
                 continue
             rows.append(row)
         return rows
@@ -195,7 +208,9 @@ class Batch:
         return self.first_line + cython.cast(uint64_t, row)
 
     def raw(self, row: cython.Py_ssize_t) -> bytes:
-        """Give a row as it stood in the stream, without its line end; of one that is too long, as much as the limit allows.
+        """Give a row as it stood in the stream, without its line end.
+
+        Of a row that is too long there is as much as the limit allows.
 
         Raises:
             ValueError: If the decoder was not told to keep its source.
@@ -208,7 +223,7 @@ class Batch:
         raise ValueError("this batch keeps no text: make the decoder with keep_source=True")
 
     def move_lines(self, lines: uint64_t) -> None:
-        """Count lines from further down: the batch turned out to stand so many lines further down its stream."""
+        """Count lines from further down: the batch turned out to stand so many lines later in its stream."""
         row: cython.Py_ssize_t
         self.first_line += lines
         if self.line_column != cython.NULL:
@@ -227,7 +242,7 @@ class Batch:
     @cython.cfunc
     @cython.exceptval(-1, check=False)
     def set_line(self, line: uint64_t) -> cython.int:
-        """Note the line of the row that comes next; called only where lines were skipped since the row before."""
+        """Note the line of the row that comes next; called only where lines were skipped before it."""
         row: cython.Py_ssize_t
         if self.line_column == cython.NULL:
             if self.rows == 0:
@@ -284,7 +299,10 @@ def new_batch(capacity: cython.Py_ssize_t) -> Batch:
     batch.offset_column = cython.cast(cython.pointer[uint64_t], batch.amount_column + capacity)
     batch.type_column = cython.cast(cython.pointer[uint8_t], batch.offset_column + capacity)
     batch.outcome_column = batch.type_column + capacity
-    hf_check(cython.cast(cython.p_char, batch.outcome_column) + capacity == cython.cast(cython.p_char, batch.memory) + capacity * 34)
+    hf_check(
+        cython.cast(cython.p_char, batch.outcome_column) + capacity
+        == cython.cast(cython.p_char, batch.memory) + capacity * 34
+    )
     return batch
 
 
@@ -321,7 +339,7 @@ def _take_columns(batch: Batch, columns: cython.pointer[Column]) -> cython.int:
 @cython.cfunc
 @cython.exceptval(-1, check=False)
 def _refuse_unfit(batch: Batch, columns: cython.pointer[Column]) -> cython.int:
-    """Write the codes of rows that are no transactions for any ledger, and remember them for clear_outcomes()."""
+    """Write the codes of rows that are no transactions for any ledger; clear_outcomes() leaves them alone."""
     row: cython.Py_ssize_t
     number: cython.int
     refused: cython.Py_ssize_t = 0
@@ -348,7 +366,7 @@ def _refuse_unfit(batch: Batch, columns: cython.pointer[Column]) -> cython.int:
 @cython.nogil
 @cython.exceptval(check=False)
 def _unfitness(batch: Batch, columns: cython.pointer[Column], row: cython.Py_ssize_t) -> cython.int:
-    """Give the code of a row with a null where there must be none or an id below zero, UNDECIDED for any other."""
+    """Give the code of a row with a misplaced null or an id below zero, UNDECIDED for any other."""
     number: cython.int
     for number in range(3):
         if is_null(cython.address(columns[number]), row):
@@ -357,7 +375,9 @@ def _unfitness(batch: Batch, columns: cython.pointer[Column], row: cython.Py_ssi
     # An int64 id below zero would be taken for a huge one.
     is_client_unfit: cython.bint = columns[1].is_signed and batch.client_column[row] >> 63 != 0
     is_tx_unfit: cython.bint = columns[2].is_signed and batch.tx_column[row] >> 63 != 0
-    is_amount_missing: cython.bint = DEPOSIT <= type_ <= WITHDRAWAL and is_null(cython.address(columns[3]), row)
+    is_amount_missing: cython.bint = DEPOSIT <= type_ <= WITHDRAWAL and is_null(
+        cython.address(columns[3]), row
+    )
     if not (is_client_unfit or is_tx_unfit or is_amount_missing):
         return UNDECIDED
     if not DEPOSIT <= type_ <= CHARGEBACK:

@@ -1,8 +1,9 @@
-"""Columns of integers that others own: buffers (numpy, array.array, ctypes, memoryview) and Arrow arrays of any library.
+"""Columns of integers that others own: buffers of any kind and Arrow arrays of any library.
 
-Arrow arrays come through the Arrow PyCapsule interface, so that no Arrow library is needed here. What is found out about a column is
-where its items are, how wide they are, and which are null; nothing is copied. Whoever takes a column keeps the owner that comes with
-it for as long as it looks at the items.
+Buffers are what numpy, array.array, ctypes and memoryview lend. Arrow arrays come through the Arrow PyCapsule
+interface, so that no Arrow library is needed here. What is found out about a column is where its items are,
+how wide they are, and which are null; nothing is copied. Whoever takes a column keeps the owner that comes
+with it for as long as it looks at the items.
 """
 
 import sys
@@ -23,15 +24,24 @@ _ARROW_BYTES = {"c": 1, "C": 1, "s": 2, "S": 2, "i": 4, "I": 4, "l": 8, "L": 8}
 
 @cython.cfunc
 def read_column(
-    name: str, source: object, item_bytes_max: cython.Py_ssize_t, is_id: cython.bint, column: cython.pointer[Column]
+    name: str,
+    source: object,
+    item_bytes_max: cython.Py_ssize_t,
+    is_id: cython.bint,
+    column: cython.pointer[Column],
 ) -> object:
     """Find out about a column; give the object that keeps its items where they are.
 
     Raises:
-        TypeError: If it is no contiguous one-dimensional column of such integers; the message says what to do.
+        TypeError: If it is no contiguous one-dimensional column of such integers; the message says what to
+            do.
     """
     memset(column, 0, cython.sizeof(Column))
-    owner = _read_arrow(name, source, column) if hasattr(source, "__arrow_c_array__") else _read_buffer(name, source, column)
+    owner = (
+        _read_arrow(name, source, column)
+        if hasattr(source, "__arrow_c_array__")
+        else _read_buffer(name, source, column)
+    )
     if column.item_bytes > item_bytes_max:
         raise TypeError(
             f"{name}: integers of at most {8 * item_bytes_max} bits are needed, not {8 * column.item_bytes}; "
@@ -63,9 +73,15 @@ def _read_buffer(name: str, source: object, column: cython.pointer[Column]) -> o
     except (BufferError, ValueError) as error:
         raise TypeError(f"{name}: {type(source).__name__} lends no buffer of integers ({error})") from error
     if view.ndim != 1:
-        raise TypeError(f"{name}: one dimension is needed, not {view.ndim}; give one column of it (numpy: .reshape(-1) for all)")
+        raise TypeError(
+            f"{name}: one dimension is needed, not {view.ndim}; "
+            "give one column of it (numpy: .reshape(-1) for all)"
+        )
     if not view.c_contiguous:
-        raise TypeError(f"{name}: the items do not stand side by side in memory; copy them first (numpy.ascontiguousarray)")
+        raise TypeError(
+            f"{name}: the items do not stand side by side in memory; "
+            "copy them first (numpy.ascontiguousarray)"
+        )
     letter = view.format
     if len(letter) == 2 and letter[0] in _NATIVE_ORDER:
         letter = letter[1]
@@ -88,7 +104,9 @@ def _read_buffer(name: str, source: object, column: cython.pointer[Column]) -> o
 def _read_arrow(name: str, source: object, column: cython.pointer[Column]) -> object:
     capsules = source.__arrow_c_array__()
     schema_capsule, array_capsule = capsules
-    if not PyCapsule_IsValid(schema_capsule, b"arrow_schema") or not PyCapsule_IsValid(array_capsule, b"arrow_array"):
+    if not PyCapsule_IsValid(schema_capsule, b"arrow_schema") or not PyCapsule_IsValid(
+        array_capsule, b"arrow_array"
+    ):
         raise TypeError(f"{name}: {type(source).__name__}.__arrow_c_array__() gives no Arrow capsules")
     schema: cython.pointer[ArrowSchema] = cython.cast(
         cython.pointer[ArrowSchema], PyCapsule_GetPointer(schema_capsule, b"arrow_schema")
@@ -99,7 +117,9 @@ def _read_arrow(name: str, source: object, column: cython.pointer[Column]) -> ob
     if schema.release == cython.NULL or array.release == cython.NULL:
         raise TypeError(f"{name}: the Arrow array was given away before; get a new one")
     if schema.dictionary != cython.NULL:
-        raise TypeError(f"{name}: the Arrow array is dictionary-encoded; decode it first (pyarrow: .dictionary_decode())")
+        raise TypeError(
+            f"{name}: the Arrow array is dictionary-encoded; decode it first (pyarrow: .dictionary_decode())"
+        )
     letter = schema.format.decode("utf-8", "backslashreplace")
     if letter not in _ARROW_BYTES or array.n_buffers != 2:
         raise TypeError(
@@ -121,7 +141,9 @@ def _read_arrow(name: str, source: object, column: cython.pointer[Column]) -> ob
 @cython.cfunc
 @cython.nogil
 @cython.exceptval(check=False)
-def is_usable_as_it_stands(column: cython.pointer[cython.const[Column]], item_bytes: cython.Py_ssize_t) -> cython.bint:
+def is_usable_as_it_stands(
+    column: cython.pointer[cython.const[Column]], item_bytes: cython.Py_ssize_t
+) -> cython.bint:
     """Say whether the items have this width and stand on addresses where the machine wants them."""
     return column.item_bytes == item_bytes and cython.cast(cython.size_t, column.items) % item_bytes == 0
 
@@ -130,7 +152,7 @@ def is_usable_as_it_stands(column: cython.pointer[cython.const[Column]], item_by
 @cython.nogil
 @cython.exceptval(check=False)
 def widen(column: cython.pointer[cython.const[Column]], items: cython.pointer[uint64_t]) -> cython.void:
-    """Copy the items of a column as 64-bit integers; an unsigned one can then be read as signed too, if it was narrower."""
+    """Copy the items of a column as 64-bit integers; those of a narrower one can be read as signed or not."""
     row: cython.Py_ssize_t
     if column.item_bytes == 1 and column.is_signed:
         for row in range(column.rows):

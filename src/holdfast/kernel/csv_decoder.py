@@ -425,18 +425,19 @@ class CsvDecoder:
             if length == 0 or whole > self.whole_max:
                 return cython.NULL
             text += length
-            row.amount = whole * self.scale
-            if text[0] == POINT:
-                word = hf_load_8(text + 1) ^ HF_ZEROS
-                after: uint64_t = _after_digits(word)
-                if after == 0:
-                    return cython.NULL
-                bits: cython.int = hf_trailing_zeros(after) - 7
-                length = bits >> 3
-                if length == 0 or length > self.format.decimals:
-                    return cython.NULL
-                row.amount += _eight_digits(word << (64 - bits)) * power_of_ten[self.format.decimals - length]
-                text += 1 + length
+            # Without a point the next byte is no digit either, so that there are no decimals: one way for both, no branch to guess.
+            text += text[0] == POINT
+            word = hf_load_8(text) ^ HF_ZEROS
+            after: uint64_t = _after_digits(word)
+            if hf_unlikely(after == 0):
+                return cython.NULL
+            bits: cython.int = hf_trailing_zeros(after) - 7
+            length = bits >> 3
+            if hf_unlikely(length > self.format.decimals):
+                return cython.NULL
+            decimals: uint64_t = _eight_digits(word << (56 - bits) << 8) * power_of_ten[self.format.decimals - length]
+            row.amount = whole * self.scale + decimals
+            text += length
         elif text[0] == COMMA:
             text += 1
             text += text[0] == SPACE

@@ -11,7 +11,8 @@ from cython.cimports.libc.string import memcpy
 HEADER = b"client,available,held,total,locked\n"
 CHUNK_ROWS = 8192
 """How many accounts are encoded at a time, without the GIL."""
-# The longest row: a client of 20 digits, three amounts of 19 digits with sign and point, "false", four commas and a line end.
+# The longest row: a client of 20 digits, three amounts of 19 digits with sign and point, "false", four commas
+# and a line end.
 ROW_BYTES = cython.declare(cython.Py_ssize_t, 96)
 DECIMALS_MAX = 9
 
@@ -41,7 +42,9 @@ def _encode(image: Image, decimals: int):
 
 
 @cython.cfunc
-def _encode_chunk(image: Image, start: cython.Py_ssize_t, stop: cython.Py_ssize_t, decimals: cython.int) -> bytes:
+def _encode_chunk(
+    image: Image, start: cython.Py_ssize_t, stop: cython.Py_ssize_t, decimals: cython.int
+) -> bytes:
     image.sort()
     text: cython.p_char = cython.cast(cython.p_char, malloc((stop - start) * ROW_BYTES))
     if text == cython.NULL:
@@ -63,7 +66,9 @@ def _encode_chunk(image: Image, start: cython.Py_ssize_t, stop: cython.Py_ssize_
 @cython.cfunc
 @cython.nogil
 @cython.exceptval(check=False)
-def _put_row(text: cython.p_char, row: cython.pointer[cython.const[AccountRow]], decimals: cython.int) -> cython.p_char:
+def _put_row(
+    text: cython.p_char, row: cython.pointer[cython.const[AccountRow]], decimals: cython.int
+) -> cython.p_char:
     text = _put_number(text, row.client, 0)
     text = _put_amount(text, row.available, decimals)
     text = _put_amount(text, row.held, decimals)

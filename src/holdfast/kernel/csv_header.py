@@ -25,14 +25,18 @@ def parse_header(line: bytes, line_number: int) -> Header:
     """Read a header line, without its line end and without a byte order mark.
 
     Raises:
-        HeaderError: If a needed column is missing or named twice, or the line is no CSV row; the message says what was found.
+        HeaderError: If a needed column is missing or named twice, or the line is no CSV row; the message says
+            what was found.
     """
     names = _split(line, line_number)
     folded = [name.lower() for name in names]
     found = f"line {line_number}: the header is {_shown(line)}"
     missing = [name for name in NEEDED if name not in folded]
     if missing:
-        raise HeaderError(f"{found}; it has no column {' and no column '.join(missing)} (needed: {', '.join(NEEDED)}, amount)")
+        raise HeaderError(
+            f"{found}; it has no column {' and no column '.join(missing)} "
+            f"(needed: {', '.join(NEEDED)}, amount)"
+        )
     twice = [name for name in KNOWN if folded.count(name) > 1]
     if twice:
         raise HeaderError(f"{found}; it names the column {' and the column '.join(twice)} more than once")
@@ -46,7 +50,9 @@ def _split(line: bytes, line_number: int) -> list[str]:
     try:
         rest = line.decode()
     except UnicodeDecodeError as error:
-        raise HeaderError(f"line {line_number}: the header is {_shown(line)}; it is not UTF-8 at byte {error.start}") from error
+        raise HeaderError(
+            f"line {line_number}: the header is {_shown(line)}; it is not UTF-8 at byte {error.start}"
+        ) from error
     names = []
     while True:
         name, rest, more = _take_field(rest.lstrip(" \t"), line, line_number)
@@ -60,7 +66,9 @@ def _take_field(rest: str, line: bytes, line_number: int) -> tuple[str, str, boo
     if not rest.startswith('"'):
         name, comma, rest = rest.partition(",")
         if '"' in name:
-            raise HeaderError(f"line {line_number}: the header is {_shown(line)}; a quote stands inside an unquoted name")
+            raise HeaderError(
+                f"line {line_number}: the header is {_shown(line)}; a quote stands inside an unquoted name"
+            )
         return name, rest, bool(comma)
     name, position = "", 1
     while True:
@@ -73,7 +81,9 @@ def _take_field(rest: str, line: bytes, line_number: int) -> tuple[str, str, boo
         name, position = name + '"', end + 2
     after, comma, rest = rest[end + 1 :].partition(",")
     if after.strip(" \t"):
-        raise HeaderError(f"line {line_number}: the header is {_shown(line)}; something stands behind a closing quote")
+        raise HeaderError(
+            f"line {line_number}: the header is {_shown(line)}; something stands behind a closing quote"
+        )
     return name, rest, bool(comma)
 
 

@@ -1,7 +1,7 @@
-"""One row of text, completely: quotes, blanks, any column order, every form of amount, and the code for every fault.
+"""One row of text, completely: quotes, blanks, any column order, any form of amount, a code for every fault.
 
-This is the path for rows that the decoder's fast path leaves alone, and for every row it must be right on. It looks at a row
-from left to right a bounded number of times, whatever stands in it, and allocates nothing.
+This is the path for rows that the decoder's fast path leaves alone, and for every row it must be right on. It
+looks at a row from left to right a bounded number of times, whatever stands in it, and allocates nothing.
 """
 
 import cython
@@ -30,21 +30,25 @@ from cython.cimports.holdfast.kernel.platform import cbytes, hf_check
 from cython.cimports.libc.stdint import INT64_MAX, UINT64_MAX, int64_t, uint8_t, uint64_t
 from cython.cimports.libc.string import memchr
 
-
-
-
 # The stretch of text that is a field's content: without the blanks around it and without its quotes.
 Field = cython.struct(start=cbytes, length=cython.Py_ssize_t)
 
 # An amount while it is read: units so far, and what was seen of the digits that are not kept.
-Digits = cython.struct(units=uint64_t, overflow=cython.bint, count=cython.Py_ssize_t, next_digit=cython.int, rest=cython.bint)
+Digits = cython.struct(
+    units=uint64_t, overflow=cython.bint, count=cython.Py_ssize_t, next_digit=cython.int, rest=cython.bint
+)
 
 
 @cython.cfunc
 @cython.nogil
 @cython.exceptval(check=False)
-def decode_row(format: cython.pointer[cython.const[RowFormat]], text: cbytes, length: cython.Py_ssize_t, row: cython.pointer[Row]) -> cython.int:
-    """Decode one row, given without its line end; give UNDECIDED if it is a transaction, or the code of its first fault."""
+def decode_row(
+    format: cython.pointer[cython.const[RowFormat]],
+    text: cbytes,
+    length: cython.Py_ssize_t,
+    row: cython.pointer[Row],
+) -> cython.int:
+    """Decode a row without its line end; give UNDECIDED for a transaction or the code of a fault."""
     fields: Field[4]
     column: cython.int
     for column in range(4):
@@ -53,7 +57,11 @@ def decode_row(format: cython.pointer[cython.const[RowFormat]], text: cbytes, le
     row.type = row.client = row.tx = row.amount = 0
     if not _is_text(text, length) or not _split(format, text, length, fields):
         return MALFORMED_ROW
-    if fields[TYPE].start == cython.NULL or fields[CLIENT].start == cython.NULL or fields[TX].start == cython.NULL:
+    if (
+        fields[TYPE].start == cython.NULL
+        or fields[CLIENT].start == cython.NULL
+        or fields[TX].start == cython.NULL
+    ):
         return MALFORMED_ROW
     row.type = _type(fields[TYPE])
     if row.type == 0:
@@ -93,7 +101,10 @@ def _is_blank(byte: uint8_t) -> cython.bint:
 @cython.nogil
 @cython.exceptval(check=False)
 def _is_text(text: cbytes, length: cython.Py_ssize_t) -> cython.bint:
-    """Say whether the bytes are UTF-8 without NUL (RFC 3629: no overlong forms, no surrogates, nothing past U+10FFFF)."""
+    """Say whether the bytes are UTF-8 without NUL.
+
+    That is RFC 3629: no overlong forms, no surrogates, nothing past U+10FFFF.
+    """
     position: cython.Py_ssize_t = 0
     following: cython.Py_ssize_t
     low: uint8_t
@@ -132,8 +143,13 @@ def _is_text(text: cbytes, length: cython.Py_ssize_t) -> cython.bint:
 @cython.cfunc
 @cython.nogil
 @cython.exceptval(check=False)
-def _split(format: cython.pointer[cython.const[RowFormat]], text: cbytes, length: cython.Py_ssize_t, fields: cython.pointer[Field]) -> cython.bint:
-    """Find the needed fields by the header's columns; False for a misplaced quote or more fields than columns."""
+def _split(
+    format: cython.pointer[cython.const[RowFormat]],
+    text: cbytes,
+    length: cython.Py_ssize_t,
+    fields: cython.pointer[Field],
+) -> cython.bint:
+    """Find the needed fields by the header's columns; False for a misplaced quote or too many fields."""
     end: cbytes = text + length
     column: cython.Py_ssize_t = 0
     field: Field
@@ -174,7 +190,7 @@ def _take_field(text: cbytes, end: cbytes, field: cython.pointer[Field]) -> cbyt
 @cython.nogil
 @cython.exceptval(check=False)
 def _take_quoted_field(text: cbytes, end: cbytes, field: cython.pointer[Field]) -> cbytes:
-    """Find the content between quotes. Doubled quotes stay doubled: no type, id or amount has one either way."""
+    """Find the content between quotes. Doubled quotes stay doubled: nothing valid has one either way."""
     field.start = text
     while True:
         text = cython.cast(cbytes, memchr(text, QUOTE, end - text))
@@ -258,7 +274,9 @@ def _id(field: Field, largest: uint64_t, value: cython.pointer[uint64_t]) -> cyt
 @cython.cfunc
 @cython.nogil
 @cython.exceptval(check=False)
-def _amount(format: cython.pointer[cython.const[RowFormat]], field: Field, amount: cython.pointer[int64_t]) -> cython.int:
+def _amount(
+    format: cython.pointer[cython.const[RowFormat]], field: Field, amount: cython.pointer[int64_t]
+) -> cython.int:
     """Read a plain decimal as units; give UNDECIDED or the code of its first fault."""
     text: cbytes = field.start
     end: cbytes = text + field.length

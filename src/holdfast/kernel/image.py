@@ -1,8 +1,8 @@
-"""A point-in-time image of all accounts: unchanged and valid for as long as it is kept, whatever is applied afterwards.
+"""A point-in-time image of all accounts: unchanged and valid for as long as it is kept.
 
-Taking one copies a table of page pointers (8 bytes for 512 accounts). The accounts are put in order of their clients when somebody
-first asks for an order: for direct tables that is a scan, for wide ids a radix sort of 4-byte numbers by 8-byte ids, 12 bytes an
-account while it runs.
+Taking one copies a table of page pointers (8 bytes for 512 accounts). The accounts are put in order of their
+clients when somebody first asks for an order: for direct tables that is a scan, for wide ids a radix sort of
+4-byte numbers by 8-byte ids, 12 bytes an account while it runs.
 """
 
 import cython
@@ -10,7 +10,7 @@ from cython.cimports.holdfast.kernel.index import Store, key_at
 from cython.cimports.holdfast.kernel.ledger import Ledger, Ticket
 from cython.cimports.holdfast.kernel.pages import EXISTS, LOCKED, PAGE_BITS, PAGE_MASK, AccountPage, Balance
 from cython.cimports.holdfast.kernel.platform import hf_check
-from cython.cimports.libc.stdint import int64_t, uint8_t, uint32_t, uint64_t
+from cython.cimports.libc.stdint import uint8_t, uint32_t, uint64_t
 from cython.cimports.libc.stdlib import free, malloc
 from cython.cimports.libc.string import memcpy, memset
 
@@ -54,7 +54,7 @@ def _copy_directory(own: cython.pointer[Store], store: cython.pointer[Store]) ->
 
 @cython.cclass
 class Image:
-    """All accounts at one point in time, by position in the order of their client ids. Made by :meth:`Ledger.image`."""
+    """All accounts at one point in time, by position in the order of client ids. See :meth:`Ledger.image`."""
 
     def __dealloc__(self):
         free(self.pages)
@@ -177,7 +177,9 @@ def _sort_by_client(image: Image, order: cython.pointer[uint32_t]) -> cython.int
 @cython.cfunc
 @cython.nogil
 @cython.exceptval(check=False)
-def _radix_sort(image: Image, order: cython.pointer[uint32_t], spare: cython.pointer[uint32_t]) -> cython.void:
+def _radix_sort(
+    image: Image, order: cython.pointer[uint32_t], spare: cython.pointer[uint32_t]
+) -> cython.void:
     starts: uint64_t[256]
     source: cython.pointer[uint32_t] = order
     target: cython.pointer[uint32_t] = spare
@@ -201,7 +203,7 @@ def _radix_sort(image: Image, order: cython.pointer[uint32_t], spare: cython.poi
 def _count_bytes(
     image: Image, numbers: cython.pointer[uint32_t], shift: cython.int, starts: cython.pointer[uint64_t]
 ) -> cython.bint:
-    """Work out where each byte's accounts begin; False if all have the same byte, and there is nothing to sort by."""
+    """Work out where each byte's accounts begin; False if all have the same byte: nothing to sort by."""
     position: uint64_t
     total: uint64_t = 0
     byte: cython.int

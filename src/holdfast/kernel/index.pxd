@@ -1,6 +1,6 @@
 # The structures of the index and the functions of its hot path, inline; index.py says how it works and does the rest.
 
-from holdfast.kernel.platform cimport hf_check, hf_likely, hf_prefetch
+from holdfast.kernel.platform cimport hf_check, hf_likely, hf_prefetch, hf_scan_line, hf_trailing_zeros
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 
 cdef enum:
@@ -14,7 +14,7 @@ cdef enum:
     # How many old keys are moved for every new one there may be, and how many keys are looked at together.
     MOVES_PER_KEY = 2
     BLOCK_KEYS = 64
-    HUGE_FROM_BYTES = 4194304
+    HUGE_FROM_BYTES = 2097152
     PAGE_BYTES = 4096
     SAMPLED_LINES = 128
 
@@ -47,6 +47,8 @@ ctypedef struct Index:
     Table next  # being made ready for the next growth
     Table retired  # nobody needs it: its memory takes the next records
     uint64_t old_count
+    uint64_t old_key_max  # no key in the old table is larger
+    uint64_t key_max
     uint64_t moved
     uint64_t ready_bytes
     uint64_t generation  # changes with the table
@@ -91,30 +93,40 @@ cdef inline uint64_t next_line(const Table *table, uint64_t line, uint64_t hash,
     return (hash if turn == 0 else line + stride) & table.mask & ~<uint64_t>LINE_MASK
 
 cdef inline int64_t find_in(const Index *index, const Table *table, uint64_t key, uint64_t hash, uint64_t home, uint32_t **vacancy) noexcept nogil:
-    # The ordinal of the key, or -1 and the slot where it belongs. Nothing is ever deleted, so a vacancy ends the search.
-    cdef uint64_t line = home & ~<uint64_t>LINE_MASK
-    cdef uint32_t number_mask = table.number_mask
-    cdef uint32_t tag = <uint32_t>(hash >> 32) & ~number_mask
-    cdef uint32_t entry
-    cdef uint32_t *slot
-    cdef int step, turn = 0
+    # The ordinal of the key, or -1 and a slot where it may go. Nothing is ever deleted, so a line with a vacancy ends the search.
+    cdef uint32_t tag_mask = ~table.number_mask
+    cdef uint32_t tag = <uint32_t>(hash >> 32) & tag_mask
+    cdef uint32_t entry = table.slots[home]
+    cdef uint32_t *line
+    cdef uint32_t tagged, empty
+    cdef uint64_t first
+    cdef int turn = 0
     hf_check(home <= table.mask)
+    if hf_likely(entry == 0):
+        vacancy[0] = table.slots + home
+        return -1
+    if (entry & tag_mask) == tag and key_at(&index.store, (entry & table.number_mask) - 1) == key:
+        return (entry & table.number_mask) - 1
+    first = home & ~<uint64_t>LINE_MASK
     while True:
-        for step in range(LINE_SLOTS):
-            slot = table.slots + (line | ((home + step) & LINE_MASK))
-            entry = slot[0]
-            if entry == 0:
-                vacancy[0] = slot
-                return -1
-            if (entry & ~number_mask) == tag and hf_likely(key_at(&index.store, (entry & number_mask) - 1) == key):
-                return (entry & number_mask) - 1
-        line = next_line(table, line, hash, turn)
+        line = table.slots + first
+        tagged = hf_scan_line(line, tag, tag_mask, &empty)
+        while tagged:
+            entry = line[hf_trailing_zeros(tagged)] & table.number_mask
+            if key_at(&index.store, entry - 1) == key:
+                return entry - 1
+            tagged &= tagged - 1
+        if hf_likely(empty != 0):
+            vacancy[0] = line + hf_trailing_zeros(empty)
+            return -1
+        first = next_line(table, first, hash, turn)
         turn = 1
 
 cdef inline int64_t find(const Index *index, uint64_t key, uint64_t hash, uint64_t home, uint32_t **vacancy) noexcept nogil:
     cdef uint32_t *ignored
     cdef int64_t ordinal = find_in(index, &index.table, key, hash, home, vacancy)
-    if ordinal < 0 and index.old.slots != NULL:
+    # A sequential stream's new keys are larger than all old ones, and searching the old table in vain is what is slow.
+    if ordinal < 0 and index.old.slots != NULL and key <= index.old_key_max:
         ordinal = find_in(index, &index.old, key, hash, home_slot(index, &index.old, key), &ignored)
     return ordinal
 
@@ -126,15 +138,10 @@ cdef inline uint64_t append(Index *index, uint64_t key, uint64_t hash, uint32_t 
     set_key(&index.store, ordinal, key)
     vacancy[0] = (<uint32_t>(hash >> 32) & ~index.table.number_mask) | <uint32_t>(ordinal + 1)
     index.count = ordinal + 1
+    index.key_max = key if key > index.key_max else index.key_max
     return ordinal
 
 cdef inline void prefetch_slots(const Index *index, uint64_t key, uint64_t home) noexcept nogil:
     hf_prefetch(index.table.slots + home)
-    if index.old.slots != NULL:
+    if index.old.slots != NULL and key <= index.old_key_max:
         hf_prefetch(index.old.slots + home_slot(index, &index.old, key))
-
-cdef inline void prefetch_record(const Index *index, uint64_t home) noexcept nogil:
-    # The record that the home slot names is nearly always the one looked for.
-    cdef uint32_t entry = index.table.slots[home]
-    if entry != 0:
-        hf_prefetch(record_at(&index.store, (entry & index.table.number_mask) - 1))

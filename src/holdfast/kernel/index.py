@@ -23,7 +23,14 @@ keys at once.
 import os
 
 import cython
-from cython.cimports.holdfast.kernel.platform import hf_check, hf_map_pages, hf_prefetch, hf_unmap_pages
+from cython.cimports.holdfast.kernel.platform import (
+    hf_check,
+    hf_map_pages,
+    hf_prefetch,
+    hf_scan_line,
+    hf_trailing_zeros,
+    hf_unmap_pages,
+)
 from cython.cimports.libc.stdint import UINT64_MAX, int64_t, uint8_t, uint32_t, uint64_t
 from cython.cimports.libc.stdlib import free, realloc
 from cython.cimports.libc.string import memset
@@ -47,7 +54,7 @@ def open_index(
     index.store.is_wide = key_bits > 32
     index.seed = int.from_bytes(os.urandom(8), "little") | 1
     index.window_seed = int.from_bytes(os.urandom(8), "little") | 1
-    if _open_table(cython.address(index.table), FIRST_BITS, False) < 0:
+    if _open_table(cython.address(index.table), FIRST_BITS) < 0:
         raise MemoryError
     return 0
 
@@ -102,12 +109,12 @@ def index_bytes(index: cython.pointer[cython.const[Index]]) -> uint64_t:
 @cython.cfunc
 @cython.nogil
 @cython.exceptval(check=False)
-def _open_table(table: cython.pointer[Table], bits: cython.int, is_huge: cython.bint) -> cython.int:
+def _open_table(table: cython.pointer[Table], bits: cython.int) -> cython.int:
     table.bits = bits
     table.mask = (cython.cast(uint64_t, 1) << bits) - 1
     table.number_mask = cython.cast(uint32_t, table.mask)
     table.size = (table.mask + 1) * cython.sizeof(uint32_t)
-    table.slots = cython.cast(cython.pointer[uint32_t], hf_map_pages(table.size, is_huge and table.size >= HUGE_FROM_BYTES))
+    table.slots = cython.cast(cython.pointer[uint32_t], hf_map_pages(table.size, table.size >= HUGE_FROM_BYTES))
     return 0 if table.slots != cython.NULL else -1
 
 
@@ -160,10 +167,9 @@ def _make_ready(index: cython.pointer[Index], share_bytes: uint64_t) -> cython.i
     Sequential ids touch one page after the other anyway, and some never: for them nothing has to be touched in advance.
     """
     if index.next.slots == cython.NULL:
-        is_dense: cython.bint = _is_dense(index)
-        if _open_table(cython.address(index.next), index.table.bits + 1, not is_dense) < 0:
+        if _open_table(cython.address(index.next), index.table.bits + 1) < 0:
             return -1
-        index.ready_bytes = index.next.size if is_dense else 0
+        index.ready_bytes = index.next.size if _is_dense(index) else 0
     start: cython.pointer[uint8_t] = cython.cast(cython.pointer[uint8_t], index.next.slots)
     until: uint64_t = index.next.size if share_bytes > index.next.size - index.ready_bytes else index.ready_bytes + share_bytes
     while index.ready_bytes < until:
@@ -190,6 +196,7 @@ def _grow(index: cython.pointer[Index]) -> cython.int:
     index.table = index.next
     memset(cython.address(index.next), 0, cython.sizeof(Table))
     index.old_count = index.count
+    index.old_key_max = index.key_max
     index.moved = 0
     index.generation += 1
     return 0
@@ -226,17 +233,19 @@ def _move(index: cython.pointer[Index], keys: uint64_t) -> cython.void:
 @cython.exceptval(check=False)
 def _put(table: cython.pointer[Table], ordinal: uint64_t, hash_: uint64_t, home: uint64_t) -> cython.void:
     """Enter a key that is known not to be there."""
-    line: uint64_t = home & ~cython.cast(uint64_t, LINE_MASK)
+    slot: cython.pointer[uint32_t] = table.slots + home
+    first: uint64_t = home & ~cython.cast(uint64_t, LINE_MASK)
+    empty: uint32_t = 0
     turn: cython.int = 0
-    step: cython.int
-    while True:
-        for step in range(LINE_SLOTS):
-            slot: cython.pointer[uint32_t] = table.slots + (line | ((home + step) & LINE_MASK))
-            if slot[0] == 0:
-                slot[0] = (cython.cast(uint32_t, hash_ >> 32) & ~table.number_mask) | cython.cast(uint32_t, ordinal + 1)
-                return
-        line = next_line(table, line, hash_, turn)
-        turn = 1
+    if slot[0] != 0:
+        while True:
+            hf_scan_line(table.slots + first, 0, 0, cython.address(empty))
+            if empty:
+                break
+            first = next_line(table, first, hash_, turn)
+            turn = 1
+        slot = table.slots + first + hf_trailing_zeros(empty)
+    slot[0] = (cython.cast(uint32_t, hash_ >> 32) & ~table.number_mask) | cython.cast(uint32_t, ordinal + 1)
 
 
 @cython.cfunc
@@ -252,7 +261,8 @@ def _extend_store(index: cython.pointer[Index], records: uint64_t) -> cython.int
         # Memory that was in use already is worth more than fresh pages, which the system has to find and clear.
         chunk: cython.p_void = _take_retired(cython.address(index.retired), chunk_bytes)
         if chunk == cython.NULL:
-            chunk = hf_map_pages(chunk_bytes, False)
+            # An engine that records little shall not pay a huge page for its first record.
+            chunk = hf_map_pages(chunk_bytes, store.chunk_count > 0 and chunk_bytes >= HUGE_FROM_BYTES)
         if chunk == cython.NULL:
             return -1
         if store.is_wide:

@@ -14,7 +14,8 @@ cdef enum:
     OPEN = 1
     RESOLVED = 2
     CHARGED_BACK = 3
-    RECORD_CHUNK_BITS = 16
+    RECORD_CHUNK_BITS = 17  # two megabytes of records: a huge page
+    RECORD_CHUNK_MASK = 0x1FFFF
     CLIENT_CHUNK_BITS = 16
     # No outcome: there was no memory for the row.
     FAILED = 255
@@ -36,6 +37,8 @@ ctypedef struct Knobs:
 
 # What is worked out for a block of rows before it is applied, so that the memory it needs is on its way.
 ctypedef struct Lookahead:
+    Py_ssize_t start
+    Py_ssize_t stop
     uint64_t homes[64]
     uint64_t hashes[64]
     uint64_t generation
@@ -76,10 +79,11 @@ cdef class Ledger:
 
     cdef int sweep(self) except -1
     cdef Py_ssize_t apply_rows(self, Batch batch, Py_ssize_t start, Py_ssize_t stop, Tally tally) noexcept nogil
-    cdef Py_ssize_t apply_block(self, Batch batch, Py_ssize_t start, Py_ssize_t stop, Lookahead *ahead, Tally tally) noexcept nogil
-    cdef int look_ahead(self, Batch batch, Py_ssize_t start, Py_ssize_t stop, Lookahead *ahead) noexcept nogil
-    cdef void look_up_records(self, Batch batch, Py_ssize_t start, Py_ssize_t stop, Lookahead *ahead) noexcept nogil
-    cdef void find_homes(self, Batch batch, Py_ssize_t start, Py_ssize_t stop, Lookahead *ahead) noexcept nogil
+    cdef Py_ssize_t apply_block(self, Batch batch, Lookahead *block, Lookahead *following, Lookahead *later, Tally tally) noexcept nogil
+    cdef void look_ahead(self, Batch batch, Py_ssize_t place, Lookahead *following, Lookahead *later) noexcept nogil
+    cdef void prefetch_reference(self, uint64_t home) noexcept nogil
+    cdef void prefetch_account(self, uint64_t number) noexcept nogil
+    cdef void find_homes(self, Batch batch, Lookahead *block) noexcept nogil
     cdef int reserve(self, uint64_t rows) noexcept nogil
     cdef int64_t open_account(self, const Step *step) noexcept nogil
     cdef int transfer(self, const Step *step) noexcept nogil

@@ -4,7 +4,7 @@ Data structures, what they cost, and why:
 
 * Accounts are reached by number and live in pages (:mod:`pages`), 17 bytes each. While client ids have 16 bits the number is the
   id: a direct table, no look-up at all. Wider ids go through an index (:mod:`index`), 6 to 12 bytes of table and 8 of key.
-* Transactions are append-only records of 16 bytes (amount, owner, tx; 20 with wide tx ids) in chunks of 65,536 that never
+* Transactions are append-only records of 16 bytes (amount, owner, tx; 20 with wide tx ids) in chunks of 131,072 that never
   move: what is recorded never changes, so nothing ever has to be copied. The index by tx id adds 6 to 12 bytes, 17.5 for as long
   as it grows: 22 to 28 bytes a transaction as a rule, 34 at worst (38 with wide ids).
 * Disputes are two bits per record (never, open, resolved, charged back), by chunk of records, and exist only for chunks in which
@@ -51,7 +51,6 @@ from cython.cimports.holdfast.kernel.index import (
     key_at,
     make_room,
     open_index,
-    prefetch_record,
     prefetch_slots,
     record_at,
 )
@@ -259,87 +258,97 @@ class Ledger:
     @cython.exceptval(check=False)
     def apply_rows(self, batch: Batch, start: cython.Py_ssize_t, stop: cython.Py_ssize_t, tally: Tally) -> cython.Py_ssize_t:
         """Apply rows block by block, each looked up while the one before it is applied; give the first undecided row."""
-        ahead: Lookahead[3]
-        turn: cython.int = 0
-        prepared: cython.Py_ssize_t = start
-        while start < stop:
-            # Three steps, each a block behind the one before: slots are asked for, then the records they name, then rows are applied.
-            while prepared < stop and prepared < start + 2 * BLOCK_KEYS:
-                end: cython.Py_ssize_t = min(prepared + BLOCK_KEYS, stop)
-                slot: cython.int = (turn + cython.cast(cython.int, (prepared - start) // BLOCK_KEYS)) % 3
-                if self.look_ahead(batch, prepared, end, cython.address(ahead[slot])) < 0:
-                    # Without room for the block that comes next, those before it still have what they asked for.
-                    stop = prepared
-                else:
-                    prepared = end
-            if start >= stop:
-                break
-            if start + BLOCK_KEYS < prepared:
-                self.look_up_records(batch, start + BLOCK_KEYS, prepared, cython.address(ahead[(turn + 1) % 3]))
-            end = min(start + BLOCK_KEYS, stop)
-            reached: cython.Py_ssize_t = self.apply_block(batch, start, end, cython.address(ahead[turn]), tally)
-            if reached < end or tally.is_stopped:
+        blocks: Lookahead[3]
+        # The block at hand, the one behind it and the one behind that, at first all empty and just before the first row.
+        now: cython.pointer[Lookahead] = cython.address(blocks[0])
+        following: cython.pointer[Lookahead] = cython.address(blocks[1])
+        later: cython.pointer[Lookahead] = cython.address(blocks[2])
+        now.start = now.stop = following.start = following.stop = later.stop = start
+        while now.start < stop:
+            later.start = following.stop
+            later.stop = min(later.start + BLOCK_KEYS, stop)
+            # Room for this block and the two before it, which may not have been applied yet.
+            if later.start < later.stop and self.reserve(3 * BLOCK_KEYS) < 0:
+                # Without it, those before still have what they asked for.
+                stop = later.stop = later.start
+            self.find_homes(batch, later)
+            reached: cython.Py_ssize_t = self.apply_block(batch, now, following, later, tally)
+            if reached < now.stop or tally.is_stopped:
                 return reached
-            start = end
-            turn = (turn + 1) % 3
-        return start
+            now, following, later = following, later, now
+        return now.start
 
     @cython.cfunc
     @cython.nogil
     @cython.exceptval(check=False)
-    def look_up_records(
-        self, batch: Batch, start: cython.Py_ssize_t, stop: cython.Py_ssize_t, ahead: cython.pointer[Lookahead]
-    ) -> cython.void:
-        """Prefetch the records that disputes, resolves and chargebacks refer to; their slots have been prefetched before."""
-        row: cython.Py_ssize_t
-        if ahead.generation != self.tx_index.generation:
-            return
-        for row in range(start, stop):
-            if batch.type_column[row] > WITHDRAWAL:
-                prefetch_record(cython.address(self.tx_index), ahead.homes[row - start])
-
-    @cython.cfunc
-    @cython.nogil
-    @cython.exceptval(check=False)
-    def look_ahead(self, batch: Batch, start: cython.Py_ssize_t, stop: cython.Py_ssize_t, ahead: cython.pointer[Lookahead]) -> cython.int:
-        """Make room for a block and prefetch what its rows will need; -1 if there is no memory."""
-        row: cython.Py_ssize_t
-        page: cython.pointer[AccountPage]
-        # The blocks before it have not been applied yet.
-        if self.reserve(3 * BLOCK_KEYS) < 0:
-            return -1
-        self.find_homes(batch, start, stop, ahead)
-        for row in range(start, stop):
-            prefetch_slots(cython.address(self.tx_index), batch.tx_column[row], ahead.homes[row - start])
-        for row in range(start, stop):
-            client: uint64_t = batch.client_column[row]
-            if not self.is_direct:
-                prefetch_slots(cython.address(self.client_index), client, ahead.client_homes[row - start])
-                continue
-            page = self.accounts_table.pages[(client & 0xFFFF) >> PAGE_BITS]
-            if page != cython.NULL:
-                hf_prefetch(cython.address(page.balances[client & PAGE_MASK]))
-        return 0
-
-    @cython.cfunc
-    @cython.nogil
-    @cython.exceptval(check=False)
-    def find_homes(
-        self, batch: Batch, start: cython.Py_ssize_t, stop: cython.Py_ssize_t, ahead: cython.pointer[Lookahead]
-    ) -> cython.void:
+    def find_homes(self, batch: Batch, block: cython.pointer[Lookahead]) -> cython.void:
+        """Work out where the keys of a block's rows belong."""
         index: cython.pointer[Index] = cython.address(self.tx_index)
         row: cython.Py_ssize_t
-        for row in range(start, stop):
-            ahead.homes[row - start] = home_slot(index, cython.address(index.table), batch.tx_column[row])
-            ahead.hashes[row - start] = hash_key(index, batch.tx_column[row])
-        ahead.generation = index.generation
-        ahead.client_generation = self.client_index.generation
+        start: cython.Py_ssize_t = block.start
+        for row in range(start, block.stop):
+            block.homes[row - start] = home_slot(index, cython.address(index.table), batch.tx_column[row])
+            block.hashes[row - start] = hash_key(index, batch.tx_column[row])
+        block.generation = index.generation
+        block.client_generation = self.client_index.generation
         if self.is_direct:
             return
         index = cython.address(self.client_index)
-        for row in range(start, stop):
-            ahead.client_homes[row - start] = home_slot(index, cython.address(index.table), batch.client_column[row])
-            ahead.client_hashes[row - start] = hash_key(index, batch.client_column[row])
+        for row in range(start, block.stop):
+            block.client_homes[row - start] = home_slot(index, cython.address(index.table), batch.client_column[row])
+            block.client_hashes[row - start] = hash_key(index, batch.client_column[row])
+
+    @cython.cfunc
+    @cython.inline
+    @cython.nogil
+    @cython.exceptval(check=False)
+    def look_ahead(
+        self,
+        batch: Batch,
+        place: cython.Py_ssize_t,
+        following: cython.pointer[Lookahead],
+        later: cython.pointer[Lookahead],
+    ) -> cython.void:
+        """Prefetch: what a row of the block after next looks up, and what a row of the following block refers to.
+
+        Done row by row between those that are applied, so that memory and arithmetic overlap. A home that is of an earlier table
+        by now is still one within the table.
+        """
+        row: cython.Py_ssize_t = later.start + place
+        if row < later.stop:
+            prefetch_slots(cython.address(self.tx_index), batch.tx_column[row], later.homes[place])
+            if self.is_direct:
+                self.prefetch_account(batch.client_column[row] & 0xFFFF)
+            else:
+                prefetch_slots(cython.address(self.client_index), batch.client_column[row], later.client_homes[place])
+        row = following.start + place
+        if row < following.stop and batch.type_column[row] > WITHDRAWAL:
+            self.prefetch_reference(following.homes[place])
+
+    @cython.cfunc
+    @cython.inline
+    @cython.nogil
+    @cython.exceptval(check=False)
+    def prefetch_reference(self, home: uint64_t) -> cython.void:
+        """Prefetch the record that a home slot names, nearly always the one looked for, and the state of its dispute."""
+        entry: uint32_t = self.tx_index.table.slots[home]
+        if entry == 0:
+            return
+        ordinal: uint64_t = (entry & self.tx_index.table.number_mask) - 1
+        hf_prefetch(record_at(cython.address(self.tx_index.store), ordinal))
+        chunk: uint64_t = ordinal >> RECORD_CHUNK_BITS
+        if chunk < self.dispute_chunks and self.disputes[chunk] != cython.NULL:
+            hf_prefetch(self.disputes[chunk] + ((ordinal & RECORD_CHUNK_MASK) >> 2))
+
+    @cython.cfunc
+    @cython.inline
+    @cython.nogil
+    @cython.exceptval(check=False)
+    def prefetch_account(self, number: uint64_t) -> cython.void:
+        page: cython.pointer[AccountPage] = self.accounts_table.pages[number >> PAGE_BITS]
+        if page != cython.NULL:
+            hf_prefetch(cython.address(page.balances[number & PAGE_MASK]))
+            hf_prefetch(cython.address(page.flags[number & PAGE_MASK]))
 
     @cython.cfunc
     @cython.nogil
@@ -358,26 +367,37 @@ class Ledger:
     @cython.nogil
     @cython.exceptval(check=False)
     def apply_block(
-        self, batch: Batch, start: cython.Py_ssize_t, stop: cython.Py_ssize_t, ahead: cython.pointer[Lookahead], tally: Tally
+        self,
+        batch: Batch,
+        block: cython.pointer[Lookahead],
+        following: cython.pointer[Lookahead],
+        later: cython.pointer[Lookahead],
+        tally: Tally,
     ) -> cython.Py_ssize_t:
-        """Apply the rows of one block; give the first row that was not decided."""
+        """Apply the rows of one block, asking for what the next two need; give the first row that was not decided."""
         step: Step
+        start: cython.Py_ssize_t = block.start
+        stop: cython.Py_ssize_t = block.stop
         row: cython.Py_ssize_t
         code: cython.int
         rows_before: uint64_t = tally.rows
-        if ahead.generation != self.tx_index.generation or ahead.client_generation != self.client_index.generation:
-            self.find_homes(batch, start, stop, ahead)
+        if block.generation != self.tx_index.generation or block.client_generation != self.client_index.generation:
+            self.find_homes(batch, block)
+        for row in range(stop, start + (later.stop - later.start)):
+            # Only the first blocks of all are shorter than what comes behind them.
+            self.look_ahead(batch, row - start, following, later)
         for row in range(start, stop):
+            self.look_ahead(batch, row - start, following, later)
             code = batch.outcome_column[row]
             if hf_likely(code == UNDECIDED):
                 step.type = batch.type_column[row]
                 step.client = batch.client_column[row]
                 step.tx = batch.tx_column[row]
                 step.amount = batch.amount_column[row]
-                step.home = ahead.homes[row - start]
-                step.hash = ahead.hashes[row - start]
-                step.client_home = ahead.client_homes[row - start]
-                step.client_hash = ahead.client_hashes[row - start]
+                step.home = block.homes[row - start]
+                step.hash = block.hashes[row - start]
+                step.client_home = block.client_homes[row - start]
+                step.client_hash = block.client_hashes[row - start]
                 code = self.transfer(cython.address(step)) if step.type <= WITHDRAWAL else self.refer(cython.address(step))
                 if hf_unlikely(code == FAILED):
                     tally.rows = rows_before + (row - start)
@@ -433,14 +453,10 @@ class Ledger:
                 cython.pointer[Record], record_at(cython.address(self.tx_index.store), ordinal)
             )
             return DUPLICATE_TX if earlier.owner == owner and earlier.amount == step.amount else TX_ID_REUSED
-        elif page.flags[number & PAGE_MASK] & LOCKED and self.knobs.locked_refuses[step.type]:
+        elif hf_unlikely(page.flags[number & PAGE_MASK] & LOCKED and self.knobs.locked_refuses[step.type]):
             outcome = ACCOUNT_LOCKED
-        elif step.type == WITHDRAWAL:
-            outcome = APPLIED if step.amount <= balance.available else INSUFFICIENT_FUNDS
-        elif balance.available > INT64_MAX - step.amount or balance.available + balance.held > INT64_MAX - step.amount:
-            outcome = BALANCE_OVERFLOW
         else:
-            outcome = APPLIED
+            outcome = _check_balance(balance, step.amount, step.type == WITHDRAWAL)
         if hf_likely(outcome == APPLIED):
             # After this point nothing can fail.
             balance.available += -step.amount if step.type == WITHDRAWAL else step.amount
@@ -557,14 +573,14 @@ class Ledger:
     @cython.exceptval(check=False)
     def dispute_state(self, ordinal: uint64_t) -> cython.int:
         states: cython.pointer[uint8_t] = self.disputes[ordinal >> RECORD_CHUNK_BITS]
-        return (states[(ordinal & 0xFFFF) >> 2] >> ((ordinal & 3) << 1)) & 3
+        return (states[(ordinal & RECORD_CHUNK_MASK) >> 2] >> ((ordinal & 3) << 1)) & 3
 
     @cython.cfunc
     @cython.inline
     @cython.nogil
     @cython.exceptval(check=False)
     def set_dispute_state(self, ordinal: uint64_t, state: cython.int) -> cython.void:
-        states: cython.pointer[uint8_t] = self.disputes[ordinal >> RECORD_CHUNK_BITS] + ((ordinal & 0xFFFF) >> 2)
+        states: cython.pointer[uint8_t] = self.disputes[ordinal >> RECORD_CHUNK_BITS] + ((ordinal & RECORD_CHUNK_MASK) >> 2)
         shift: cython.int = (ordinal & 3) << 1
         states[0] = (states[0] & ~(3 << shift)) | (state << shift)
 
@@ -585,6 +601,26 @@ class Ledger:
         if self.disputes[chunk] == cython.NULL:
             self.disputes[chunk] = cython.cast(cython.pointer[uint8_t], calloc(1 << (RECORD_CHUNK_BITS - 2), 1))
         return 0 if self.disputes[chunk] != cython.NULL else -1
+
+
+@cython.cfunc
+@cython.inline
+@cython.nogil
+@cython.exceptval(check=False)
+def _check_balance(balance: cython.pointer[Balance], amount: int64_t, is_withdrawal: cython.bint) -> cython.int:
+    """Say whether a balance allows a transfer of a positive amount, or else why not.
+
+    Whether a row is a deposit or a withdrawal is a coin toss that no processor predicts, so there is one branch for both, and it
+    is nearly always the same.
+    """
+    lacks: cython.bint = is_withdrawal & (amount > balance.available)
+    largest: int64_t = INT64_MAX - amount
+    overflows: cython.bint = (not is_withdrawal) & (
+        (balance.available > largest) | (balance.available + balance.held > largest)
+    )
+    if hf_likely(not (lacks | overflows)):
+        return APPLIED
+    return INSUFFICIENT_FUNDS if lacks else BALANCE_OVERFLOW
 
 
 @cython.cfunc

@@ -1,9 +1,10 @@
 """Accounts by number, with point-in-time images at the price of a page copied now and then.
 
-A page holds 512 accounts: 16 bytes of balances and a byte of flags each. A table of page pointers leads to them. Taking an image
-copies that table of pointers (8 bytes for 512 accounts) and raises the epoch. A page made before the last image is never written
-again: the first write to it puts a copy in its place, and the original is kept until no image that shows it is alive. So an image
-costs the writer at most one copy of 9 KB per page it touches, and never a wait.
+A page holds 512 accounts: 16 bytes of balances and a byte of flags each. A table of page pointers leads to
+them. Taking an image copies that table of pointers (8 bytes for 512 accounts) and raises the epoch. A page
+made before the last image is never written again: the first write to it puts a copy in its place, and the
+original is kept until no image that shows it is alive. So an image costs the writer at most one copy of 9 KB
+per page it touches, and never a wait.
 """
 
 import cython
@@ -49,7 +50,9 @@ def reserve_accounts(table: cython.pointer[AccountTable], accounts: uint64_t) ->
     if pages == cython.NULL:
         return -1
     table.pages = cython.cast(cython.pointer[cython.pointer[AccountPage]], pages)
-    memset(table.pages + table.page_capacity, 0, (capacity - table.page_capacity) * cython.sizeof(cython.p_void))
+    memset(
+        table.pages + table.page_capacity, 0, (capacity - table.page_capacity) * cython.sizeof(cython.p_void)
+    )
     table.page_capacity = capacity
     return 0
 
@@ -58,7 +61,7 @@ def reserve_accounts(table: cython.pointer[AccountTable], accounts: uint64_t) ->
 @cython.nogil
 @cython.exceptval(check=False)
 def replace_page(table: cython.pointer[AccountTable], page_number: uint64_t) -> cython.pointer[AccountPage]:
-    """Put a new page in the place of none, or a copy in the place of one that images show; NULL if there is no memory."""
+    """Put a new page in the place of none, or a copy in that of one that images show; NULL without memory."""
     shown: cython.pointer[AccountPage] = table.pages[page_number]
     page: cython.pointer[AccountPage]
     if shown == cython.NULL:
@@ -98,7 +101,7 @@ def _extend_retired(table: cython.pointer[AccountTable]) -> cython.int:
 def free_retired(
     table: cython.pointer[AccountTable], epochs: cython.pointer[cython.const[uint64_t]], epoch_count: uint64_t
 ) -> cython.void:
-    """Free the replaced pages that no live image shows; the live images are given by the epochs they were taken in."""
+    """Free the replaced pages that no live image shows; these are given by the epochs they were taken in."""
     kept: uint64_t = 0
     number: uint64_t
     for number in range(table.retired_count):
@@ -114,7 +117,9 @@ def free_retired(
 @cython.cfunc
 @cython.nogil
 @cython.exceptval(check=False)
-def _is_shown(retired: RetiredPage, epochs: cython.pointer[cython.const[uint64_t]], epoch_count: uint64_t) -> cython.bint:
+def _is_shown(
+    retired: RetiredPage, epochs: cython.pointer[cython.const[uint64_t]], epoch_count: uint64_t
+) -> cython.bint:
     number: uint64_t
     for number in range(epoch_count):
         if retired.page.epoch <= epochs[number] < retired.until:

@@ -65,6 +65,36 @@ cdef extern from * nogil:
         return word;
     }
 
+    /* A cache line of sixteen 4-byte slots at once: one bit for each slot that is empty, and one for each whose bits under `mask`
+       are `tag`. */
+    #ifdef __SSE2__
+    #include <emmintrin.h>
+    static inline uint32_t hf_slot_bits(const __m128i equal[4]) {
+        __m128i lower = _mm_packs_epi32(equal[0], equal[1]), upper = _mm_packs_epi32(equal[2], equal[3]);
+        return (uint32_t)_mm_movemask_epi8(_mm_packs_epi16(lower, upper));
+    }
+    static inline uint32_t hf_scan_line(const uint32_t *line, uint32_t tag, uint32_t mask, uint32_t *empty) {
+        __m128i is_empty[4], is_tagged[4], wanted = _mm_set1_epi32((int)tag), tag_bits = _mm_set1_epi32((int)mask);
+        for (int quarter = 0; quarter < 4; quarter++) {
+            __m128i slots = _mm_load_si128((const __m128i *)line + quarter);
+            is_empty[quarter] = _mm_cmpeq_epi32(slots, _mm_setzero_si128());
+            is_tagged[quarter] = _mm_cmpeq_epi32(_mm_and_si128(slots, tag_bits), wanted);
+        }
+        *empty = hf_slot_bits(is_empty);
+        return hf_slot_bits(is_tagged) & ~*empty;
+    }
+    #else
+    static inline uint32_t hf_scan_line(const uint32_t *line, uint32_t tag, uint32_t mask, uint32_t *empty) {
+        uint32_t is_empty = 0, is_tagged = 0;
+        for (int slot = 0; slot < 16; slot++) {
+            is_empty |= (uint32_t)(line[slot] == 0) << slot;
+            is_tagged |= (uint32_t)((line[slot] & mask) == tag) << slot;
+        }
+        *empty = is_empty;
+        return is_tagged & ~is_empty;
+    }
+    #endif
+
     /* Zeroed pages, on a boundary that lets the system use huge pages; these are asked for only where `huge` says so,
        because one is two megabytes, however little of it is used. Returns NULL when there is no memory. */
     #define HF_HUGE_PAGE ((size_t)2 << 20)
@@ -103,5 +133,6 @@ cdef extern from * nogil:
     void hf_check(bint condition)
     uint64_t hf_load_8(cbytes text)
     uint32_t hf_load_4(cbytes text)
+    uint32_t hf_scan_line(const uint32_t *line, uint32_t tag, uint32_t mask, uint32_t *empty)
     void *hf_map_pages(size_t size, bint huge)
     void hf_unmap_pages(void *start, size_t size)

@@ -1,7 +1,7 @@
 """What the rows of one stream came to, and where applying has to stop for somebody to decide.
 
-A policy is asked once per outcome code; its answers become a table here, so that the loop over the rows looks up one byte for a row
-that was not applied and nothing at all for one that was.
+A policy is asked once per outcome code; its answers become a table here, so that the loop over the rows looks
+up one byte for a row that was not applied and nothing at all for one that was.
 """
 
 import cython
@@ -58,7 +58,8 @@ class Tally:
     """Counts outcomes by code and applies a policy's table.
 
     Args:
-        actions: 256 bytes, for every outcome code one of CONTINUE, STOP and BUDGET; all CONTINUE if not given.
+        actions: 256 bytes, for every outcome code one of CONTINUE, STOP and BUDGET; all CONTINUE if not
+            given.
         budget_rows: How many rows the budget covers whatever the number of rows.
         budget_ppm: How many rows it covers per million rows decided, on top of that.
         budget_from_rows: How many rows have to be decided before the budget is looked at.
@@ -115,13 +116,17 @@ class Tally:
     def budget(self) -> uint64_t:
         if self.budget_ppm == 0:
             return self.budget_rows
-        return self.budget_rows + self.rows // 1_000_000 * self.budget_ppm + self.rows % 1_000_000 * self.budget_ppm // 1_000_000
+        return (
+            self.budget_rows
+            + self.rows // 1_000_000 * self.budget_ppm
+            + self.rows % 1_000_000 * self.budget_ppm // 1_000_000
+        )
 
     @cython.cfunc
     @cython.nogil
     @cython.exceptval(check=False)
     def refuse(self, code: uint8_t) -> cython.bint:
-        """Count a row that was not applied, ``rows`` counting it already; say whether applying stops behind it."""
+        """Count a row that was not applied, ``rows`` counts it already; say whether applying stops there."""
         self.counts[code] += 1
         if self.actions[code] == 0:
             return False
