@@ -1,6 +1,6 @@
 """Build of the compiled kernel: everything else about the package stands in pyproject.toml.
 
-HOLDFAST_KERNEL_DEBUG=1 builds the debug kernel: every index and invariant checked, no optimisation to speak of.
+HOLDFAST_KERNEL_DEBUG=1 builds the debug kernel: every index and invariant checked, hardly optimised.
 HOLDFAST_KERNEL_SANITIZE=1 adds AddressSanitizer and UndefinedBehaviorSanitizer to it.
 HOLDFAST_KERNEL_FUZZ=1 adds the coverage counters of a fuzzer (needs clang) to it.
 """
@@ -19,7 +19,18 @@ from setuptools.command.build_py import build_py
 from setuptools.errors import CCompilerError, CompileError, ExecError, PlatformError
 
 KERNEL = Path("src", "holdfast", "kernel")
-MODULES = ("batch", "csv_decoder", "csv_encoder", "csv_row", "image", "index", "ledger", "pages", "tally")
+MODULES = (
+    "batch",
+    "columns",
+    "csv_decoder",
+    "csv_encoder",
+    "csv_row",
+    "image",
+    "index",
+    "ledger",
+    "pages",
+    "tally",
+)
 
 
 def _is_set(name: str) -> bool:
@@ -33,7 +44,13 @@ DEBUG = _is_set("HOLDFAST_KERNEL_DEBUG") or SANITIZE or FUZZ
 
 def _compile_arguments() -> list[str]:
     arguments = ["-std=c11", "-fno-strict-aliasing", "-fvisibility=hidden"]
-    arguments += ["-Wall", "-Wextra", "-Wno-unused-parameter", "-Wno-unused-function", "-Wno-missing-field-initializers"]
+    arguments += [
+        "-Wall",
+        "-Wextra",
+        "-Wno-unused-parameter",
+        "-Wno-unused-function",
+        "-Wno-missing-field-initializers",
+    ]
     arguments += ["-Wno-cast-function-type", "-Wno-unused-variable", "-Wno-unused-but-set-variable"]
     if DEBUG:
         arguments += ["-O1", "-g", "-fno-omit-frame-pointer", "-DHOLDFAST_KERNEL_DEBUG=1"]
@@ -65,7 +82,8 @@ class BuildKernel(build_ext):
             compiler = os.environ.get("CC", "cc")
             sys.exit(
                 f"holdfast: the C compiler {compiler!r} is missing or failed ({error}); install one "
-                "(Debian: apt-get install gcc libc6-dev; Fedora: dnf install gcc; macOS: xcode-select --install) and try again"
+                "(Debian: apt-get install gcc libc6-dev; Fedora: dnf install gcc; "
+                "macOS: xcode-select --install) and try again"
             )
 
 
@@ -74,7 +92,8 @@ class BuildPython(build_py):
 
     def find_package_modules(self, package: str, package_dir: str) -> list[tuple[str, str, str]]:
         """List a package's modules but for those that are compiled."""
-        modules = super().find_package_modules(package, package_dir)
+        # Setuptools has no annotations here.
+        modules = super().find_package_modules(package, package_dir)  # type: ignore[no-untyped-call]
         return [module for module in modules if not (package == "holdfast.kernel" and module[1] in MODULES)]
 
 

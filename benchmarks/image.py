@@ -13,9 +13,8 @@ from benchmarks.workloads import BATCH_ROWS, make_accounts, nth_ids, unique_ids
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from holdfast.kernel.ledger import Ledger
-
     from holdfast.kernel.batch import Batch
+    from holdfast.kernel.ledger import Ledger
 
 _BUILD_ROWS = 128 * BATCH_ROWS
 _IMAGES_PER_REPEAT = 4

@@ -5,11 +5,10 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
-from holdfast.kernel.index import KeyIndex
-
 from benchmarks.measure import Effort, median, seconds, side_by_side
 from benchmarks.report import Figure
 from benchmarks.workloads import Ids, unique_ids
+from holdfast.kernel.index import KeyIndex
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -5,11 +5,10 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from holdfast.kernel.ledger import Ledger
-
 from holdfast.domain.rules import STANDARD
 from holdfast.kernel.batch import Batch
 from holdfast.kernel.csv_decoder import CsvDecoder
+from holdfast.kernel.ledger import Ledger
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

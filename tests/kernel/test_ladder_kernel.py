@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import pytest
-from holdfast.kernel.csv_encoder import encode_accounts
-from holdfast.kernel.ledger import Ledger
 
 from holdfast.domain.model import Model
 from holdfast.kernel.batch import Batch
 from holdfast.kernel.csv_decoder import CsvDecoder
+from holdfast.kernel.csv_encoder import encode_accounts
+from holdfast.kernel.ledger import Ledger
 from reference_decoder import rows_of
 from scenarios import (
     DECODE_LADDER,

@@ -6,14 +6,14 @@ import itertools
 from decimal import Context, Decimal
 
 import pytest
-from holdfast.kernel.csv_encoder import encode_accounts
-from holdfast.kernel.ledger import Ledger
 from hypothesis import given
 from hypothesis import strategies as st
 
 from holdfast.domain.amount import UNITS_MAX, UNITS_MIN
 from holdfast.domain.rules import Rules, make_rules
 from holdfast.kernel.batch import Batch
+from holdfast.kernel.csv_encoder import encode_accounts
+from holdfast.kernel.ledger import Ledger
 from scenarios import (
     CHARGEBACK,
     DEPOSIT,

@@ -8,8 +8,6 @@ import random
 from typing import TYPE_CHECKING
 
 import pytest
-from holdfast.kernel.csv_encoder import encode_accounts
-from holdfast.kernel.ledger import Ledger
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -19,6 +17,8 @@ from holdfast.domain.rules import CARDS, KNOBS, PROFILES, STANDARD, Rules, make_
 from holdfast.domain.transaction import TransactionType
 from holdfast.kernel.batch import Batch
 from holdfast.kernel.csv_decoder import CsvDecoder
+from holdfast.kernel.csv_encoder import encode_accounts
+from holdfast.kernel.ledger import Ledger
 from reference_decoder import UnusableHeaderError, decode
 from scenarios import LEDGER_KNOBS, AccountRow, TransactionRow, account_rows, columns
 from strategies import (
@@ -36,7 +36,7 @@ from strategies import (
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from holdfast.kernel.ledger import Image
+    from holdfast.kernel.image import Image
 
 SEEDS = (1, 2)
 BIG_ROWS = 60_000

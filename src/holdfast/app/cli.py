@@ -72,7 +72,8 @@ def build_parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     parser.add_argument("--version", action="version", version=f"holdfast {__version__}")
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    # With its name given, argparse need not format a usage line (and import shutil) to find it out.
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", prog="holdfast")
     _add_process(commands)
     _add_check(commands)
     _add_explain(commands)

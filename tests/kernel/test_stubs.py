@@ -1,0 +1,109 @@
+"""The stubs say what is compiled: every public name, every parameter, every default, both ways."""
+
+from __future__ import annotations
+
+import ast
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import holdfast.kernel
+from holdfast.domain.rules import STANDARD
+from holdfast.kernel.batch import ROWS_DEFAULT
+from holdfast.kernel.csv_decoder import ROW_BYTES_DEFAULT, CsvDecoder
+from holdfast.kernel.index import KeyIndex
+from holdfast.kernel.ledger import Ledger
+from holdfast.kernel.tally import Tally
+
+KERNEL = Path(holdfast.kernel.__file__).parent
+STUBS = sorted(path.stem for path in KERNEL.glob("*.pyi"))
+# What stubtest cannot know about Cython: one pattern a line, with the reason.
+ALLOWED = """
+# How Cython shares C functions with other compiled modules, and what it adds for doctest and pickle.
+holdfast\\.kernel\\..*\\.__pyx_capi__
+holdfast\\.kernel\\..*\\.__test__
+holdfast\\.kernel\\..*\\.__(reduce|setstate)_cython__
+# Compiled constructors hide their parameters; test_constructors() holds them to the stubs.
+holdfast\\.kernel\\.csv_decoder\\.CsvDecoder\\.__init__
+holdfast\\.kernel\\.tally\\.Tally\\.__init__
+holdfast\\.kernel\\.(index\\.KeyIndex|ledger\\.Ledger)\\.__new__
+# Only another module of the kernel makes one: the stub lets nobody call the constructor.
+holdfast\\.kernel\\.batch\\.Batch\\.__init__
+holdfast\\.kernel\\.image\\.Image\\.__new__
+# Of no use outside of the kernel.
+holdfast\\.kernel\\.ledger\\.Ticket
+holdfast\\.kernel\\.ledger\\.ID_BITS
+"""
+
+
+def stubtest(tmp_path: Path, *modules: str) -> subprocess.CompletedProcess[str]:
+    """Compare stubs with the modules as they are compiled."""
+    allowed = tmp_path / "allowed"
+    allowed.write_text(ALLOWED, encoding="utf-8")
+    source = str(KERNEL.parents[1])
+    arguments = ["--concise", "--ignore-unused-allowlist", "--allowlist", str(allowed)]
+    return subprocess.run(
+        [sys.executable, "-m", "mypy.stubtest", *arguments, *modules],
+        env={**os.environ, "MYPYPATH": source, "PYTHONPATH": source},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+    )
+
+
+def test_stubs_are_what_is_compiled(tmp_path: Path) -> None:
+    """Names, parameters, defaults, kinds and final classes agree."""
+    pytest.importorskip("mypy.stubtest", reason="mypy is not installed")
+    done = stubtest(tmp_path, *(f"holdfast.kernel.{stub}" for stub in STUBS))
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_every_compiled_module_has_a_stub() -> None:
+    """No compiled module is left to guesses."""
+    compiled = {path.name.partition(".")[0] for path in KERNEL.iterdir() if path.suffix in {".so", ".pyd"}}
+    assert compiled == set(STUBS)
+
+
+CONSTRUCTORS: dict[type, dict[str, Any]] = {
+    CsvDecoder: {
+        "decimals": 4,
+        "client_bits": 16,
+        "tx_bits": 32,
+        "row_bytes_max": ROW_BYTES_DEFAULT,
+        "batch_rows": ROWS_DEFAULT,
+        "excess_decimals": "refuse",
+        "keep_source": False,
+    },
+    KeyIndex: {"key_bits": 64},
+    Ledger: {"rules": STANDARD, "client_bits": 16, "tx_bits": 32},
+    Tally: {"actions": bytes(256), "budget_rows": 0, "budget_ppm": 0, "budget_from_rows": 0},
+}
+
+
+def constructor_parameters(kind: type) -> list[str]:
+    """Read the parameters of a class's constructor from its stub."""
+    stub = ast.parse((KERNEL / f"{kind.__module__.rpartition('.')[2]}.pyi").read_text(encoding="utf-8"))
+    (class_,) = (node for node in stub.body if isinstance(node, ast.ClassDef) and node.name == kind.__name__)
+    (function,) = (
+        node
+        for node in class_.body
+        if isinstance(node, ast.FunctionDef) and node.name in {"__init__", "__new__"}
+    )
+    return [argument.arg for argument in (*function.args.args[1:], *function.args.kwonlyargs)]
+
+
+@pytest.mark.parametrize("kind", CONSTRUCTORS, ids=lambda kind: kind.__name__)
+def test_constructors(kind: type) -> None:
+    """Constructors take at run time what the stub says, and nothing else."""
+    arguments = CONSTRUCTORS[kind]
+    assert constructor_parameters(kind) == list(arguments)
+    kind(**arguments)
+    kind()
+    with pytest.raises(TypeError, match="unexpected keyword argument"):
+        kind(**arguments, no_such_argument=1)
