@@ -10,7 +10,9 @@ from benchmarks import ROOT
 from benchmarks.bars import BARS
 from benchmarks.report import Figure
 
-START = "<!-- figures: written by python -m benchmarks.readme from the newest file in benchmarks/results -->\n"
+START = (
+    "<!-- figures: written by python -m benchmarks.readme from the newest file in benchmarks/results -->\n"
+)
 END = "<!-- /figures -->\n"
 
 
@@ -36,7 +38,11 @@ def figures_section(document: dict[str, Any], name: str) -> str:
         figure = Figure(*(entry[field] for field in ("what", "value", "unit", "ratio", "bar")))
         _, value, ratio, bar, aim, _ = figure.cells()
         shown = ratio if BARS[entry["bar"]].unit == "x" else value
-        lines.append(f"| {BARS[entry['bar']].what} | {shown.replace(' x', ' ×')} | {bar} | {aim} |".replace(" x |", " × |"))
+        lines.append(
+            f"| {BARS[entry['bar']].what} | {shown.replace(' x', ' \u00d7')} | {bar} | {aim} |".replace(
+                " x |", " \u00d7 |"
+            )
+        )
     source = (
         f"Medians of {document['repeats']} runs on {machine['date'][:10]} ({machine['cpu']}, {machine['cores']} cores, "
         f"{machine['memory_gib']} GiB, {machine['python']}, commit `{machine['commit']}`); all figures: "

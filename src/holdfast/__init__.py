@@ -94,7 +94,7 @@ __all__ = [
 def __getattr__(name: str) -> object:
     if name not in _HOMES:
         raise AttributeError(f"module 'holdfast' has no attribute {name!r}")
-    from importlib import import_module
+    from importlib import import_module  # noqa: PLC0415  # `import holdfast` itself needs nothing
 
     value: object = getattr(import_module(f"holdfast.{_HOMES[name]}"), name)
     globals()[name] = value

@@ -25,7 +25,8 @@ exit codes: 0 done, 1 error (input, output, policy), 2 usage, 3 rows were refuse
 129/130/143 stopped by SIGHUP/SIGINT/SIGTERM
 """
 _ON_ERROR_HELP = (
-    "what to do about rows that are not applied: skip (the default; logged with -v), silent, abort, budget:ROWS, budget:PERCENT%%; "
+    "what to do about rows that are not applied: skip (the default; logged with -v), silent, abort, budget:ROWS, "
+    "budget:PERCENT%%; "
     "by severity (malformed, refused, partner, duplicate) or code: skip,malformed=abort,DUPLICATE_TX=silent"
 )
 
@@ -82,22 +83,35 @@ def build_parser() -> argparse.ArgumentParser:
 
 def _add_process(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser = _add_command(commands, "process", "apply files and write the accounts")
-    parser.add_argument("-o", "--output", metavar="FILE", help="write the accounts here, whole or not at all (standard output)")
+    parser.add_argument(
+        "-o",
+        "--output",
+        metavar="FILE",
+        help="write the accounts here, whole or not at all (standard output)",
+    )
     parser.add_argument(
         "--snapshot-on-signal",
         action="store_true",
         help="when SIGINT, SIGTERM or SIGHUP stops the work, write the accounts as they are by then",
     )
-    parser.add_argument("--fail-on-reject", action="store_true", help="exit with 3 if any row was not applied")
+    parser.add_argument(
+        "--fail-on-reject", action="store_true", help="exit with 3 if any row was not applied"
+    )
     _add_run(parser)
 
 
 def _add_check(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    _add_run(_add_command(commands, "check", "decode and apply files, write nothing, exit with 3 if any row is not applied"))
+    _add_run(
+        _add_command(
+            commands, "check", "decode and apply files, write nothing, exit with 3 if any row is not applied"
+        )
+    )
 
 
 def _add_explain(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    parser = _add_command(commands, "explain", "show every row that touched a client or a transaction, or tried to")
+    parser = _add_command(
+        commands, "explain", "show every row that touched a client or a transaction, or tried to"
+    )
     subject = parser.add_mutually_exclusive_group(required=True)
     subject.add_argument("--client", type=_whole_number, metavar="ID", help="the client to follow")
     subject.add_argument("--tx", type=_whole_number, metavar="ID", help="the transaction to follow")
@@ -107,7 +121,9 @@ def _add_explain(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
 def _add_command(
     commands: argparse._SubParsersAction[argparse.ArgumentParser], name: str, summary: str
 ) -> argparse.ArgumentParser:
-    parser = commands.add_parser(name, help=summary, description=f"{summary[0].upper()}{summary[1:]}.", allow_abbrev=False)
+    parser = commands.add_parser(
+        name, help=summary, description=f"{summary[0].upper()}{summary[1:]}.", allow_abbrev=False
+    )
     parser.add_argument(
         "files",
         nargs="*",
@@ -115,12 +131,24 @@ def _add_command(
         help="CSV with a header; plain, .gz, .zst, .bz2 or .xz; - is standard input, as is a pipe where no file is named",
     )
     rules = parser.add_argument_group("rules and widths")
-    rules.add_argument("--rules", default="standard", metavar="PROFILE", help="standard, cards, or a .toml file (standard)")
-    rules.add_argument("--decimals", type=int, default=4, choices=range(10), metavar="0-9", help="decimals of an amount (4)")
-    rules.add_argument("--client-bits", type=int, default=16, choices=(16, 32, 64), help="width of client ids (16)")
-    rules.add_argument("--tx-bits", type=int, default=32, choices=(16, 32, 64), help="width of transaction ids (32)")
-    rules.add_argument("--row-bytes-max", type=_whole_number, default=4096, metavar="N", help="length limit of a row (4096)")
-    rules.add_argument("--batch-rows", type=_whole_number, default=8192, metavar="N", help="rows decided at a time (8192)")
+    rules.add_argument(
+        "--rules", default="standard", metavar="PROFILE", help="standard, cards, or a .toml file (standard)"
+    )
+    rules.add_argument(
+        "--decimals", type=int, default=4, choices=range(10), metavar="0-9", help="decimals of an amount (4)"
+    )
+    rules.add_argument(
+        "--client-bits", type=int, default=16, choices=(16, 32, 64), help="width of client ids (16)"
+    )
+    rules.add_argument(
+        "--tx-bits", type=int, default=32, choices=(16, 32, 64), help="width of transaction ids (32)"
+    )
+    rules.add_argument(
+        "--row-bytes-max", type=_whole_number, default=4096, metavar="N", help="length limit of a row (4096)"
+    )
+    rules.add_argument(
+        "--batch-rows", type=_whole_number, default=8192, metavar="N", help="rows decided at a time (8192)"
+    )
     return parser
 
 
@@ -128,13 +156,23 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
     """Add what commands that decide rows have in common."""
     refused = parser.add_argument_group("rows that are not applied")
     refused.add_argument("--on-error", default="skip", metavar="POLICY", help=_ON_ERROR_HELP)
-    refused.add_argument("--rejects", metavar="FILE", help="list them here: input, line, byte offset, code, reason, row")
+    refused.add_argument(
+        "--rejects", metavar="FILE", help="list them here: input, line, byte offset, code, reason, row"
+    )
     said = parser.add_argument_group("what is said on standard error")
-    said.add_argument("-v", "--verbose", action="count", default=0, help="log every row that is not applied, and a summary; -vv: more")
+    said.add_argument(
+        "-v",
+        "--verbose",
+        action="count",
+        default=0,
+        help="log every row that is not applied, and a summary; -vv: more",
+    )
     said.add_argument("-q", "--quiet", action="store_true", help="say nothing but errors")
     said.add_argument("--summary", action="store_true", help="end with a summary")
     said.add_argument("--json-summary", metavar="FILE", help="write the summary here as JSON")
-    said.add_argument("--log-format", choices=("text", "json"), default="text", help="how log lines are written (text)")
+    said.add_argument(
+        "--log-format", choices=("text", "json"), default="text", help="how log lines are written (text)"
+    )
 
 
 def _whole_number(text: str) -> int:

@@ -60,7 +60,10 @@ def explain(runner: Runner, options: argparse.Namespace, usage_error: UsageError
     from holdfast.engine.history import History  # noqa: PLC0415
 
     engine = _engine(options, usage_error)
-    for name, wanted, largest in (("client", options.client, engine.client_max), ("tx", options.tx, engine.tx_max)):
+    for name, wanted, largest in (
+        ("client", options.client, engine.client_max),
+        ("tx", options.tx, engine.tx_max),
+    ):
         if wanted is not None and wanted > largest:
             usage_error(f"--{name} {wanted}: ids run to {largest}; --{name}-bits makes them wider")
     history = History(engine, client=options.client, tx=options.tx)
@@ -101,13 +104,19 @@ def _policy(options: argparse.Namespace, usage_error: UsageError) -> ErrorPolicy
 
 def _refuse_overwriting(options: argparse.Namespace, usage_error: UsageError) -> None:
     """An output that is also an input, or two outputs under one name, are a mistake that would cost somebody a file."""
-    outputs = {"-o": getattr(options, "output", None), "--rejects": options.rejects, "--json-summary": options.json_summary}
+    outputs = {
+        "-o": getattr(options, "output", None),
+        "--rejects": options.rejects,
+        "--json-summary": options.json_summary,
+    }
     seen: dict[str, str] = {os.path.realpath(name): name for name in options.files if name != "-"}
     for option, path in outputs.items():
         if path is None or (os.path.exists(path) and not os.path.isfile(path)):
             continue
         if os.path.realpath(path) in seen:
-            usage_error(f"{option} {path}: this is {seen[os.path.realpath(path)]}, which would be overwritten")
+            usage_error(
+                f"{option} {path}: this is {seen[os.path.realpath(path)]}, which would be overwritten"
+            )
         seen[os.path.realpath(path)] = f"also the file of {option}"
 
 
@@ -126,7 +135,11 @@ def _run(
 
 
 def _process(
-    runner: Runner, options: argparse.Namespace, engine: Engine, policy: ErrorPolicy, rejects: RejectWriter | None
+    runner: Runner,
+    options: argparse.Namespace,
+    engine: Engine,
+    policy: ErrorPolicy,
+    rejects: RejectWriter | None,
 ) -> tuple[Report, PolicyAbort | None]:
     draw, clear = _progress(options)
 
@@ -170,7 +183,9 @@ def _progress(options: argparse.Namespace) -> tuple[Callable[[int, int, int], No
     return progress.update, progress.clear
 
 
-def _write_accounts(runner: Runner, path: str | None, accounts: Accounts, check_signals: Callable[[], None]) -> None:
+def _write_accounts(
+    runner: Runner, path: str | None, accounts: Accounts, check_signals: Callable[[], None]
+) -> None:
     if path is None:
         _write_chunks(runner.stdout, accounts, check_signals)
         runner.stdout.flush()
@@ -186,7 +201,12 @@ def _write_chunks(file: BinaryIO, accounts: Accounts, check_signals: Callable[[]
 
 
 def _end(
-    runner: Runner, options: argparse.Namespace, report: Report, abort: PolicyAbort | None, *, fails_on_refused: bool
+    runner: Runner,
+    options: argparse.Namespace,
+    report: Report,
+    abort: PolicyAbort | None,
+    *,
+    fails_on_refused: bool,
 ) -> int:
     """Say what became of the rows, and give the exit code."""
     if options.json_summary is not None:

@@ -28,12 +28,17 @@ def write_table(file: BinaryIO, rows: Iterator[HistoryRow], decimals: int) -> in
     The widths are those of the first thousand rows, so that a history of any length is written as it is found.
     """
     first = list(islice(rows, _ROWS_MEASURED))
-    widths = [max(map(len, column)) for column in zip(_HEADINGS, *(_cells(row, decimals) for row in first), strict=True)]
+    widths = [
+        max(map(len, column))
+        for column in zip(_HEADINGS, *(_cells(row, decimals) for row in first), strict=True)
+    ]
     count, input_name = 0, None
     for row in chain(first, rows):
         if row.input != input_name:
             input_name = row.input
-            file.write(f"{'' if count == 0 else chr(10)}{_printable(input_name)}\n".encode(errors="backslashreplace"))
+            file.write(
+                f"{'' if count == 0 else chr(10)}{_printable(input_name)}\n".encode(errors="backslashreplace")
+            )
             file.write(_line(_HEADINGS, widths))
             file.write(_line(tuple("-" * width for width in widths), widths))
         file.write(_line(_cells(row, decimals), widths))
@@ -44,7 +49,9 @@ def write_table(file: BinaryIO, rows: Iterator[HistoryRow], decimals: int) -> in
 def write_csv(file: BinaryIO, rows: Iterator[HistoryRow], decimals: int) -> int:
     """Write a history as CSV with the row itself as the last column; give how many rows it has."""
     count = 0
-    file.write(",".join(["input", *(heading.replace(" ", "_") for heading in _HEADINGS), "row"]).encode() + b"\n")
+    file.write(
+        ",".join(["input", *(heading.replace(" ", "_") for heading in _HEADINGS), "row"]).encode() + b"\n"
+    )
     for row in rows:
         cells = [row.input, *_cells(row, decimals), row.raw.decode(errors="backslashreplace")]
         file.write(",".join(_quoted(cell) for cell in cells).encode(errors="backslashreplace") + b"\n")

@@ -20,13 +20,12 @@ from holdfast.kernel.ledger import Ledger
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable
 
-    from typing_extensions import Buffer
-
     from holdfast.domain.account import Account
     from holdfast.domain.transaction import Transaction
     from holdfast.engine.report import Report
     from holdfast.io.raw import Source
     from holdfast.io.rejects import RejectWriter
+    from holdfast.kernel.batch import _ColumnSource as ColumnSource
     from holdfast.kernel.tally import Tally
 
 
@@ -100,7 +99,9 @@ class Engine:
             self.sequence += 1
         return Outcome(code)
 
-    def apply_batch(self, types: Buffer, clients: Buffer, txs: Buffer, amounts: Buffer) -> bytes:
+    def apply_batch(
+        self, types: ColumnSource, clients: ColumnSource, txs: ColumnSource, amounts: ColumnSource
+    ) -> bytes:
         """Apply rows given as columns, in order; 64-bit columns are not copied.
 
         Args:
@@ -209,7 +210,9 @@ class Engine:
             OSError: If it cannot be read.
         """
         try:
-            yield from read_batches(stream, self.new_decoder(keep_source=keep_source), decoder_threads(), on_wait)
+            yield from read_batches(
+                stream, self.new_decoder(keep_source=keep_source), decoder_threads(), on_wait
+            )
         except HeaderError as error:
             raise InputError(stream.name, str(error)) from error
 

@@ -11,8 +11,6 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from holdfast.kernel.csv_decoder import CsvDecoder
-
 if TYPE_CHECKING:
     import threading
     from collections import deque
@@ -20,6 +18,7 @@ if TYPE_CHECKING:
 
     from holdfast.io.compression import InputStream
     from holdfast.kernel.batch import Batch
+    from holdfast.kernel.csv_decoder import CsvDecoder
 
 BLOCK_BYTES = 512 * 1024
 """How much is read at a time: some 20,000 rows, which fit the second-level cache with their columns."""
@@ -44,7 +43,8 @@ def read_batches(
         stream: What to read.
         decoder: A new decoder.
         threads: How many threads decode.
-        on_wait: Called every 50 ms while there is nothing to do, and for input without a row in it; what it raises ends the reading.
+        on_wait: Called every 50 ms while there is nothing to do, and for input without a row in it; what it raises
+            ends the reading.
 
     Yields:
         Batches in the order of the input.
@@ -64,7 +64,9 @@ def read_batches(
         ahead.stop()
 
 
-def _read_here(stream: InputStream, decoder: CsvDecoder, on_wait: Callable[[], None] | None) -> Iterator[Batch]:
+def _read_here(
+    stream: InputStream, decoder: CsvDecoder, on_wait: Callable[[], None] | None
+) -> Iterator[Batch]:
     buffer = memoryview(bytearray(BLOCK_BYTES))
     while count := stream.readinto(buffer):
         batches = decoder.feed(buffer[:count])

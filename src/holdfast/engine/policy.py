@@ -58,7 +58,8 @@ class Budget(NamedTuple):
 class ErrorPolicy:
     """Decides what becomes of rows that are not applied. The base class skips them all.
 
-    Override :meth:`severity` to classify outcomes differently, :meth:`action` to answer differently, :meth:`decide` to look at rows.
+    Override :meth:`severity` to classify outcomes differently, :meth:`action` to answer differently,
+    :meth:`decide` to look at rows.
     """
 
     budget: Budget | None = None
@@ -133,7 +134,9 @@ class CompiledPolicy:
     def __init__(self, policy: ErrorPolicy) -> None:
         self.policy = policy
         self.actions = {
-            outcome: policy.action(outcome, policy.severity(outcome)) for outcome in Outcome if not outcome.is_applied
+            outcome: policy.action(outcome, policy.severity(outcome))
+            for outcome in Outcome
+            if not outcome.is_applied
         }
         if policy.budget is None and Action.BUDGET in self.actions.values():
             raise PolicyError(f"{type(policy).__name__} answers {Action.BUDGET} and has no budget")
@@ -184,7 +187,9 @@ def parse_policy(text: str) -> ErrorPolicy:
             by_outcome[target] = action
     if len(budgets) > 1:
         raise PolicyError(f"{text!r} names several budgets; there is one for all rows that count against it")
-    return TablePolicy(default, by_severity=by_severity, by_outcome=by_outcome, budget=next(iter(budgets), None))
+    return TablePolicy(
+        default, by_severity=by_severity, by_outcome=by_outcome, budget=next(iter(budgets), None)
+    )
 
 
 def _parse_subject(name: str) -> Severity | Outcome | None:
@@ -213,7 +218,9 @@ def _parse_budget(text: str) -> Budget:
     number = text.removesuffix("%")
     whole, _, rest = number.partition(".")
     if not (whole + rest).isascii() or not whole.isdigit() or (rest and not rest.isdigit()):
-        raise PolicyError(f"budget:{text}: write a number of rows or a percentage, as in budget:100 or budget:0.5%")
+        raise PolicyError(
+            f"budget:{text}: write a number of rows or a percentage, as in budget:100 or budget:0.5%"
+        )
     if not text.endswith("%"):
         if rest or len(whole) > 18:
             raise PolicyError(f"budget:{text}: a number of rows is a whole number up to {_ROWS_MAX}")

@@ -43,7 +43,8 @@ class Run:
         engine: What the rows are applied to.
         policy: What to do about rows that are not applied.
         rejects: Where to list them.
-        on_progress: Called between batches, and every 50 ms while there is nothing to do, with rows, refused rows and input bytes.
+        on_progress: Called between batches, and every 50 ms while there is nothing to do, with rows, refused rows and
+            input bytes.
     """
 
     def __init__(
@@ -104,7 +105,9 @@ class Run:
         return Report(
             rows=self._tally.rows,
             applied=self._tally.applied,
-            refused_by_outcome={Outcome(code): count for code, count in self._tally.refused_by_code().items()},
+            refused_by_outcome={
+                Outcome(code): count for code, count in self._tally.refused_by_code().items()
+            },
             accounts=ledger.accounts,
             locked_accounts=ledger.locked_accounts,
             transactions=ledger.transactions,
@@ -144,7 +147,9 @@ class Run:
             if self._rejects is not None:
                 self._rejects.write(rejection)
             if self._log is not None and self._policy.actions[outcome] is not Action.SILENT:
-                self._log.info("%s", rejection, extra={"input": name, "line": rejection.line, "code": outcome.name})
+                self._log.info(
+                    "%s", rejection, extra={"input": name, "line": rejection.line, "code": outcome.name}
+                )
 
     def _decide(self, batch: Batch, row: int, name: str) -> None:
         """Do what the policy wants at the row at which the kernel stopped."""
@@ -158,7 +163,9 @@ class Run:
             raise PolicyAbort("the policy's callback stopped at this row", rejection, self.report())
         if action is Action.BUDGET:
             raise PolicyAbort(
-                f"the budget of {self._policy.policy.budget} rows that may go unapplied is exceeded", rejection, self.report()
+                f"the budget of {self._policy.policy.budget} rows that may go unapplied is exceeded",
+                rejection,
+                self.report(),
             )
         raise PolicyAbort("stopped at a row that was not applied", rejection, self.report())
 

@@ -30,7 +30,8 @@ class Rejection(NamedTuple):
     def __str__(self) -> str:
         """Say in one line where the row is, what it says and why it was not applied."""
         text = self.raw.decode(errors="backslashreplace")
-        return f"{self.input}, line {self.line}, byte {self.offset}: {self.outcome.name}: {self.outcome.explanation} Row: {text!r}"
+        where = f"{self.input}, line {self.line}, byte {self.offset}"
+        return f"{where}: {self.outcome.name}: {self.outcome.explanation} Row: {text!r}"
 
 
 def find_rejection(batch: Batch, row: int, outcome: Outcome, input_name: str) -> Rejection:

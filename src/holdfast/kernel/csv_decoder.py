@@ -10,7 +10,7 @@ feeds is one partial line, up to the row limit and no more.
 
 import cython
 from cython.cimports.cpython.bytes import PyBytes_FromStringAndSize
-from cython.cimports.holdfast.kernel.batch import Batch, new_batch
+from cython.cimports.holdfast.kernel.batch import new_batch
 from cython.cimports.holdfast.kernel.codes import (
     COMMA,
     NEWLINE,
@@ -21,7 +21,7 @@ from cython.cimports.holdfast.kernel.codes import (
     UNDECIDED,
     WITHDRAWAL,
 )
-from cython.cimports.holdfast.kernel.csv_row import Row, RowFormat, decode_row, is_blank
+from cython.cimports.holdfast.kernel.csv_row import Row, decode_row, is_blank
 from cython.cimports.holdfast.kernel.platform import (
     HF_FOURS,
     HF_PAIRS,
@@ -153,7 +153,7 @@ class CsvDecoder:
         ValueError: For a setting out of range.
     """
 
-    def __init__(
+    def __cinit__(
         self,
         *,
         decimals: cython.int = 4,
@@ -173,7 +173,9 @@ class CsvDecoder:
         if not 1 <= batch_rows <= ROWS_MAX:
             raise ValueError(f"batch_rows is 1 to {ROWS_MAX}, not {batch_rows}")
         if excess_decimals not in EXCESS_DECIMALS:
-            raise ValueError(f"excess_decimals is one of {', '.join(EXCESS_DECIMALS)}, not {excess_decimals!r}")
+            raise ValueError(
+                f"excess_decimals is one of {', '.join(EXCESS_DECIMALS)}, not {excess_decimals!r}"
+            )
         self.settings = {
             "decimals": decimals,
             "client_bits": client_bits,
@@ -250,7 +252,9 @@ class CsvDecoder:
             self.take_line(batches)
         self.is_finished = True
         if self.roles is None:
-            raise HeaderError("the input is empty" if self.offset == 0 else "the input has no header, only blank lines")
+            raise HeaderError(
+                "the input is empty" if self.offset == 0 else "the input has no header, only blank lines"
+            )
         return batches[0] if batches else self.flush()
 
     def at(self, offset: uint64_t) -> CsvDecoder:
@@ -303,7 +307,13 @@ class CsvDecoder:
     @cython.cfunc
     @cython.exceptval(-1, check=False)
     def put_rows(
-        self, batches: list, text: cbytes, end: cbytes, slack: cython.Py_ssize_t, offset: uint64_t, source: object
+        self,
+        batches: list,
+        text: cbytes,
+        end: cbytes,
+        slack: cython.Py_ssize_t,
+        offset: uint64_t,
+        source: object,
     ) -> cython.int:
         """Decode whole lines into batches and carry the partial one at the end over to the next feed."""
         position: cbytes = text
@@ -324,7 +334,9 @@ class CsvDecoder:
                     # Too near the end for loads of eight bytes: the same again where there is room behind the text.
                     memset(scratch, 0, 192)
                     memcpy(scratch, reached, end - reached)
-                    return self.put_rows(batches, scratch, scratch + (end - reached), REACH, offset + (reached - text), source)
+                    return self.put_rows(
+                        batches, scratch, scratch + (end - reached), REACH, offset + (reached - text), source
+                    )
                 self.feed_line(batches, reached, end, offset + (reached - text))
                 return 0
             position = reached
@@ -351,7 +363,9 @@ class CsvDecoder:
         types: cython.pointer[uint8_t] = self.batch.type_column
         clients: cython.pointer[uint64_t] = self.batch.client_column
         txs: cython.pointer[uint64_t] = self.batch.tx_column
-        amounts: cython.pointer[cython.longlong] = cython.cast(cython.pointer[cython.longlong], self.batch.amount_column)
+        amounts: cython.pointer[cython.longlong] = cython.cast(
+            cython.pointer[cython.longlong], self.batch.amount_column
+        )
         offsets: cython.pointer[uint64_t] = self.batch.offset_column
         lines: cython.pointer[uint64_t] = self.batch.line_column
         capacity: cython.Py_ssize_t = self.batch.capacity
@@ -425,7 +439,8 @@ class CsvDecoder:
             if length == 0 or whole > self.whole_max:
                 return cython.NULL
             text += length
-            # Without a point the next byte is no digit either, so that there are no decimals: one way for both, no branch to guess.
+            # Without a point the next byte is no digit either, so that there are no decimals: one way for both, and no
+            # branch to guess.
             text += text[0] == POINT
             word = hf_load_8(text) ^ HF_ZEROS
             after: uint64_t = _after_digits(word)
@@ -435,7 +450,9 @@ class CsvDecoder:
             length = bits >> 3
             if hf_unlikely(length > self.format.decimals):
                 return cython.NULL
-            decimals: uint64_t = _eight_digits(word << (56 - bits) << 8) * power_of_ten[self.format.decimals - length]
+            decimals: uint64_t = (
+                _eight_digits(word << (56 - bits) << 8) * power_of_ten[self.format.decimals - length]
+            )
             row.amount = whole * self.scale + decimals
             text += length
         elif text[0] == COMMA:
@@ -462,7 +479,8 @@ class CsvDecoder:
         line_end: cbytes = cython.cast(cbytes, memchr(text, NEWLINE, end - text))
         # So many bytes more than a row may have tell that it is too long, line end or not; the rest need not be kept.
         length: cython.Py_ssize_t = min(
-            (end if line_end == cython.NULL else line_end) - text, self.row_bytes_max + CARRY_EXTRA - self.carry_length
+            (end if line_end == cython.NULL else line_end) - text,
+            self.row_bytes_max + CARRY_EXTRA - self.carry_length,
         )
         memcpy(self.carry + self.carry_length, text, length)
         self.carry_length += length
@@ -482,7 +500,10 @@ class CsvDecoder:
             return self.take_header(_row_length(self.carry, self.carry + length))
         source = None
         if self.keep_source:
-            source = (self.carry_offset, PyBytes_FromStringAndSize(cython.cast(cython.p_char, self.carry), length))
+            source = (
+                self.carry_offset,
+                PyBytes_FromStringAndSize(cython.cast(cython.p_char, self.carry), length),
+            )
         return self.put_rows(batches, self.carry, self.carry + length + 1, REACH, self.carry_offset, source)
 
     @cython.cfunc

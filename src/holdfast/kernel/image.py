@@ -56,6 +56,9 @@ def _copy_directory(own: cython.pointer[Store], store: cython.pointer[Store]) ->
 class Image:
     """All accounts at one point in time, by position in the order of client ids. See :meth:`Ledger.image`."""
 
+    def __init__(self):
+        raise TypeError("an Image is made by Ledger.image()")
+
     def __dealloc__(self):
         free(self.pages)
         free(self.order)

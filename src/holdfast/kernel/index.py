@@ -4,8 +4,8 @@ Two parts. A store holds a record per key, by ordinal, in chunks that never move
 4-byte slots finds the ordinal: an entry is the ordinal plus one, and in the bits that the ordinal leaves free a tag of the key's
 hash, so that a probe that meets another key rarely has to look at its record.
 
-Where a key goes: ids are mostly sequential, so the home slot of a key is the key itself within its window (the keys equal above the
-table's bits), XORed with a secret number drawn per window. Keys of one window never share a home, and neighbours share a cache
+Where a key goes: ids are mostly sequential, so the home slot of a key is the key itself within its window (the keys equal
+above the table's bits), XORed with a secret number drawn per window. Keys of one window never share a home, and neighbours share a cache
 line: a sequential stream writes memory in order. Sparse keys are spread as evenly as they are themselves, and keys chosen to
 collide would have to be chosen knowing the secret. A probe searches the 16 slots of the home's cache line, then a line drawn by
 a seeded hash of the whole key, then lines at a stride drawn by the same hash.
@@ -43,7 +43,11 @@ KEYS_MAX = KEYS_LIMIT
 @cython.cfunc
 @cython.exceptval(-1, check=False)
 def open_index(
-    index: cython.pointer[Index], key_bits: cython.int, chunk_bits: cython.int, record_bytes: uint32_t, key_offset: uint32_t
+    index: cython.pointer[Index],
+    key_bits: cython.int,
+    chunk_bits: cython.int,
+    record_bytes: uint32_t,
+    key_offset: uint32_t,
 ) -> cython.int:
     """Make an empty index whose records have this many bytes, the lower half of their key at this offset."""
     memset(index, 0, cython.sizeof(Index))
@@ -114,7 +118,9 @@ def _open_table(table: cython.pointer[Table], bits: cython.int) -> cython.int:
     table.mask = (cython.cast(uint64_t, 1) << bits) - 1
     table.number_mask = cython.cast(uint32_t, table.mask)
     table.size = (table.mask + 1) * cython.sizeof(uint32_t)
-    table.slots = cython.cast(cython.pointer[uint32_t], hf_map_pages(table.size, table.size >= HUGE_FROM_BYTES))
+    table.slots = cython.cast(
+        cython.pointer[uint32_t], hf_map_pages(table.size, table.size >= HUGE_FROM_BYTES)
+    )
     return 0 if table.slots != cython.NULL else -1
 
 
@@ -171,7 +177,11 @@ def _make_ready(index: cython.pointer[Index], share_bytes: uint64_t) -> cython.i
             return -1
         index.ready_bytes = index.next.size if _is_dense(index) else 0
     start: cython.pointer[uint8_t] = cython.cast(cython.pointer[uint8_t], index.next.slots)
-    until: uint64_t = index.next.size if share_bytes > index.next.size - index.ready_bytes else index.ready_bytes + share_bytes
+    until: uint64_t = (
+        index.next.size
+        if share_bytes > index.next.size - index.ready_bytes
+        else index.ready_bytes + share_bytes
+    )
     while index.ready_bytes < until:
         start[index.ready_bytes] = 0
         # A whole page at a time; where a slice ends within one, the next slice begins with the following page.
@@ -212,7 +222,9 @@ def _move(index: cython.pointer[Index], keys: uint64_t) -> cython.void:
     block: cython.int
     position: cython.int
     while keys and index.moved < index.old_count:
-        block = cython.cast(cython.int, min(min(keys, index.old_count - index.moved), cython.cast(uint64_t, BLOCK_KEYS)))
+        block = cython.cast(
+            cython.int, min(min(keys, index.old_count - index.moved), cython.cast(uint64_t, BLOCK_KEYS))
+        )
         for position in range(block):
             key: uint64_t = key_at(cython.address(index.store), index.moved + position)
             hashes[position] = hash_key(index, key)
@@ -298,12 +310,14 @@ class KeyIndex:
     """An index by itself: what the ledger uses for transactions and wide client ids, open to tests and benchmarks.
 
     Args:
-        key_bits: 32 or 64.
+        key_bits: 32 or 64; of wider keys, only the lower 32 bits count in an index of 32.
     """
 
     index: Index
 
     def __cinit__(self, key_bits: cython.int = 64):
+        if key_bits not in (32, 64):
+            raise ValueError(f"keys are 32 or 64 bits wide, not {key_bits}")
         open_index(cython.address(self.index), key_bits, 16, 4, 0)
 
     def __dealloc__(self):
@@ -334,7 +348,11 @@ class KeyIndex:
         vacancy: cython.pointer[uint32_t] = cython.NULL
         home: uint64_t = home_slot(cython.address(self.index), cython.address(self.index.table), key)
         ordinal: int64_t = find(
-            cython.address(self.index), key, hash_key(cython.address(self.index), key), home, cython.address(vacancy)
+            cython.address(self.index),
+            key,
+            hash_key(cython.address(self.index), key),
+            home,
+            cython.address(vacancy),
         )
         return ordinal if ordinal >= 0 else None
 
@@ -345,7 +363,9 @@ class KeyIndex:
         failed: cython.bint = False
         with cython.nogil:
             while start < keys.shape[0]:
-                rows: cython.int = cython.cast(cython.int, min(keys.shape[0] - start, cython.cast(cython.Py_ssize_t, BLOCK_KEYS)))
+                rows: cython.int = cython.cast(
+                    cython.int, min(keys.shape[0] - start, cython.cast(cython.Py_ssize_t, BLOCK_KEYS))
+                )
                 if insert and make_room(cython.address(self.index), rows) < 0:
                     failed = True
                     break
@@ -359,7 +379,12 @@ class KeyIndex:
 @cython.cfunc
 @cython.nogil
 @cython.exceptval(check=False)
-def _block(index: cython.pointer[Index], keys: cython.pointer[cython.const[uint64_t]], rows: cython.int, insert: cython.bint) -> cython.int:
+def _block(
+    index: cython.pointer[Index],
+    keys: cython.pointer[cython.const[uint64_t]],
+    rows: cython.int,
+    insert: cython.bint,
+) -> cython.int:
     """Look up a block of keys, inserting those that are not there if asked to; give how many were inserted or found."""
     homes: uint64_t[BLOCK_KEYS]
     hashes: uint64_t[BLOCK_KEYS]

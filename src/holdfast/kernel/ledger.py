@@ -10,11 +10,12 @@ Data structures, what they cost, and why:
 * Disputes are two bits per record (never, open, resolved, charged back), by chunk of records, and exist only for chunks in which
   something was disputed: a table beside the records that never has to grow, and 0.25 bytes a transaction at worst.
 
-The worst case of a row is one miss of the cache for its slot in the index, one for the record if it refers to one, and one for the
-account. Rows are taken in blocks of 64, and the block that comes next is looked up in advance and prefetched, so that these
-misses overlap: sparse, random ids cost little more than dense ones. Growth is spread over the rows (:mod:`index`).
+The worst case of a row is one miss of the cache for its slot in the index, one for the record if it refers to one, and one
+for the account. Rows are taken in blocks of 64, and while one is applied, what the next two need is prefetched, so that these
+misses overlap with each other and with the arithmetic. Growth is spread over the rows (:mod:`index`).
 
-Order of work within a row: every check first, in the order of the outcome table; then, when nothing can fail any more, the changes.
+Order of work within a row: every check first, in the order of the outcome table; then, when nothing can fail any more, the
+changes.
 """
 
 import cython
@@ -147,7 +148,13 @@ class Ledger:
         """How much address space the records and the indexes take; memory in use is less."""
         return index_bytes(cython.address(self.tx_index)) + index_bytes(cython.address(self.client_index))
 
-    def apply(self, batch: Batch, start: cython.Py_ssize_t = 0, stop: cython.Py_ssize_t = -1, tally: Tally | None = None) -> int:
+    def apply(
+        self,
+        batch: Batch,
+        start: cython.Py_ssize_t = 0,
+        stop: cython.Py_ssize_t = -1,
+        tally: Tally | None = None,
+    ) -> int:
         """Decide the undecided rows of a batch, in order, and apply those that the rules allow.
 
         Args:
@@ -180,11 +187,19 @@ class Ledger:
             reached = self.apply_rows(batch, start, stop, counted)
         self.is_busy = False
         if reached < stop and not counted.is_stopped:
-            raise MemoryError(f"no memory for row {reached} of the batch; {self.transactions} transactions are recorded")
+            raise MemoryError(
+                f"no memory for row {reached} of the batch; {self.transactions} transactions are recorded"
+            )
         return reached
 
     def apply_one(self, type: cython.int, client: uint64_t, tx: uint64_t, amount: int64_t) -> int:
-        """Decide one transaction, given as the numbers of a row; give its outcome code."""
+        """Decide one transaction, given as the numbers of a row; give its outcome code.
+
+        Raises:
+            ValueError: If the type is none of the five.
+        """
+        if not DEPOSIT <= type <= CHARGEBACK:
+            raise ValueError(f"a transaction type is {DEPOSIT} to {CHARGEBACK}, not {type}")
         batch: Batch = new_batch(1)
         batch.client_max = batch.tx_max = UINT64_MAX
         batch.rows = 1
@@ -203,7 +218,9 @@ class Ledger:
             RuntimeError: If another thread is applying.
         """
         if self.is_busy:
-            raise RuntimeError("another thread is applying to this ledger: take the image between two batches")
+            raise RuntimeError(
+                "another thread is applying to this ledger: take the image between two batches"
+            )
         ticket: Ticket = Ticket.__new__(Ticket)
         ticket.epoch = self.accounts_table.epoch
         ticket.is_live = True
@@ -213,17 +230,17 @@ class Ledger:
         self.tickets.append(ticket)
         return image
 
-    def account(self, client: uint64_t):
+    def account(self, client: object):
         """Look an account up: (available units, held units, locked), or None if there is none."""
-        number: int64_t = client
-        if client > self.client_max:
+        if not 0 <= client <= self.client_max:
             return None
+        wanted: uint64_t = client
+        number: int64_t = cython.cast(int64_t, wanted)
         if not self.is_direct:
             vacancy: cython.pointer[uint32_t] = cython.NULL
             index: cython.pointer[Index] = cython.address(self.client_index)
-            number = find(
-                index, client, hash_key(index, client), home_slot(index, cython.address(index.table), client), cython.address(vacancy)
-            )
+            home: uint64_t = home_slot(index, cython.address(index.table), wanted)
+            number = find(index, wanted, hash_key(index, wanted), home, cython.address(vacancy))
         if number < 0:
             return None
         page: cython.pointer[AccountPage] = self.accounts_table.pages[number >> PAGE_BITS]
@@ -241,7 +258,9 @@ class Ledger:
         number: cython.Py_ssize_t
         if self.accounts_table.retired_count == 0 and len(self.tickets) < 64:
             return 0
-        if self.accounts_table.retired_count and all([cython.cast(Ticket, ticket).is_live for ticket in self.tickets]):
+        if self.accounts_table.retired_count and all(
+            [cython.cast(Ticket, ticket).is_live for ticket in self.tickets]
+        ):
             return 0
         self.tickets = [ticket for ticket in self.tickets if cython.cast(Ticket, ticket).is_live]
         epochs = cython.cast(cython.pointer[uint64_t], malloc(8 * (len(self.tickets) or 1)))
@@ -256,7 +275,9 @@ class Ledger:
     @cython.cfunc
     @cython.nogil
     @cython.exceptval(check=False)
-    def apply_rows(self, batch: Batch, start: cython.Py_ssize_t, stop: cython.Py_ssize_t, tally: Tally) -> cython.Py_ssize_t:
+    def apply_rows(
+        self, batch: Batch, start: cython.Py_ssize_t, stop: cython.Py_ssize_t, tally: Tally
+    ) -> cython.Py_ssize_t:
         """Apply rows block by block, each looked up while the one before it is applied; give the first undecided row."""
         blocks: Lookahead[3]
         # The block at hand, the one behind it and the one behind that, at first all empty and just before the first row.
@@ -295,7 +316,9 @@ class Ledger:
             return
         index = cython.address(self.client_index)
         for row in range(start, block.stop):
-            block.client_homes[row - start] = home_slot(index, cython.address(index.table), batch.client_column[row])
+            block.client_homes[row - start] = home_slot(
+                index, cython.address(index.table), batch.client_column[row]
+            )
             block.client_hashes[row - start] = hash_key(index, batch.client_column[row])
 
     @cython.cfunc
@@ -320,7 +343,9 @@ class Ledger:
             if self.is_direct:
                 self.prefetch_account(batch.client_column[row] & 0xFFFF)
             else:
-                prefetch_slots(cython.address(self.client_index), batch.client_column[row], later.client_homes[place])
+                prefetch_slots(
+                    cython.address(self.client_index), batch.client_column[row], later.client_homes[place]
+                )
         row = following.start + place
         if row < following.stop and batch.type_column[row] > WITHDRAWAL:
             self.prefetch_reference(following.homes[place])
@@ -354,12 +379,15 @@ class Ledger:
     @cython.nogil
     @cython.exceptval(check=False)
     def reserve(self, rows: uint64_t) -> cython.int:
-        """Make room for so many new transactions and accounts, so that nothing about a row can fail later; -1 if there is none."""
+        """Make room for so many new transactions and accounts, so that no row can fail later; -1 if there is none."""
         if make_room(cython.address(self.tx_index), rows) < 0:
             return -1
         if self.is_direct:
             return 0
-        if self.client_index.count + rows > ACCOUNT_MASK or make_room(cython.address(self.client_index), rows) < 0:
+        if (
+            self.client_index.count + rows > ACCOUNT_MASK
+            or make_room(cython.address(self.client_index), rows) < 0
+        ):
             return -1
         return reserve_accounts(cython.address(self.accounts_table), self.client_index.count + rows)
 
@@ -381,7 +409,10 @@ class Ledger:
         row: cython.Py_ssize_t
         code: cython.int
         rows_before: uint64_t = tally.rows
-        if block.generation != self.tx_index.generation or block.client_generation != self.client_index.generation:
+        if (
+            block.generation != self.tx_index.generation
+            or block.client_generation != self.client_index.generation
+        ):
             self.find_homes(batch, block)
         for row in range(stop, start + (later.stop - later.start)):
             # Only the first blocks of all are shorter than what comes behind them.
@@ -398,7 +429,11 @@ class Ledger:
                 step.hash = block.hashes[row - start]
                 step.client_home = block.client_homes[row - start]
                 step.client_hash = block.client_hashes[row - start]
-                code = self.transfer(cython.address(step)) if step.type <= WITHDRAWAL else self.refer(cython.address(step))
+                code = (
+                    self.transfer(cython.address(step))
+                    if step.type <= WITHDRAWAL
+                    else self.refer(cython.address(step))
+                )
                 if hf_unlikely(code == FAILED):
                     tally.rows = rows_before + (row - start)
                     return row
@@ -419,7 +454,8 @@ class Ledger:
         number: int64_t = step.client
         vacancy: cython.pointer[uint32_t] = cython.NULL
         if not self.is_direct:
-            number = find(cython.address(self.client_index), step.client, step.client_hash, step.client_home, cython.address(vacancy))
+            index: cython.pointer[Index] = cython.address(self.client_index)
+            number = find(index, step.client, step.client_hash, step.client_home, cython.address(vacancy))
             if number < 0:
                 # The account exists once its page says so, below; a number without a page is taken up by the next try.
                 number = append(cython.address(self.client_index), step.client, step.client_hash, vacancy)
@@ -445,7 +481,9 @@ class Ledger:
         page: cython.pointer[AccountPage] = self.accounts_table.pages[number >> PAGE_BITS]
         balance: cython.pointer[Balance] = cython.address(page.balances[number & PAGE_MASK])
         outcome: cython.int
-        ordinal: int64_t = find(cython.address(self.tx_index), step.tx, step.hash, step.home, cython.address(vacancy))
+        ordinal: int64_t = find(
+            cython.address(self.tx_index), step.tx, step.hash, step.home, cython.address(vacancy)
+        )
         if hf_unlikely(step.amount <= 0):
             outcome = AMOUNT_NOT_POSITIVE
         elif hf_unlikely(ordinal >= 0):
@@ -470,7 +508,9 @@ class Ledger:
     @cython.inline
     @cython.nogil
     @cython.exceptval(check=False)
-    def record(self, step: cython.pointer[cython.const[Step]], vacancy: cython.pointer[uint32_t], owner: uint32_t) -> cython.void:
+    def record(
+        self, step: cython.pointer[cython.const[Step]], vacancy: cython.pointer[uint32_t], owner: uint32_t
+    ) -> cython.void:
         ordinal: uint64_t = append(cython.address(self.tx_index), step.tx, step.hash, vacancy)
         entry: cython.pointer[Record] = cython.cast(
             cython.pointer[Record], record_at(cython.address(self.tx_index.store), ordinal)
@@ -484,7 +524,9 @@ class Ledger:
     def refer(self, step: cython.pointer[cython.const[Step]]) -> cython.int:
         """Decide a dispute, resolve or chargeback."""
         vacancy: cython.pointer[uint32_t] = cython.NULL
-        ordinal: int64_t = find(cython.address(self.tx_index), step.tx, step.hash, step.home, cython.address(vacancy))
+        ordinal: int64_t = find(
+            cython.address(self.tx_index), step.tx, step.hash, step.home, cython.address(vacancy)
+        )
         if ordinal < 0:
             return TX_NOT_FOUND
         entry: cython.pointer[Record] = cython.cast(
@@ -493,7 +535,9 @@ class Ledger:
         if entry.owner & IS_BURNED:
             return TX_NOT_FOUND
         number: uint64_t = entry.owner & ACCOUNT_MASK
-        owner: uint64_t = number if self.is_direct else key_at(cython.address(self.client_index.store), number)
+        owner: uint64_t = (
+            number if self.is_direct else key_at(cython.address(self.client_index.store), number)
+        )
         if owner != step.client:
             return CLIENT_MISMATCH
         if step.type == DISPUTE and entry.owner & IS_WITHDRAWAL and not self.knobs.disputes_withdrawals:
@@ -511,7 +555,11 @@ class Ledger:
     @cython.nogil
     @cython.exceptval(check=False)
     def dispute(
-        self, ordinal: uint64_t, record: cython.pointer[cython.const[Record]], page: cython.pointer[AccountPage], slot: uint64_t
+        self,
+        ordinal: uint64_t,
+        record: cython.pointer[cython.const[Record]],
+        page: cython.pointer[AccountPage],
+        slot: uint64_t,
     ) -> cython.int:
         """Hold the amount of a deposit, or credit that of a withdrawal provisionally."""
         balance: cython.pointer[Balance] = cython.address(page.balances[slot])
@@ -580,7 +628,9 @@ class Ledger:
     @cython.nogil
     @cython.exceptval(check=False)
     def set_dispute_state(self, ordinal: uint64_t, state: cython.int) -> cython.void:
-        states: cython.pointer[uint8_t] = self.disputes[ordinal >> RECORD_CHUNK_BITS] + ((ordinal & RECORD_CHUNK_MASK) >> 2)
+        states: cython.pointer[uint8_t] = self.disputes[ordinal >> RECORD_CHUNK_BITS] + (
+            (ordinal & RECORD_CHUNK_MASK) >> 2
+        )
         shift: cython.int = (ordinal & 3) << 1
         states[0] = (states[0] & ~(3 << shift)) | (state << shift)
 
@@ -596,10 +646,16 @@ class Ledger:
             if disputes == cython.NULL:
                 return -1
             self.disputes = cython.cast(cython.pointer[cython.pointer[uint8_t]], disputes)
-            memset(self.disputes + self.dispute_chunks, 0, (chunks - self.dispute_chunks) * cython.sizeof(cython.p_void))
+            memset(
+                self.disputes + self.dispute_chunks,
+                0,
+                (chunks - self.dispute_chunks) * cython.sizeof(cython.p_void),
+            )
             self.dispute_chunks = chunks
         if self.disputes[chunk] == cython.NULL:
-            self.disputes[chunk] = cython.cast(cython.pointer[uint8_t], calloc(1 << (RECORD_CHUNK_BITS - 2), 1))
+            self.disputes[chunk] = cython.cast(
+                cython.pointer[uint8_t], calloc(1 << (RECORD_CHUNK_BITS - 2), 1)
+            )
         return 0 if self.disputes[chunk] != cython.NULL else -1
 
 
@@ -607,7 +663,9 @@ class Ledger:
 @cython.inline
 @cython.nogil
 @cython.exceptval(check=False)
-def _check_balance(balance: cython.pointer[Balance], amount: int64_t, is_withdrawal: cython.bint) -> cython.int:
+def _check_balance(
+    balance: cython.pointer[Balance], amount: int64_t, is_withdrawal: cython.bint
+) -> cython.int:
     """Say whether a balance allows a transfer of a positive amount, or else why not.
 
     Whether a row is a deposit or a withdrawal is a coin toss that no processor predicts, so there is one branch for both, and it
