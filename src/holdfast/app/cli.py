@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 
 from holdfast import __version__
 
 TYPE_CHECKING = False  # typing costs as much to import as argparse
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-COMMANDS = ("process", "check", "explain")
+    from collections.abc import Callable, Sequence
 
 _DESCRIPTION = """\
 Fold CSV files of deposits, withdrawals, disputes, resolves and chargebacks into client accounts.
@@ -44,8 +43,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _job(runner: object, arguments: list[str]) -> int:
-    parser = build_parser()
-    options = parser.parse_args(_with_command(arguments))
+    given = _with_command(arguments)
+    parser = build_parser(given[0] if given else None)
+    options = parser.parse_args(given)
     if not options.files:
         if sys.stdin is None or sys.stdin.isatty():
             parser.error("give a FILE, or pipe transactions in")
@@ -58,31 +58,57 @@ def _job(runner: object, arguments: list[str]) -> int:
 
 def _with_command(arguments: list[str]) -> list[str]:
     """Put ``process`` in front unless another command, or help on all of them, is asked for."""
-    if arguments and arguments[0] in {*COMMANDS, "-h", "--help", "--version"}:
+    if arguments and arguments[0] in {*_COMMANDS, "-h", "--help", "--version"}:
         return arguments
     return ["process", *arguments]
 
 
-def build_parser() -> argparse.ArgumentParser:
-    """Make the parser of the whole command line."""
+class _HelpFormatter(argparse.RawDescriptionHelpFormatter):
+    """As it says, but knows the width of the terminal without an import; argparse makes one for every option."""
+
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, width=_help_columns())
+
+
+def _help_columns() -> int:
+    columns = os.environ.get("COLUMNS", "")
+    if columns.isdigit() and int(columns) > 0:
+        return int(columns) - 2
+    try:
+        return os.get_terminal_size().columns - 2
+    except OSError:
+        return 78
+
+
+def build_parser(command: str | None = None) -> argparse.ArgumentParser:
+    """Make the parser of the command line.
+
+    Args:
+        command: The one that will be parsed, to leave out the options of the others; all of them if not given.
+    """
     parser = argparse.ArgumentParser(
         prog="holdfast",
         description=_DESCRIPTION,
         epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=_HelpFormatter,
         allow_abbrev=False,
     )
     parser.add_argument("--version", action="version", version=f"holdfast {__version__}")
     # With its name given, argparse need not format a usage line (and import shutil) to find it out.
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", prog="holdfast")
-    _add_process(commands)
-    _add_check(commands)
-    _add_explain(commands)
+    for name, (summary, add_options) in _COMMANDS.items():
+        # The summary is the help line that belongs to the whole; the options are made when they are asked for.
+        described = f"{summary[0].upper()}{summary[1:]}."
+        one = commands.add_parser(
+            name, help=summary, description=described, allow_abbrev=False, formatter_class=_HelpFormatter
+        )
+        if command is None or command == name:
+            _add_inputs(one)
+            add_options(one)
     return parser
 
 
-def _add_process(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    parser = _add_command(commands, "process", "apply files and write the accounts")
+def _add_process(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "-o",
         "--output",
@@ -100,30 +126,15 @@ def _add_process(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     _add_run(parser)
 
 
-def _add_check(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    _add_run(
-        _add_command(
-            commands, "check", "decode and apply files, write nothing, exit with 3 if any row is not applied"
-        )
-    )
-
-
-def _add_explain(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    parser = _add_command(
-        commands, "explain", "show every row that touched a client or a transaction, or tried to"
-    )
+def _add_explain(parser: argparse.ArgumentParser) -> None:
     subject = parser.add_mutually_exclusive_group(required=True)
     subject.add_argument("--client", type=_whole_number, metavar="ID", help="the client to follow")
     subject.add_argument("--tx", type=_whole_number, metavar="ID", help="the transaction to follow")
     parser.add_argument("--format", choices=("table", "csv"), default="table", help="how to write it (table)")
 
 
-def _add_command(
-    commands: argparse._SubParsersAction[argparse.ArgumentParser], name: str, summary: str
-) -> argparse.ArgumentParser:
-    parser = commands.add_parser(
-        name, help=summary, description=f"{summary[0].upper()}{summary[1:]}.", allow_abbrev=False
-    )
+def _add_inputs(parser: argparse.ArgumentParser) -> None:
+    """Add what all commands have in common."""
     parser.add_argument(
         "files",
         nargs="*",
@@ -149,7 +160,6 @@ def _add_command(
     rules.add_argument(
         "--batch-rows", type=_whole_number, default=8192, metavar="N", help="rows decided at a time (8192)"
     )
-    return parser
 
 
 def _add_run(parser: argparse.ArgumentParser) -> None:
@@ -179,3 +189,10 @@ def _whole_number(text: str) -> int:
     if not (text.isascii() and text.isdigit()):
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number")
     return int(text)
+
+
+_COMMANDS: dict[str, tuple[str, Callable[[argparse.ArgumentParser], None]]] = {
+    "process": ("apply files and write the accounts", _add_process),
+    "check": ("decode and apply files, write nothing, exit with 3 if any row is not applied", _add_run),
+    "explain": ("show every row that touched a client or a transaction, or tried to", _add_explain),
+}

@@ -70,7 +70,8 @@ def explain(runner: Runner, options: argparse.Namespace, usage_error: UsageError
 
     def rows() -> Iterator[object]:
         for stream in _open_inputs(runner, options.files):
-            yield from history.rows(stream, engine.read(stream, keep_source=True, on_wait=runner.check))
+            with stream:
+                yield from history.rows(stream, engine.read(stream, keep_source=True, on_wait=runner.check))
             runner.check()
 
     write = write_csv if options.format == "csv" else write_table

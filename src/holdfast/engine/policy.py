@@ -21,7 +21,7 @@ PERCENT_BUDGET_FROM_ROWS = 1000
 """A budget in percent is looked at from this row on, and at the end of the input however few rows there were: the
 first row of a million being refused is no reason to stop."""
 _PPM_PER_PERCENT = 10_000
-_ROWS_MAX = 2**63 - 1
+_ROWS_MAX = 10**18 - 1
 
 
 class PolicyError(ValueError):
@@ -222,9 +222,10 @@ def _parse_budget(text: str) -> Budget:
             f"budget:{text}: write a number of rows or a percentage, as in budget:100 or budget:0.5%"
         )
     if not text.endswith("%"):
-        if rest or len(whole) > 18:
+        if rest or len(whole) > len(str(_ROWS_MAX)):
             raise PolicyError(f"budget:{text}: a number of rows is a whole number up to {_ROWS_MAX}")
         return Budget(rows=int(whole))
-    if len(rest) > 4 or len(whole) > 3 or int(whole) > 100:
+    ppm = int((whole + rest.ljust(4, "0"))[:18])
+    if len(rest) > 4 or len(whole) > 3 or ppm > 100 * _PPM_PER_PERCENT:
         raise PolicyError(f"budget:{text}: a percentage is 0 to 100, with at most four decimals")
-    return Budget(ppm=int(whole) * _PPM_PER_PERCENT + int(rest.ljust(4, "0")))
+    return Budget(ppm=ppm)

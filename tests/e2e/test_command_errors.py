@@ -1,0 +1,233 @@
+"""Errors of the command: one line that names what is wrong, the exit code, and nothing half-written."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import pytest
+
+from e2e.command import HEADER, OUTPUT_HEADER, run, run_in_shell
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+ROWS = HEADER + b"deposit,1,1,5\n"
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    """Make a small valid input."""
+    path = tmp_path / "t.csv"
+    path.write_bytes(ROWS)
+    return path
+
+
+def assert_one_line(errors: str, *parts: str) -> None:
+    """Hold a message to what every message is: one line from the command that names the parts."""
+    assert errors.startswith("holdfast: ")
+    assert errors.endswith("\n")
+    assert errors.count("\n") == 1
+    for part in parts:
+        assert part in errors
+
+
+@pytest.mark.parametrize(
+    ("data", "found"),
+    [
+        (b"", "the input is empty"),
+        (b"\n\r\n", "only blank lines"),
+        (b"kind,client,tx,amount\nd,1,1,1\n", "it has no column type"),
+        (b"type;client;tx;amount\n", "'type;client;tx;amount'"),
+        (b"deposit,1,1,1\n", "'deposit,1,1,1'"),
+        (b"type,client,tx,TX\n", "the column tx more than once"),
+        (HEADER.decode().encode("utf-16"), "NUL byte"),
+        (bytes(range(128, 256)) * 10, "not UTF-8"),
+        (b"7" * 1_000_000, "longer than 4096 bytes"),
+    ],
+)
+@pytest.mark.parametrize("command", [(), ("check",), ("explain", "--client", "1")])
+def test_what_is_no_input_is_named(data: bytes, found: str, command: tuple[str, ...], tmp_path: Path) -> None:
+    """Every command says which input has no usable header and what stands there instead."""
+    path = tmp_path / "odd.csv"
+    path.write_bytes(data)
+    code, output, errors = run(*command, path)
+    assert (code, output) == (1, b"")
+    assert_one_line(errors, str(path), found)
+    code, output, errors = run(*command, "-", data=data)
+    assert (code, output) == (1, b"")
+    assert_one_line(errors, "<stdin>", found)
+
+
+@pytest.mark.parametrize("command", [(), ("check",), ("explain", "--tx", "1")])
+def test_what_cannot_be_read_is_named(command: tuple[str, ...], source: Path, tmp_path: Path) -> None:
+    """Missing files, directories and files whose reading fails are one line with their name."""
+    missing = tmp_path / "missing.csv"
+    for path, reason in (
+        (missing, "No such file or directory"),
+        (tmp_path, "Is a directory"),
+        ("/proc/self/mem", "Input/output error"),
+        (source / "below", "Not a directory"),
+    ):
+        code, output, errors = run(*command, path)
+        assert (code, output) == (1, b"")
+        assert_one_line(errors, f"{path}: {reason}")
+
+
+def test_a_missing_later_file_is_found_before_the_work(source: Path, tmp_path: Path) -> None:
+    """All names are looked at first: not even the rejects of the first file are written."""
+    rejects = tmp_path / "rejects.csv"
+    code, output, errors = run("--rejects", rejects, source, tmp_path / "missing.csv", "-v")
+    assert (code, output) == (1, b"")
+    assert_one_line(errors, "missing.csv")
+    assert not rejects.exists()
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+def test_an_input_that_may_not_be_read(source: Path) -> None:
+    """Permissions are one line as well."""
+    source.chmod(0)
+    code, output, errors = run(source)
+    assert (code, output) == (1, b"")
+    assert_one_line(errors, f"{source}: Permission denied")
+
+
+def test_a_full_disk(source: Path) -> None:
+    """Whatever output meets a full disk is named, and the exit code says so."""
+    code, output, errors = run(source, "-o", "/dev/full")
+    assert (code, output) == (1, b"")
+    assert_one_line(errors, "/dev/full: No space left on device")
+    code, output, errors = run_in_shell('holdfast "$1" > /dev/full', source)
+    assert (code, output) == (1, b"")
+    assert_one_line(errors, "<stdout>: No space left on device")
+    for option in ("--rejects", "--json-summary"):
+        code, _, errors = run(source, option, "/dev/full")
+        assert code == 1
+        assert_one_line(errors, "/dev/full: No space left on device")
+
+
+def test_an_output_that_cannot_be_made(source: Path, tmp_path: Path) -> None:
+    """A directory that does not exist or is the target itself is an error that names what was asked for."""
+    before = sorted(tmp_path.iterdir())
+    for target, reason in ((tmp_path / "no" / "o.csv", "No such file"), (tmp_path, "Is a directory")):
+        code, output, errors = run(source, "-o", target)
+        assert (code, output) == (1, b"")
+        assert_one_line(errors, f"{target}: {reason}")
+    assert sorted(tmp_path.iterdir()) == before
+
+
+def test_an_output_that_is_an_input_is_a_usage_error(source: Path, tmp_path: Path) -> None:
+    """No option of any command overwrites an input, nor do two outputs overwrite each other."""
+    link, other = tmp_path / "link.csv", tmp_path / "other.csv"
+    link.symlink_to(source)
+    for arguments in (
+        (source, "-o", source),
+        (source, "--output", link),
+        (link, "-o", source),
+        (source, "--rejects", source),
+        (source, "--json-summary", source),
+        ("check", source, "--rejects", source),
+        ("check", "--json-summary", link, source),
+        (source, "-o", other, "--rejects", other),
+        (source, "--rejects", other, "--json-summary", other),
+    ):
+        code, output, errors = run(*arguments)
+        assert (code, output) == (2, b""), arguments
+        assert "overwritten" in errors
+    assert source.read_bytes() == ROWS
+    assert not other.exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--nonesuch",), "--nonesuch"),
+        (("--on-error", "explode"), "'explode' is no action"),
+        (("--on-error", "budget:200%"), "0 to 100"),
+        (("--rules", "nonesuch"), "no rules profile 'nonesuch'"),
+        (("--decimals", "10"), "--decimals"),
+        (("--decimals", "x"), "--decimals"),
+        (("--client-bits", "24"), "--client-bits"),
+        (("--batch-rows", "0"), "batch_rows"),
+        (("--batch-rows", "-1"), "--batch-rows"),
+        (("--row-bytes-max", "1e3"), "'1e3' is not a whole number"),
+        (("--log-format", "xml"), "--log-format"),
+        (("--client", "1"), "--client"),
+        (("--fail",), "--fail"),
+    ],
+)
+def test_usage_errors(arguments: tuple[str, ...], said: str, source: Path) -> None:
+    """What the command line cannot mean is 2, with the usage and a line that shows what was written."""
+    code, output, errors = run(*arguments, source)
+    assert (code, output) == (2, b"")
+    assert errors.startswith("usage: holdfast ")
+    assert said in errors.splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ((), "--client --tx"),
+        (("--client", "1", "--tx", "1"), "not allowed with"),
+        (("--client", "x"), "'x' is not a whole number"),
+        (("--client", "65536"), "--client-bits makes them wider"),
+        (("--tx", "4294967296"), "--tx-bits makes them wider"),
+    ],
+)
+def test_usage_errors_of_explain(arguments: tuple[str, ...], said: str, source: Path) -> None:
+    """A history needs one client or one tx that there can be."""
+    code, output, errors = run("explain", source, *arguments)
+    assert (code, output) == (2, b"")
+    assert said in errors.splitlines()[-1]
+
+
+def test_a_rules_file_that_is_none(source: Path, tmp_path: Path) -> None:
+    """A rules file that says something no rule says is shown with what can be said."""
+    own = tmp_path / "own.toml"
+    for text, said in (("locked_deposit = 'maybe'", "refuse, accept"), ("x = 1", "there is no rule 'x'"), ("[", "not a TOML file")):
+        own.write_text(text)
+        code, output, errors = run("--rules", own, source)
+        assert (code, output) == (2, b"")
+        assert str(own) in errors
+        assert said in errors.splitlines()[-1]
+    code, output, errors = run("--rules", tmp_path / "missing.toml", source)
+    assert (code, output) == (1, b"")
+    assert_one_line(errors, "missing.toml: No such file or directory")
+
+
+def test_an_atomic_output_replaces_what_stood_there(source: Path, tmp_path: Path) -> None:
+    """-o writes the accounts under the name, keeps nothing else, and leaves standard output alone."""
+    target = tmp_path / "o.csv"
+    target.write_bytes(b"old")
+    assert run(source, "-o", target) == (0, b"", "")
+    assert target.read_bytes() == OUTPUT_HEADER + b"1,5.0000,0.0000,5.0000,false\n"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["o.csv", "t.csv"]
+
+
+def test_an_error_leaves_the_old_output(source: Path, tmp_path: Path) -> None:
+    """When an input fails on the way, all outputs are as they were before."""
+    target, rejects, summary = (tmp_path / name for name in ("o.csv", "r.csv", "s.json"))
+    broken = tmp_path / "broken.csv"
+    broken.write_bytes(b"nonsense\n")
+    for path in (target, rejects, summary):
+        path.write_bytes(b"old")
+    before = sorted(tmp_path.iterdir())
+    code, output, _ = run(source, broken, "-o", target, "--rejects", rejects, "--json-summary", summary)
+    assert (code, output) == (1, b"")
+    assert [path.read_bytes() for path in (target, rejects, summary)] == [b"old"] * 3
+    assert sorted(tmp_path.iterdir()) == before
+
+
+@pytest.mark.parametrize("arguments", [("--help",), ("-h",), ("process", "--help"), ("check", "-h"), ("explain", "-h")])
+def test_help(arguments: tuple[str, ...]) -> None:
+    """Help goes to standard output and is a success."""
+    code, output, errors = run(*arguments)
+    assert (code, errors) == (0, "")
+    assert output.startswith(b"usage: holdfast")
+
+
+def test_version() -> None:
+    """The version goes to standard output."""
+    code, output, errors = run("--version")
+    assert (code, errors) == (0, "")
+    assert output.startswith(b"holdfast ")
