@@ -28,12 +28,12 @@ holdfast\\.kernel\\..*\\.__pyx_capi__
 holdfast\\.kernel\\..*\\.__test__
 holdfast\\.kernel\\..*\\.__(reduce|setstate)_cython__
 # Compiled constructors hide their parameters; test_constructors() holds them to the stubs.
-holdfast\\.kernel\\.csv_decoder\\.CsvDecoder\\.__init__
+holdfast\\.kernel\\.csv_decoder\\.CsvDecoder\\.__(init|new)__
 holdfast\\.kernel\\.tally\\.Tally\\.__init__
 holdfast\\.kernel\\.(index\\.KeyIndex|ledger\\.Ledger)\\.__new__
 # Only another module of the kernel makes one: the stub lets nobody call the constructor.
 holdfast\\.kernel\\.batch\\.Batch\\.__init__
-holdfast\\.kernel\\.image\\.Image\\.__new__
+holdfast\\.kernel\\.image\\.Image\\.__(init|new)__
 # Of no use outside of the kernel.
 holdfast\\.kernel\\.ledger\\.Ticket
 holdfast\\.kernel\\.ledger\\.ID_BITS
@@ -46,9 +46,11 @@ def stubtest(tmp_path: Path, *modules: str) -> subprocess.CompletedProcess[str]:
     allowed.write_text(ALLOWED, encoding="utf-8")
     source = str(KERNEL.parents[1])
     arguments = ["--concise", "--ignore-unused-allowlist", "--allowlist", str(allowed)]
+    # An installed package is found anyway, and mypy refuses to be pointed at where packages are installed.
+    paths = {} if "site-packages" in source else {"MYPYPATH": source, "PYTHONPATH": source}
     return subprocess.run(
         [sys.executable, "-m", "mypy.stubtest", *arguments, *modules],
-        env={**os.environ, "MYPYPATH": source, "PYTHONPATH": source},
+        env={**os.environ, **paths},
         cwd=tmp_path,
         capture_output=True,
         text=True,
