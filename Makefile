@@ -7,6 +7,7 @@ PYTHON ?= python3
 FUZZ_CC ?= clang
 FUZZ_SECONDS ?= 600
 PYTEST_ARGS ?=
+SANITIZE_TESTS ?= tests/kernel tests/property $(wildcard tests/engine)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -74,7 +75,7 @@ fuzz: $(FUZZ)/.installed $(FUZZ)/.fuzz ## Fuzz the CSV decoder for FUZZ_SECONDS 
 sanitize: $(SANITIZE)/.installed $(SANITIZE)/.test ## Run the kernel's tests under AddressSanitizer and UBSan (needs GCC)
 	LD_PRELOAD="$$(gcc -print-file-name=libasan.so) $$(gcc -print-file-name=libubsan.so)" PYTHONMALLOC=malloc \
 		ASAN_OPTIONS=detect_leaks=0:allocator_may_return_null=1 UBSAN_OPTIONS=print_stacktrace=1 \
-		$(SANITIZE)/bin/python -m pytest --capture=sys tests/kernel tests/property $(wildcard tests/engine) $(PYTEST_ARGS)
+		$(SANITIZE)/bin/python -m pytest --capture=sys $(SANITIZE_TESTS) $(PYTEST_ARGS)
 
 .PHONY: wheel
 wheel: $(RELEASE)/.installed ## Build dist/holdfast-*.whl

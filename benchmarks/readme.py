@@ -38,11 +38,8 @@ def figures_section(document: dict[str, Any], name: str) -> str:
         figure = Figure(*(entry[field] for field in ("what", "value", "unit", "ratio", "bar")))
         _, value, ratio, bar, aim, _ = figure.cells()
         shown = ratio if BARS[entry["bar"]].unit == "x" else value
-        lines.append(
-            f"| {BARS[entry['bar']].what} | {shown.replace(' x', ' \u00d7')} | {bar} | {aim} |".replace(
-                " x |", " \u00d7 |"
-            )
-        )
+        row = f"| {BARS[entry['bar']].what} | {shown} | {bar} | {aim} |"
+        lines.append(row.replace(" x |", " \u00d7 |"))
     source = (
         f"Medians of {document['repeats']} runs on {machine['date'][:10]} ({machine['cpu']}, {machine['cores']} cores, "
         f"{machine['memory_gib']} GiB, {machine['python']}, commit `{machine['commit']}`); all figures: "

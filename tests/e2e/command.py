@@ -42,6 +42,7 @@ def finish(process: subprocess.Popen[bytes], data: bytes | None = None) -> Resul
         output, errors = process.communicate(data, timeout=TIMEOUT_SECONDS)
     finally:
         process.kill()
+        process.wait()
     return Result(process.returncode, output or b"", (errors or b"").decode())
 
 
@@ -52,7 +53,7 @@ def run(*arguments: str | os.PathLike[str], data: bytes | None = None) -> Result
 
 def run_in_shell(script: str, *arguments: str | os.PathLike[str]) -> Result:
     """Run a shell script in which ``holdfast`` is the command and ``$1`` the first argument."""
-    prologue = f"set -o pipefail; holdfast() {{ {' '.join(COMMAND)} \"$@\"; }}; "
+    prologue = f'set -o pipefail; holdfast() {{ {" ".join(COMMAND)} "$@"; }}; '
     process = subprocess.Popen(
         ["bash", "-c", prologue + script, "bash", *arguments],
         stdin=subprocess.DEVNULL,

@@ -13,7 +13,9 @@ if TYPE_CHECKING:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Make the marker known."""
-    config.addinivalue_line("markers", "slow: takes seconds rather than milliseconds (-m 'not slow' leaves it out)")
+    config.addinivalue_line(
+        "markers", "slow: takes seconds rather than milliseconds (-m 'not slow' leaves it out)"
+    )
 
 
 @pytest.fixture(autouse=True, scope="session")

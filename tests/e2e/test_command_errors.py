@@ -184,7 +184,11 @@ def test_usage_errors_of_explain(arguments: tuple[str, ...], said: str, source: 
 def test_a_rules_file_that_is_none(source: Path, tmp_path: Path) -> None:
     """A rules file that says something no rule says is shown with what can be said."""
     own = tmp_path / "own.toml"
-    for text, said in (("locked_deposit = 'maybe'", "refuse, accept"), ("x = 1", "there is no rule 'x'"), ("[", "not a TOML file")):
+    for text, said in (
+        ("locked_deposit = 'maybe'", "refuse, accept"),
+        ("x = 1", "there is no rule 'x'"),
+        ("[", "not a TOML file"),
+    ):
         own.write_text(text)
         code, output, errors = run("--rules", own, source)
         assert (code, output) == (2, b"")
@@ -218,7 +222,9 @@ def test_an_error_leaves_the_old_output(source: Path, tmp_path: Path) -> None:
     assert sorted(tmp_path.iterdir()) == before
 
 
-@pytest.mark.parametrize("arguments", [("--help",), ("-h",), ("process", "--help"), ("check", "-h"), ("explain", "-h")])
+@pytest.mark.parametrize(
+    "arguments", [("--help",), ("-h",), ("process", "--help"), ("check", "-h"), ("explain", "-h")]
+)
 def test_help(arguments: tuple[str, ...]) -> None:
     """Help goes to standard output and is a success."""
     code, output, errors = run(*arguments)

@@ -95,8 +95,12 @@ def test_standard_input_among_files(tmp_path: Path) -> None:
     """A dash has its place in the order like any file."""
     path = tmp_path / "t.csv"
     path.write_bytes(HEADER + b"withdrawal,1,9,1\n")
-    assert run("-", path, data=HEADER + b"deposit,1,1,5\n").output.endswith(b"\n1,4.0000,0.0000,4.0000,false\n")
-    assert run(path, "-", data=HEADER + b"deposit,1,1,5\n").output.endswith(b"\n1,5.0000,0.0000,5.0000,false\n")
+    assert run("-", path, data=HEADER + b"deposit,1,1,5\n").output.endswith(
+        b"\n1,4.0000,0.0000,4.0000,false\n"
+    )
+    assert run(path, "-", data=HEADER + b"deposit,1,1,5\n").output.endswith(
+        b"\n1,5.0000,0.0000,5.0000,false\n"
+    )
 
 
 def test_a_file_as_standard_input_and_process_substitution(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
 import subprocess
 import threading
@@ -14,7 +15,6 @@ import pytest
 from e2e.command import HEADER, OUTPUT_HEADER, PLAIN_COMMAND, TIMEOUT_SECONDS, finish, start
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
 SIGNALS = [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)]
@@ -79,12 +79,6 @@ def wait_for_rows(process: subprocess.Popen[bytes]) -> None:
     assert b"MALFORMED_ROW" in process.stderr.readline()
 
 
-@pytest.fixture
-def _alone() -> Iterator[None]:
-    """Let nothing else of this process run while a time is measured."""
-    yield
-
-
 def stop(process: subprocess.Popen[bytes], number: signal.Signals) -> float:
     """Send a signal and wait for the end; give the seconds in between."""
     before = time.monotonic()
@@ -125,8 +119,8 @@ def test_files_are_whole_or_untouched(options: tuple[str, ...], tmp_path: Path) 
     """SIGTERM in mid-run: -o has the old file or, with a snapshot, a complete new one; no other file is left."""
     target, rejects, summary = (tmp_path / name for name in ("o.csv", "r.csv", "s.json"))
     target.write_bytes(b"old")
-    arguments = ("-v", "-", "-o", target, "--rejects", rejects, "--json-summary", summary, *options)
-    process = start(*arguments, stdin=subprocess.PIPE)
+    outputs = ("-o", target, "--rejects", rejects, "--json-summary", summary)
+    process = start("-v", "-", *options, *outputs, stdin=subprocess.PIPE)
     with Feed(process):
         wait_for_rows(process)
         # The rejects are being written under another name by now.
@@ -178,35 +172,10 @@ def test_other_commands_are_stopped_as_well(
 ) -> None:
     """Check and explain end with the signal's code and say nothing."""
     fifo = tmp_path / "fifo"
-    import os  # noqa: PLC0415
-
     os.mkfifo(fifo)
-    process = start(*arguments, fifo)
+    process = start(*arguments, fifo, command=PLAIN_COMMAND)
     # Opening succeeds when the command has opened the other end.
     with fifo.open("wb", buffering=0) as feed:
         feed.write(HEADER + row(1))
         assert stop(process, number) < 5
     assert finish(process) == (code, b"", "")
-
-
-def test_a_fifo_that_nobody_opens_can_be_left(tmp_path: Path) -> None:
-    """Waiting for a sender to come is ended by a signal; so is waiting for a reader of the output."""
-    import os  # noqa: PLC0415
-
-    from commands import wait_until_blocked  # noqa: PLC0415
-
-    fifo = tmp_path / "fifo"
-    os.mkfifo(fifo)
-    process = start("-v", "-", "-o", fifo, stdin=subprocess.PIPE)
-    assert process.stdin is not None
-    process.stdin.write(HEADER + b"nonsense\n")
-    process.stdin.flush()
-    wait_for_rows(process)
-    process.stdin.close()
-    process.stdin = None
-    assert process.stderr is not None
-    while b"seconds" not in (process.stderr.readline() or b"seconds"):
-        pass
-    wait_until_blocked(process)
-    assert stop(process, signal.SIGTERM) < 5
-    assert finish(process)[:2] == (143, b"")

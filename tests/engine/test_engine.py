@@ -116,7 +116,8 @@ def test_amounts_that_are_not_exact_are_type_errors(amount: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("amount", "units"), [("1.5", 1_5000), (" 1.5\t", 1_5000), (Decimal("1.50"), 1_5000), (15, 15), ("+.5", 5000)]
+    ("amount", "units"),
+    [("1.5", 1_5000), (" 1.5\t", 1_5000), (Decimal("1.50"), 1_5000), (15, 15), ("+.5", 5000)],
 )
 def test_amounts_are_text_decimals_or_units(amount: str | Decimal | int, units: int) -> None:
     """The three ways to write an amount come to the same units."""
@@ -386,7 +387,10 @@ def test_process_takes_whatever_gives_bytes(tmp_path: Path) -> None:
 def test_process_takes_several_inputs_in_order() -> None:
     """Inputs follow each other, each with its own header, and are one stream to the engine."""
     engine = Engine()
-    first, second = b"type,client,tx,amount\ndeposit,1,1,5\n", b"AMOUNT,tx,client,type\n3,2,1,withdrawal\n,1,1,dispute\n"
+    first, second = (
+        b"type,client,tx,amount\ndeposit,1,1,5\n",
+        b"AMOUNT,tx,client,type\n3,2,1,withdrawal\n,1,1,dispute\n",
+    )
     report = engine.process(first, second)
     assert (report.rows, report.applied, report.input_bytes) == (3, 2, len(first) + len(second))
     assert report.refused_by_outcome == {Outcome.INSUFFICIENT_FUNDS: 1}
@@ -438,7 +442,7 @@ def test_an_unusable_header_is_an_error_that_says_what_was_found(
     path.write_bytes(data)
     engine = Engine()
     for source, name in ((str(path), str(path)), (data, "<bytes>"), (iter([data]), "iterator>")):
-        with pytest.raises(InputError, match="^[^\n]+$") as error:
+        with pytest.raises(InputError, match=r"^[^\n]+$") as error:
             engine.process(source)
         assert found in str(error.value)
         assert name in str(error.value)

@@ -18,7 +18,9 @@ if TYPE_CHECKING:
     from typing import BinaryIO
 
 HEADER = b"type,client,tx,amount\n"
-STREAM = HEADER + b"""\
+STREAM = (
+    HEADER
+    + b"""\
 deposit,1,1,5
 deposit,2,2,3
 dispute,2,1
@@ -34,6 +36,7 @@ deposit,1,5,1
 deposit,1,x,1
 deposit,0,6,2
 """
+)
 
 
 def history(
@@ -52,7 +55,8 @@ def history(
 def outline(rows: list[HistoryRow]) -> list[tuple[object, ...]]:
     """Reduce rows to line, outcome, and available, held and locked before and after."""
     return [
-        (row.line, row.outcome, row.before and tuple(row.before), row.after and tuple(row.after)) for row in rows
+        (row.line, row.outcome, row.before and tuple(row.before), row.after and tuple(row.after))
+        for row in rows
     ]
 
 
@@ -173,7 +177,9 @@ def test_the_table_is_aligned() -> None:
 
 def test_the_table_begins_anew_with_each_input() -> None:
     """Every input has its name and its headings above its rows; control characters in names are escaped."""
-    rows = [row._replace(input=name) for name in ("a.csv", "b\x1b[2J\n.csv") for row in history(STREAM, client=0)]
+    rows = [
+        row._replace(input=name) for name in ("a.csv", "b\x1b[2J\n.csv") for row in history(STREAM, client=0)
+    ]
     lines = _written(write_table, rows).splitlines()
     assert lines[0] == "a.csv"
     assert lines[4:6] == ["", "b\\x1b[2J\\n.csv"]

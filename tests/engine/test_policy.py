@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING
 
 import pytest
 
@@ -23,9 +22,6 @@ from holdfast import (
 )
 from holdfast.engine import pipeline
 from holdfast.engine.policy import PERCENT_BUDGET_FROM_ROWS
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 HEADER = b"type,client,tx,amount\n"
 BAD = b"nonsense\n"
@@ -152,7 +148,7 @@ def test_one_budget_may_be_named_for_several() -> None:
 )
 def test_what_is_written_wrongly_is_an_error_that_says_so(text: str, message: str) -> None:
     """The message shows what was written and what can be written."""
-    with pytest.raises(PolicyError, match="^[^\n]+$") as error:
+    with pytest.raises(PolicyError, match=r"^[^\n]+$") as error:
         parse_policy(text)
     assert message in str(error.value)
 
@@ -200,7 +196,9 @@ def test_a_policy_is_asked_once_for_each_code() -> None:
 
     report = Engine().process(HEADER + BAD * 5000 + deposits(0, 10), policy=Counting())
     assert report.refused == 5000
-    assert asked == Counter({(question, outcome): 1 for question in ("severity", "action") for outcome in REFUSED})
+    assert asked == Counter(
+        {(question, outcome): 1 for question in ("severity", "action") for outcome in REFUSED}
+    )
 
 
 def test_a_subclass_may_classify_differently() -> None:
@@ -221,10 +219,9 @@ def test_a_subclass_may_classify_differently() -> None:
 
 
 @pytest.fixture(params=[512 * 1024, 100], ids=["one block", "many blocks"])
-def _blocks(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def _blocks(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Read in one go, or in small blocks on other threads."""
     monkeypatch.setattr(pipeline, "BLOCK_BYTES", request.param)
-    yield
 
 
 @pytest.mark.usefixtures("_blocks")
@@ -324,7 +321,9 @@ def test_a_percentage_is_looked_at_again_at_the_end() -> None:
     assert "2 of 12 rows" in str(abort)
     assert "10%" in str(abort)
     assert report_of(abort).rows == engine.sequence == 12
-    assert Engine().process(HEADER + BAD * 2 + deposits(0, 18), policy=parse_policy("budget:10%")).refused == 2
+    assert (
+        Engine().process(HEADER + BAD * 2 + deposits(0, 18), policy=parse_policy("budget:10%")).refused == 2
+    )
 
 
 # --- callbacks ---
@@ -342,8 +341,16 @@ def test_a_callback_sees_each_row_and_answers_for_it() -> None:
     engine = Engine(batch_rows=2)
     data = HEADER + b"a\n" + deposits(0, 2) + b"dispute,1,9\nb\na\nc\n" + deposits(2, 9)
     abort = abort_of(engine, policy, data)
-    assert [(rejection.line, rejection.raw) for rejection in seen] == [(2, b"a"), (6, b"b"), (7, b"a"), (8, b"c")]
-    assert all(rejection.offset == data.index(b"\n" + rejection.raw + b"\n", rejection.offset - 1) + 1 for rejection in seen)
+    assert [(rejection.line, rejection.raw) for rejection in seen] == [
+        (2, b"a"),
+        (6, b"b"),
+        (7, b"a"),
+        (8, b"c"),
+    ]
+    assert all(
+        rejection.offset == data.index(b"\n" + rejection.raw + b"\n", rejection.offset - 1) + 1
+        for rejection in seen
+    )
     assert rejection_of(abort) == seen[-1]
     assert "callback" in str(abort)
     assert engine.sequence == 7
@@ -376,7 +383,8 @@ def test_what_a_callback_raises_ends_the_run() -> None:
     engine = Engine()
     with pytest.raises(OwnError):
         engine.process(
-            HEADER + deposits(0, 3) + BAD + deposits(3, 9), policy=TablePolicy(Action.CALLBACK, callback=decide)
+            HEADER + deposits(0, 3) + BAD + deposits(3, 9),
+            policy=TablePolicy(Action.CALLBACK, callback=decide),
         )
     assert engine.account(1).available_units == 3
 

@@ -11,7 +11,10 @@ HEADER = b"type,client,tx,amount\n"
 
 def test_counts_of_a_run() -> None:
     """Every number of a report over one small input."""
-    data = HEADER + b"deposit,1,1,5\ndeposit,2,2,5\ndispute,2,2\nx\ny\ndispute,1,9\n\nwithdrawal,1,3,6\nchargeback,2,2\n"
+    data = (
+        HEADER
+        + b"deposit,1,1,5\ndeposit,2,2,5\ndispute,2,2\nx\ny\ndispute,1,9\n\nwithdrawal,1,3,6\nchargeback,2,2\n"
+    )
     report = Engine().process(data)
     assert report._replace(seconds=0.0) == Report(
         rows=8,

@@ -28,7 +28,8 @@ def new_image(ledger: Ledger, ticket: Ticket) -> Image:
     image.pages = cython.cast(cython.pointer[cython.pointer[AccountPage]], malloc(pages_bytes or 1))
     if image.pages == cython.NULL:
         raise MemoryError
-    memcpy(image.pages, ledger.accounts_table.pages, pages_bytes)
+    if pages_bytes:
+        memcpy(image.pages, ledger.accounts_table.pages, pages_bytes)
     if not image.is_direct:
         _copy_directory(cython.address(image.clients), cython.address(ledger.client_index.store))
     # Only now: an image that failed half-way shows nothing.
@@ -46,6 +47,8 @@ def _copy_directory(own: cython.pointer[Store], store: cython.pointer[Store]) ->
     own.upper_chunks = cython.cast(cython.pointer[cython.pointer[uint32_t]], malloc(directory_bytes or 1))
     if own.chunks == cython.NULL or own.upper_chunks == cython.NULL:
         raise MemoryError
+    if directory_bytes == 0:
+        return 0
     memcpy(own.chunks, store.chunks, directory_bytes)
     if store.is_wide:
         memcpy(own.upper_chunks, store.upper_chunks, directory_bytes)

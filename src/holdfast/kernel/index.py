@@ -5,10 +5,10 @@ Two parts. A store holds a record per key, by ordinal, in chunks that never move
 hash, so that a probe that meets another key rarely has to look at its record.
 
 Where a key goes: ids are mostly sequential, so the home slot of a key is the key itself within its window (the keys equal
-above the table's bits), XORed with a secret number drawn per window. Keys of one window never share a home, and neighbours share a cache
-line: a sequential stream writes memory in order. Sparse keys are spread as evenly as they are themselves, and keys chosen to
-collide would have to be chosen knowing the secret. A probe searches the 16 slots of the home's cache line, then a line drawn by
-a seeded hash of the whole key, then lines at a stride drawn by the same hash.
+above the table's bits), XORed with a secret number drawn per window. Keys of one window never share a home, and neighbours
+share a cache line: a sequential stream writes memory in order. Sparse keys are spread as evenly as they are themselves, and
+keys chosen to collide would have to be chosen knowing the secret. A probe searches the 16 slots of the home's cache line, then
+a line drawn by a seeded hash of the whole key, then lines at a stride drawn by the same hash.
 
 Costs: the table is between 34 % and 69 % full, so 5.8 to 11.6 bytes a key, 17.5 for as long as it grows; the record comes on top.
 A hit costs two cache misses (slot, record), a miss or an insert one, all of which a caller prefetches. Expected probes are
