@@ -159,8 +159,10 @@ def test_rule_profiles(tmp_path: Path) -> None:
     """The named profiles and a file of one's own differ where they say they do."""
     path, own = tmp_path / "t.csv", tmp_path / "own.toml"
     path.write_bytes(
-        HEADER + b"deposit,1,1,5\nwithdrawal,1,2,3\ndispute,1,1\ndispute,1,2\ndeposit,2,3,1\ndispute,2,3\nchargeback,2,3\ndeposit,2,4,2\n"
-    )  # fmt: skip
+        HEADER
+        + b"deposit,1,1,5\nwithdrawal,1,2,3\ndispute,1,1\ndispute,1,2\n"
+        + b"deposit,2,3,1\ndispute,2,3\nchargeback,2,3\ndeposit,2,4,2\n"
+    )
     own.write_text('locked_deposit = "accept"\n')
     standard = OUTPUT_HEADER + b"1,2.0000,0.0000,2.0000,false\n2,0.0000,0.0000,0.0000,true\n"
     assert run(path).output == run("--rules", "standard", path).output == standard
