@@ -292,13 +292,16 @@ def test_the_listener_hears_while_nothing_comes(threads: int, monkeypatch: pytes
 
     def endless(piece: bytes) -> Iterator[bytes]:
         yield HEADER
-        while not done.is_set():
+        end = time.monotonic() + TIMEOUT_SECONDS
+        while not done.is_set() and time.monotonic() < end:
             yield piece
 
-    for source in (silence(), endless(b"\n" * 300), endless(b"x" * 300)):
-        with pytest.raises(StopError):
-            next(read(source, threads, stop))
-    done.set()
+    try:
+        for source in (silence(), endless(b"\n" * 300), endless(b"x" * 300)):
+            with pytest.raises(StopError):
+                next(read(source, threads, stop))
+    finally:
+        done.set()
 
 
 def test_blank_lines_in_a_small_packed_file_can_be_interrupted() -> None:
