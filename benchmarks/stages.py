@@ -44,9 +44,9 @@ def make_batches(columns: Columns) -> list[Batch]:
     return [Batch.from_columns(*piece) for piece in columns.slices()]
 
 
-def make_ledger(client_bits: int = 16, tx_bits: int = 32) -> Ledger:
-    """Make an empty ledger."""
-    return Ledger(STANDARD, client_bits=client_bits, tx_bits=tx_bits)
+def make_ledger(client_bits: int = 16, tx_bits: int = 32, huge_pages: bool = True) -> Ledger:
+    """Make an empty ledger, with huge pages as the command has them unless told otherwise."""
+    return Ledger(STANDARD, client_bits=client_bits, tx_bits=tx_bits, huge_pages=huge_pages)
 
 
 def apply_all(ledger: Ledger, batches: Iterable[Batch]) -> None:

@@ -83,7 +83,7 @@ CONSTRUCTORS: dict[type, dict[str, Any]] = {
         "keep_source": False,
     },
     KeyIndex: {"key_bits": 64},
-    Ledger: {"rules": STANDARD, "client_bits": 16, "tx_bits": 32},
+    Ledger: {"rules": STANDARD, "client_bits": 16, "tx_bits": 32, "huge_pages": False},
     Tally: {"actions": bytes(256), "budget_rows": 0, "budget_ppm": 0, "budget_from_rows": 0},
 }
 

@@ -91,6 +91,7 @@ def _engine(options: argparse.Namespace, usage_error: UsageError) -> Engine:
             tx_bits=options.tx_bits,
             row_bytes_max=options.row_bytes_max,
             batch_rows=options.batch_rows,
+            huge_pages=True,
         )
     except (RulesError, ValueError) as error:
         usage_error(str(error))

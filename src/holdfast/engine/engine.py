@@ -42,6 +42,7 @@ class Engine:
         tx_bits: How wide transaction ids are: 16, 32 or 64.
         row_bytes_max: How long a row of an input may be without its line end.
         batch_rows: How many rows are decoded and applied at a time.
+        huge_pages: Whether to ask the system for memory two megabytes at a time: less time in all, slower single batches.
 
     Raises:
         RulesError: If there are no such rules.
@@ -58,6 +59,7 @@ class Engine:
         tx_bits: int = 32,
         row_bytes_max: int = ROW_BYTES_DEFAULT,
         batch_rows: int = ROWS_DEFAULT,
+        huge_pages: bool = False,
     ) -> None:
         self.rules = rules if isinstance(rules, Rules) else find_rules(rules)
         self.decimals = decimals
@@ -71,7 +73,7 @@ class Engine:
             "batch_rows": batch_rows,
         }
         self.new_decoder(keep_source=False)  # checks the settings
-        self.ledger = Ledger(self.rules, client_bits, tx_bits)
+        self.ledger = Ledger(self.rules, client_bits, tx_bits, huge_pages)
         self.sequence = 0
         self._lock = threading.Lock()
 

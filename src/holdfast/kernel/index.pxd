@@ -52,12 +52,13 @@ ctypedef struct Index:
     uint64_t moved
     uint64_t ready_bytes
     uint64_t generation  # changes with the table
+    bint is_huge  # huge pages: less to do for the processor, in bigger pieces
     uint64_t seed
     uint64_t window_seed
 
 cdef int open_index(Index *index, int key_bits, int chunk_bits, uint32_t record_bytes, uint32_t key_offset) except -1
 cdef void close_index(Index *index) noexcept nogil
-cdef int make_room(Index *index, uint64_t keys) noexcept nogil
+cdef int make_room(Index *index, uint64_t keys, uint64_t share_keys) noexcept nogil
 cdef uint64_t index_bytes(const Index *index) noexcept nogil
 
 cdef inline uint64_t hash_key(const Index *index, uint64_t key) noexcept nogil:

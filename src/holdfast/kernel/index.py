@@ -58,7 +58,7 @@ def open_index(
     index.store.is_wide = key_bits > 32
     index.seed = int.from_bytes(os.urandom(8), "little") | 1
     index.window_seed = int.from_bytes(os.urandom(8), "little") | 1
-    if _open_table(cython.address(index.table), FIRST_BITS) < 0:
+    if _open_table(cython.address(index.table), FIRST_BITS, False) < 0:
         raise MemoryError
     return 0
 
@@ -85,18 +85,18 @@ def close_index(index: cython.pointer[Index]) -> cython.void:
 @cython.cfunc
 @cython.nogil
 @cython.exceptval(check=False)
-def make_room(index: cython.pointer[Index], keys: uint64_t) -> cython.int:
-    """Make sure that so many keys can be appended, doing this call's share of what growth there is; -1 if there is no memory."""
+def make_room(index: cython.pointer[Index], keys: uint64_t, share_keys: uint64_t) -> cython.int:
+    """Make sure that so many keys can be appended, doing the share of growth that falls to some of them; -1 without memory."""
     if index.count + keys > KEYS_LIMIT or _extend_store(index, index.count + keys) < 0:
         return -1
     slots: uint64_t = index.table.mask + 1
     if index.old.slots != cython.NULL:
-        _move(index, keys * MOVES_PER_KEY)
+        _move(index, share_keys * MOVES_PER_KEY)
     if index.count + keys > slots // 16 * FULL_LOAD:
         return _grow(index)
     if index.count + keys > slots // 16 * READY_LOAD and index.table.bits < BITS_MAX:
         # The next table's bytes, spread over the keys that still come until it takes over, and some more.
-        return _make_ready(index, keys * (16 // (FULL_LOAD - READY_LOAD)) * 8 * 5 // 4)
+        return _make_ready(index, share_keys * (16 // (FULL_LOAD - READY_LOAD)) * 8 * 5 // 4)
     return 0
 
 
@@ -113,13 +113,13 @@ def index_bytes(index: cython.pointer[cython.const[Index]]) -> uint64_t:
 @cython.cfunc
 @cython.nogil
 @cython.exceptval(check=False)
-def _open_table(table: cython.pointer[Table], bits: cython.int) -> cython.int:
+def _open_table(table: cython.pointer[Table], bits: cython.int, is_huge: cython.bint) -> cython.int:
     table.bits = bits
     table.mask = (cython.cast(uint64_t, 1) << bits) - 1
     table.number_mask = cython.cast(uint32_t, table.mask)
     table.size = (table.mask + 1) * cython.sizeof(uint32_t)
     table.slots = cython.cast(
-        cython.pointer[uint32_t], hf_map_pages(table.size, table.size >= HUGE_FROM_BYTES)
+        cython.pointer[uint32_t], hf_map_pages(table.size, is_huge and table.size >= HUGE_FROM_BYTES)
     )
     return 0 if table.slots != cython.NULL else -1
 
@@ -173,7 +173,7 @@ def _make_ready(index: cython.pointer[Index], share_bytes: uint64_t) -> cython.i
     Sequential ids touch one page after the other anyway, and some never: for them nothing has to be touched in advance.
     """
     if index.next.slots == cython.NULL:
-        if _open_table(cython.address(index.next), index.table.bits + 1) < 0:
+        if _open_table(cython.address(index.next), index.table.bits + 1, index.is_huge) < 0:
             return -1
         index.ready_bytes = index.next.size if _is_dense(index) else 0
     start: cython.pointer[uint8_t] = cython.cast(cython.pointer[uint8_t], index.next.slots)
@@ -274,7 +274,9 @@ def _extend_store(index: cython.pointer[Index], records: uint64_t) -> cython.int
         chunk: cython.p_void = _take_retired(cython.address(index.retired), chunk_bytes)
         if chunk == cython.NULL:
             # An engine that records little shall not pay a huge page for its first record.
-            chunk = hf_map_pages(chunk_bytes, store.chunk_count > 0 and chunk_bytes >= HUGE_FROM_BYTES)
+            chunk = hf_map_pages(
+                chunk_bytes, index.is_huge and store.chunk_count > 0 and chunk_bytes >= HUGE_FROM_BYTES
+            )
         if chunk == cython.NULL:
             return -1
         if store.is_wide:
@@ -366,7 +368,7 @@ class KeyIndex:
                 rows: cython.int = cython.cast(
                     cython.int, min(keys.shape[0] - start, cython.cast(cython.Py_ssize_t, BLOCK_KEYS))
                 )
-                if insert and make_room(cython.address(self.index), rows) < 0:
+                if insert and make_room(cython.address(self.index), rows, rows) < 0:
                     failed = True
                     break
                 touched += _block(cython.address(self.index), cython.address(keys[start]), rows, insert)

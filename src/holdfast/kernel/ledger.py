@@ -95,12 +95,20 @@ class Ledger:
         rules: The profile to decide by.
         client_bits: How wide client ids are: 16, 32 or 64.
         tx_bits: How wide transaction ids are: 16, 32 or 64.
+        huge_pages: Whether to ask the system for memory two megabytes at a time. That saves a fifth of the processor's time on
+            a large file, and makes the batch that meets a new page slower: some milliseconds where the system has to find it.
 
     Raises:
         ValueError: For another width.
     """
 
-    def __cinit__(self, rules: object = STANDARD, client_bits: cython.int = 16, tx_bits: cython.int = 32):
+    def __cinit__(
+        self,
+        rules: object = STANDARD,
+        client_bits: cython.int = 16,
+        tx_bits: cython.int = 32,
+        huge_pages: bool = False,
+    ):
         if client_bits not in ID_BITS or tx_bits not in ID_BITS:
             raise ValueError(f"ids are 16, 32 or 64 bits wide, not {client_bits} (client) and {tx_bits} (tx)")
         self.is_direct = client_bits == 16
@@ -113,6 +121,7 @@ class Ledger:
         open_index(cython.address(self.tx_index), tx_bits, RECORD_CHUNK_BITS, cython.sizeof(Record), 12)
         if not self.is_direct:
             open_index(cython.address(self.client_index), client_bits, CLIENT_CHUNK_BITS, 4, 0)
+        self.tx_index.is_huge = self.client_index.is_huge = huge_pages
 
     def __dealloc__(self):
         chunk: uint64_t
@@ -379,14 +388,17 @@ class Ledger:
     @cython.nogil
     @cython.exceptval(check=False)
     def reserve(self, rows: uint64_t) -> cython.int:
-        """Make room for so many new transactions and accounts, so that no row can fail later; -1 if there is none."""
-        if make_room(cython.address(self.tx_index), rows) < 0:
+        """Make room for so many new transactions and accounts, so that no row can fail later; -1 if there is none.
+
+        A block's share of growth is done with it: room is made for three blocks, but one of them is new.
+        """
+        if make_room(cython.address(self.tx_index), rows, BLOCK_KEYS) < 0:
             return -1
         if self.is_direct:
             return 0
         if (
             self.client_index.count + rows > ACCOUNT_MASK
-            or make_room(cython.address(self.client_index), rows) < 0
+            or make_room(cython.address(self.client_index), rows, BLOCK_KEYS) < 0
         ):
             return -1
         return reserve_accounts(cython.address(self.accounts_table), self.client_index.count + rows)

@@ -9,7 +9,9 @@ ACCOUNTS_MAX: Final[int]
 
 @final
 class Ledger:
-    def __new__(cls, rules: Rules = ..., client_bits: int = 16, tx_bits: int = 32) -> Self: ...
+    def __new__(
+        cls, rules: Rules = ..., client_bits: int = 16, tx_bits: int = 32, huge_pages: bool = False
+    ) -> Self: ...
     @property
     def accounts(self) -> int: ...
     @property
