@@ -27,8 +27,10 @@ cdef class CsvDecoder:
     cdef uint8_t *carry  # the part of a line that was fed so far
     cdef Py_ssize_t carry_length
     cdef uint64_t carry_offset
-    cdef dict settings
+    cdef Py_ssize_t carry_room
 
+    cdef int set_roles(self, bytes roles) except -1
+    cdef int need_carry(self, Py_ssize_t length) except -1
     cdef int need_batch(self) except -1
     cdef int hand_over(self, list batches) except -1
     cdef int put_rows(self, list batches, cbytes text, cbytes end, Py_ssize_t slack, uint64_t offset, object source) except -1

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 NEEDED = ("type", "client", "tx")
 KNOWN = (*NEEDED, "amount")
 IGNORED = len(KNOWN)
@@ -14,15 +12,11 @@ class HeaderError(ValueError):
     """The input does not begin with a usable header; nothing of it was decoded."""
 
 
-class Header(NamedTuple):
-    """Where the columns stand."""
-
-    roles: bytes
-    """For every column the index of its name in :data:`KNOWN`, or :data:`IGNORED`."""
-
-
-def parse_header(line: bytes, line_number: int) -> Header:
+def parse_header(line: bytes, line_number: int) -> bytes:
     """Read a header line, without its line end and without a byte order mark.
+
+    Returns:
+        For every column the index of its name in :data:`KNOWN`, or :data:`IGNORED`.
 
     Raises:
         HeaderError: If a needed column is missing or named twice, or the line is no CSV row; the message says
@@ -40,13 +34,13 @@ def parse_header(line: bytes, line_number: int) -> Header:
     twice = [name for name in KNOWN if folded.count(name) > 1]
     if twice:
         raise HeaderError(f"{found}; it names the column {' and the column '.join(twice)} more than once")
-    return Header(bytes(KNOWN.index(name) if name in KNOWN else IGNORED for name in folded))
+    return bytes(KNOWN.index(name) if name in KNOWN else IGNORED for name in folded)
 
 
 def _split(line: bytes, line_number: int) -> list[str]:
     """Split into names by the same rules as every row, RFC 4180 with blanks around the fields."""
     if b"\0" in line:
-        raise HeaderError(f"line {line_number}: the header is {_shown(line)}; it has a NUL byte")
+        raise HeaderError(f"line {line_number}: the header is {_shown(line)}; it has a NUL byte{_utf_16_hint(line)}")
     try:
         rest = line.decode()
     except UnicodeDecodeError as error:
@@ -85,6 +79,11 @@ def _take_field(rest: str, line: bytes, line_number: int) -> tuple[str, str, boo
             f"line {line_number}: the header is {_shown(line)}; something stands behind a closing quote"
         )
     return name, rest, bool(comma)
+
+
+def _utf_16_hint(line: bytes) -> str:
+    is_utf_16 = line.startswith((b"\xff\xfe", b"\xfe\xff")) or 2 * line.count(b"\0") >= len(line) - 1
+    return ": the text seems to be UTF-16; convert it to UTF-8" if is_utf_16 else ""
 
 
 def _shown(line: bytes) -> str:
