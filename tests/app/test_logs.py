@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from holdfast.app.logs import JsonFormatter, TextFormatter, configure_logging
+from holdfast.app.logs import JsonFormatter, TextFormatter, configure_logging, error_as_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,6 +29,17 @@ def logger() -> Iterator[logging.Logger]:
 def _record(message: str, *arguments: object, **extra: object) -> logging.LogRecord:
     record = logging.LogRecord("holdfast.engine", logging.WARNING, "f.py", 1, message, arguments, None)
     record.__dict__.update(extra)
+    return record
+
+
+def _failure(text: str, stack: str) -> logging.LogRecord:
+    """Make the record of a text that is no number."""
+    record = _record("failed")
+    try:
+        int(text)
+    except ValueError:
+        record.exc_info = sys.exc_info()
+    record.stack_info = stack
     return record
 
 
@@ -64,12 +75,7 @@ def test_json_time_keeps_its_microseconds() -> None:
 
 def test_json_exception_and_stack() -> None:
     """Tracebacks are fields of the one line."""
-    record = _record("failed")
-    try:
-        int("line 1\nline 2")
-    except ValueError:
-        record.exc_info = sys.exc_info()
-    record.stack_info = "Stack (most recent call last):"
+    record = _failure("line 1\nline 2", "Stack (most recent call last):")
     fields = _json(record)
     assert str(fields["exception"]).startswith("Traceback (most recent call last):\n")
     assert str(fields["exception"]).endswith(
@@ -96,28 +102,30 @@ def test_json_own_fields_are_not_overwritten() -> None:
     assert fields["time"] != 0
 
 
+def test_an_error_message_as_json() -> None:
+    """The line that a command ends with has the fields of any other; a percent sign in it is one."""
+    fields = json.loads(error_as_json("100% of\n\udcff"))
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT[\d:]{8}\.\d{6}Z", fields.pop("time"))
+    assert fields == {"level": "ERROR", "logger": "holdfast.command", "message": "100% of\n\udcff"}
+
+
 def test_text() -> None:
-    """One line for people, with the extra fields behind the message."""
+    """One line for people: the message, and not once more what its extra fields say to machines."""
     record = _record("%d rows", 5, file="a.csv")
     record.created = 1_700_000_000.25
-    expected = "2023-11-14T22:13:20.250000Z WARNING holdfast.engine: 5 rows file=a.csv"
+    expected = "2023-11-14T22:13:20.250000Z WARNING holdfast.engine: 5 rows"
     assert TextFormatter().format(record) == expected
 
 
 def test_text_lines_cannot_be_forged() -> None:
     """Line ends and escape sequences in what a partner sent stay visible and on one line."""
-    line = TextFormatter().format(_record("bad type %s", "x\n2023 INFO fine\x1b[2J", row="a\rb"))
-    assert line.endswith("bad type x\\n2023 INFO fine\\x1b[2J row=a\\rb")
+    line = TextFormatter().format(_record("bad type %s", "x\n2023 INFO fine\x1b[2J\r"))
+    assert line.endswith("bad type x\\n2023 INFO fine\\x1b[2J\\r")
 
 
 def test_text_exception_and_stack() -> None:
     """Tracebacks come below the line."""
-    record = _record("failed")
-    try:
-        int("no")
-    except ValueError:
-        record.exc_info = sys.exc_info()
-    record.stack_info = "Stack:"
+    record = _failure("no", "Stack:")
     lines = TextFormatter().format(record).splitlines()
     assert lines[0].endswith("holdfast.engine: failed")
     assert lines[1] == "Traceback (most recent call last):"

@@ -334,6 +334,40 @@ def test_inherited_descriptors_are_appended_to(tmp_path: Path, name: str) -> Non
     assert target.read_bytes() == b"before,between,after"
 
 
+def test_a_whole_output_is_not_cut_by_a_signal(tmp_path: Path) -> None:
+    """A slow reader of a FIFO gets all of it where that is asked for; the job hears of the signal behind it."""
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    job = """
+        def job(runner):
+            with runner.atomic_output(sys.argv[1], whole=True) as file:
+                os.write(1, b"ready\\n")
+                file.write(b"x" * 1_000_000)
+            runner.check()
+    """
+    process = start(job, str(fifo))
+    with fifo.open("rb") as reader:
+        wait_until_ready(process)
+        wait_until_blocked(process)
+        process.terminate()
+        assert reader.read() == b"x" * 1_000_000
+    assert finish(process) == (143, b"", "")
+
+
+def test_a_write_to_a_file_is_not_torn_by_a_signal(tmp_path: Path) -> None:
+    """A file on disk waits for nobody: a signal that came before the write is heard at the next check only."""
+    target = tmp_path / "accounts.csv"
+    job = """
+        def job(runner):
+            with runner.atomic_output(sys.argv[1]) as file:
+                os.kill(os.getpid(), signal.SIGTERM)
+                file.write(b"x" * 1_000_000)
+            runner.check()
+    """
+    assert run(job, str(target)) == (143, b"", "")
+    assert target.read_bytes() == b"x" * 1_000_000
+
+
 def test_nothing_is_written_after_an_interrupted_write(tmp_path: Path) -> None:
     """How much of an interrupted write got through is unknown: a job that goes on anyway is stopped again."""
     fifo = tmp_path / "fifo"

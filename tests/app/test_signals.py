@@ -89,6 +89,61 @@ def test_a_job_that_was_told_can_wait_while_it_cleans_up(signals: StopSignals) -
             signals.check()
 
 
+def test_undisturbed_work_is_finished(signals: StopSignals) -> None:
+    """Inside it no check and no wait hears of a signal, before it or during it; the next check behind it does."""
+    for _ in range(2):
+        with signals.undisturbed():
+            _terminate()
+            with signals.undisturbed():
+                signals.check()
+            with signals.interruptible():
+                signals.check()
+        with pytest.raises(Interrupted):
+            signals.check()
+        signals.restore()
+        signals.install()
+
+
+def test_a_wait_hears_of_a_signal_when_the_undisturbed_work_in_it_is_done(signals: StopSignals) -> None:
+    """What is undisturbed inside a wait only delays the interruption, and does not end the wait."""
+    reached = []
+
+    def wait() -> None:
+        with signals.interruptible():
+            with signals.undisturbed(), signals.interruptible():
+                pass
+            with signals.undisturbed():
+                _terminate()
+                reached.append(True)
+            pytest.fail("the wait was not left")
+
+    with pytest.raises(Interrupted):
+        wait()
+    assert reached == [True]
+
+
+def test_the_same_signal_again_ends_undisturbed_work() -> None:
+    """Nothing holds a process against the second signal."""
+    job = """
+        def job(runner):
+            with runner.undisturbed():
+                while True:
+                    os.write(1, b"ready\\n")
+                    os.read(0, 1)
+    """
+    process = start(job, stdin=subprocess.PIPE)
+    assert process.stdin is not None
+    wait_until_ready(process)
+    wait_until_blocked(process)
+    process.terminate()
+    process.stdin.write(b"x")
+    process.stdin.flush()
+    wait_until_ready(process)
+    process.terminate()
+    assert process.wait(30) == -signal.SIGTERM
+    assert finish(process) == (-signal.SIGTERM, b"", "")
+
+
 def test_the_first_signal_counts(signals: StopSignals) -> None:
     """A different signal on top of the first one changes nothing."""
     before = signal.getsignal(signal.SIGHUP)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from csv_strategies import amount_texts
 from holdfast.domain.amount import (
     DECIMALS_DEFAULT,
     DECIMALS_MAX,
@@ -22,11 +23,25 @@ from holdfast.domain.amount import (
 )
 from holdfast.domain.outcome import Outcome
 from reference_decoder import Config, RowFaultError, read_amount
-from strategies import amount_texts, edge_integers
+from strategies import edge_integers
 
 INVALID = Outcome.INVALID_AMOUNT
 TOO_PRECISE = Outcome.AMOUNT_TOO_PRECISE
 OUT_OF_RANGE = Outcome.AMOUNT_OUT_OF_RANGE
+
+
+def _to_decimal(text: str) -> Decimal:
+    try:
+        return Decimal(text)
+    except InvalidOperation:
+        return Decimal(0)
+
+
+def _result(value: str | Decimal, decimals: int) -> int | Outcome:
+    try:
+        return units_from(value, decimals)
+    except AmountError as error:
+        return error.outcome
 
 
 def test_limits() -> None:
@@ -63,12 +78,13 @@ def test_parse_units(text: str, units: int) -> None:
     [
         *(
             (text, INVALID)
-            for text in ("", ".", "+", "-", "+.", "--1", "1.-5", "1..2", "1e5", "1E5", "inf", "nan")
+            for text in (".", "+", "-", "+.", "--1", "1.-5", "1..2", "1e5", "1E5", "inf", "nan")
         ),
         *(
             (text, INVALID)
             for text in ("1,000", "0x1", "1_0", " 1", "1 ", "1\n", "\u0661", "\uff11", "1.\u0661", "$1")
         ),
+        ("", Outcome.MISSING_AMOUNT),
         ("1.00001", TOO_PRECISE),
         (".00000000000000000000001", TOO_PRECISE),
         ("99999999999999999999.00001", TOO_PRECISE),
@@ -95,7 +111,7 @@ def test_parse_units_is_exact(text: str, decimals: int, excess_decimals: str) ->
     config = Config(decimals=decimals, excess_decimals=excess_decimals)
     expected: int | Outcome
     try:
-        expected = read_amount(text.encode() or b"?", config)
+        expected = read_amount(text.encode(), config)
     except RowFaultError as fault:
         expected = fault.outcome
     result: int | Outcome
@@ -158,6 +174,8 @@ def test_units_from(value: str | Decimal | int, units: int) -> None:
 @pytest.mark.parametrize(
     ("value", "outcome"),
     [
+        ("", Outcome.MISSING_AMOUNT),
+        (" \t", Outcome.MISSING_AMOUNT),
         ("x", INVALID),
         ("1\n", INVALID),
         (Decimal("NaN"), INVALID),
@@ -167,6 +185,10 @@ def test_units_from(value: str | Decimal | int, units: int) -> None:
         (Decimal("1E-999999"), TOO_PRECISE),
         (Decimal("1E+999999"), OUT_OF_RANGE),
         (Decimal("1E+15"), OUT_OF_RANGE),
+        (Decimal("1" * 60), OUT_OF_RANGE),
+        (Decimal("1" * 60 + ".00001"), TOO_PRECISE),
+        (Decimal("1" * 60 + ".00010"), OUT_OF_RANGE),
+        (Decimal("-" + "1" * 60 + "." + "0" * 60 + "1"), TOO_PRECISE),
         (UNITS_MAX + 1, OUT_OF_RANGE),
         (UNITS_MIN, OUT_OF_RANGE),
     ],
@@ -176,6 +198,22 @@ def test_units_from_refuses(value: str | Decimal | int, outcome: Outcome) -> Non
     with pytest.raises(AmountError) as caught:
         units_from(value)
     assert caught.value.outcome is outcome
+
+
+@given(
+    st.decimals(allow_nan=False, allow_infinity=False) | amount_texts().map(_to_decimal), st.integers(0, 9)
+)
+def test_decimals_are_what_their_text_is(value: Decimal, decimals: int) -> None:
+    """A Decimal and the text of all its digits come to the same units or the same code."""
+    assert _result(value, decimals) == _result(format(value, "f"), decimals)
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_units_that_cannot_be_written_out(sign: int) -> None:
+    """Python writes no int of thousands of digits; the error says how large it is."""
+    with pytest.raises(AmountError, match="an int of 16610 bits") as caught:
+        units_from(sign * 10**5000)
+    assert caught.value.outcome is OUT_OF_RANGE
 
 
 def test_units_from_rounds() -> None:

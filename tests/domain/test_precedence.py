@@ -2,27 +2,20 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 
 from holdfast.domain.amount import AmountError, parse_units
 from holdfast.domain.model import Model
 from holdfast.domain.outcome import Outcome, Phase
 from holdfast.domain.rules import KNOBS, PROFILES
+from knob_scenarios import KNOB_SCENARIOS, PROFILE_SCENARIOS, ROUNDING_CASES, SCENARIOS
+from ladders import DECODE_LADDER, LADDER_HEADER, LADDER_ROW_BYTES_MAX, LIMITS, RULES_LADDERS
 from reference_decoder import Config, decode
-from scenarios import (
-    DECODE_LADDER,
-    KNOB_SCENARIOS,
-    LADDER_HEADER,
-    LADDER_ROW_BYTES_MAX,
-    LIMITS,
-    PROFILE_SCENARIOS,
-    ROUNDING_CASES,
-    RULES_LADDERS,
-    SCENARIOS,
-    DecodeCase,
-    RoundingCase,
-    Scenario,
-)
+
+if TYPE_CHECKING:
+    from scenarios import DecodeCase, RoundingCase, Scenario
 
 
 @pytest.mark.parametrize("case", DECODE_LADDER, ids=lambda case: case.row[:24].decode())

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
 from dataclasses import FrozenInstanceError
 from decimal import Decimal
 
@@ -49,6 +51,11 @@ def test_is_a_value(transaction: Transaction) -> None:
     """Transactions are frozen, closed, hashable, and equal only to their own kind."""
     with pytest.raises(FrozenInstanceError):
         transaction.client = 3  # type: ignore[misc]
+    with pytest.raises(FrozenInstanceError):
+        transaction.note = "x"  # type: ignore[union-attr]
+    with pytest.raises(FrozenInstanceError):
+        del transaction.tx
+    assert pickle.loads(pickle.dumps(transaction)) == copy.copy(transaction) == transaction  # noqa: S301  # our own
     assert not hasattr(transaction, "__dict__")
     assert [other for other in ALL if other == transaction] == [transaction]
     assert len({*ALL, transaction}) == len(ALL)

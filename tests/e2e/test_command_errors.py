@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from typing import TYPE_CHECKING
 
@@ -118,8 +119,9 @@ def test_an_output_that_cannot_be_made(source: Path, tmp_path: Path) -> None:
 
 def test_an_output_that_is_an_input_is_a_usage_error(source: Path, tmp_path: Path) -> None:
     """No option of any command overwrites an input, nor do two outputs overwrite each other."""
-    link, other = tmp_path / "link.csv", tmp_path / "other.csv"
+    link, other, rules = tmp_path / "link.csv", tmp_path / "other.csv", tmp_path / "own.toml"
     link.symlink_to(source)
+    rules.write_text("")
     for arguments in (
         (source, "-o", source),
         (source, "--output", link),
@@ -130,12 +132,83 @@ def test_an_output_that_is_an_input_is_a_usage_error(source: Path, tmp_path: Pat
         ("check", "--json-summary", link, source),
         (source, "-o", other, "--rejects", other),
         (source, "--rejects", other, "--json-summary", other),
+        (source, "--rules", rules, "-o", rules),
+        (source, "--rules", rules, "--rejects", tmp_path / "." / rules.name),
+        ("check", source, "--rules", rules, "--json-summary", rules),
+        (source, "--rejects", "/dev/stdout"),
+        (source, "-o", "-", "--json-summary", "/dev/fd/1"),
     ):
         code, output, errors = run(*arguments)
         assert (code, output) == (2, b""), arguments
         assert "overwritten" in errors
     assert source.read_bytes() == ROWS
+    assert rules.read_bytes() == b""
     assert not other.exists()
+
+
+def test_redirected_files_are_not_overwritten(source: Path, tmp_path: Path) -> None:
+    """What the shell opened is an input or an output like any other."""
+    for script in (
+        'holdfast - -o "$1" < "$1"',
+        'holdfast --rejects "$1" < "$1"',
+        'holdfast "$1" --rejects "$2" > "$2"',
+        'holdfast "$1" --rejects /dev/stderr > "$2" 2>&1',
+    ):
+        code, output, errors = run_in_shell(script, source, tmp_path / "o.csv")
+        assert (code, output) == (2, b""), script
+        assert "overwritten" in errors or "overwritten" in (tmp_path / "o.csv").read_text(), script
+    assert source.read_bytes() == ROWS
+
+
+def test_outputs_may_share_what_keeps_nothing(source: Path, tmp_path: Path) -> None:
+    """/dev/null holds any number of outputs, and a command that writes no accounts leaves standard output to others."""
+    assert run(source, "-o", "/dev/null", "--rejects", "/dev/null", "--json-summary", "/dev/null").code == 0
+    bad = tmp_path / "bad.csv"
+    bad.write_bytes(HEADER + b"nonsense\n")
+    code, output, _ = run("check", "-q", bad, "--rejects", "/dev/stdout")
+    assert (code, output.count(b"MALFORMED_ROW")) == (3, 1)
+
+
+def test_a_dash_is_standard_output(source: Path) -> None:
+    """-o - is what people write for the default."""
+    assert run(source, "-o", "-") == (0, OUTPUT_HEADER + b"1,5.0000,0.0000,5.0000,false\n", "")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("",), "FILE: a name is empty"),
+        (("-v", "t.csv", ""), "FILE: a name is empty"),
+        (("check", ""), "FILE: a name is empty"),
+        (("explain", "--tx", "1", ""), "FILE: a name is empty"),
+        (("-", "-o", ""), "-o: the name is empty"),
+        (("-", "--rejects="), "--rejects: the name is empty"),
+        (("check", "-", "--json-summary", ""), "--json-summary: the name is empty"),
+        (("-", "--rules", ""), "--rules: the name is empty"),
+        (("-", "--rejects", "-"), "--rejects -: "),
+        (("-", "--json-summary", "-"), "--json-summary -: "),
+    ],
+)
+def test_names_that_name_nothing(arguments: tuple[str, ...], said: str) -> None:
+    """A shell variable without a value is a usage error that says which name is empty."""
+    code, output, errors = run(*arguments, data=ROWS)
+    assert (code, output) == (2, b"")
+    assert said in errors.splitlines()[-1]
+
+
+def test_json_errors(source: Path, tmp_path: Path) -> None:
+    """With --log-format json the error that ends the command is a JSON line as all others are."""
+    missing = str(tmp_path / "missing.csv")
+    for arguments, message in (
+        ((source, missing), f"{missing}: No such file or directory"),
+        (("check", "-q", missing), f"{missing}: No such file or directory"),
+        (("--on-error", "abort", source, source), "DUPLICATE_TX"),
+    ):
+        code, _, errors = run(*arguments, "--log-format", "json")
+        assert (code, errors.count("\n")) == (1, 1)
+        fields = json.loads(errors)
+        assert (fields["level"], fields["logger"]) == ("ERROR", "holdfast.command")
+        assert message in fields["message"]
 
 
 @pytest.mark.parametrize(

@@ -282,6 +282,26 @@ def test_explain_a_transaction_as_csv() -> None:
     assert (rows[0]["available_before"], rows[0]["available_after"]) == ("-", "5.0000")
 
 
+def test_explain_shows_what_could_not_be_read(tmp_path: Path) -> None:
+    """Where a field has no value, the table quotes the row: on one line, without control characters, cut if it is long."""
+    path = tmp_path / "t.csv"
+    rows = (b"deposit,1,2,1e5", b"deposit,1,3,\x1b[2J", b"deposit,1,4," + b"9" * 500)
+    path.write_bytes(HEADER + b"".join(row + b"\n" for row in rows))
+    code, output, _ = run("explain", path, "--client", "1")
+    shown = [line.rpartition("Row: ")[2] for line in output.decode().splitlines()[3:]]
+    assert code == 0
+    assert shown[0] == "'deposit,1,2,1e5'"
+    assert shown[1] == r"'deposit,1,3,\x1b[2J'"
+    assert shown[2] == "'" + rows[2][:80].decode() + "'..."
+
+
+def test_explain_finds_a_missing_file_before_the_work(mixed: Path, tmp_path: Path) -> None:
+    """All names are looked at before the first row is shown."""
+    code, output, errors = run("explain", mixed, tmp_path / "missing.csv", "--client", "1")
+    assert (code, output) == (1, b"")
+    assert "missing.csv: No such file or directory" in errors
+
+
 def test_explain_nobody(mixed: Path) -> None:
     """Without a row there is nothing to show, which is said."""
     code, output, errors = run("explain", mixed, "--client", "7")

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
+import select
 import signal
 import subprocess
 import threading
@@ -12,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from commands import wait_until_blocked
 from e2e.command import HEADER, OUTPUT_HEADER, PLAIN_COMMAND, TIMEOUT_SECONDS, finish, start
 
 if TYPE_CHECKING:
@@ -116,7 +119,7 @@ def test_without_a_snapshot_there_is_nothing(number: signal.Signals, code: int) 
 
 @pytest.mark.parametrize("options", [(), ("--snapshot-on-signal",)])
 def test_files_are_whole_or_untouched(options: tuple[str, ...], tmp_path: Path) -> None:
-    """SIGTERM in mid-run: -o has the old file or, with a snapshot, a complete new one; no other file is left."""
+    """SIGTERM in mid-run: -o has the old file or, with a snapshot, a new one with the others beside it."""
     target, rejects, summary = (tmp_path / name for name in ("o.csv", "r.csv", "s.json"))
     target.write_bytes(b"old")
     outputs = ("-o", target, "--rejects", rejects, "--json-summary", summary)
@@ -127,13 +130,87 @@ def test_files_are_whole_or_untouched(options: tuple[str, ...], tmp_path: Path) 
         assert any(path.name.endswith(".tmp") for path in tmp_path.iterdir())
         stop(process, signal.SIGTERM)
     assert finish(process) == (143, b"", "")
-    assert [path.name for path in tmp_path.iterdir()] == ["o.csv"]
     written = target.read_bytes()
-    if options:
-        assert rows_in(written) >= ROWS_BEFORE
-        assert written == accounts(rows_in(written))
-    else:
+    if not options:
+        assert [path.name for path in tmp_path.iterdir()] == ["o.csv"]
         assert written == b"old"
+        return
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["o.csv", "r.csv", "s.json"]
+    assert rows_in(written) >= ROWS_BEFORE
+    assert written == accounts(rows_in(written))
+    assert [line.rpartition(b",")[2] for line in rejects.read_bytes().splitlines()] == [b"row", b'"nonsense"']
+    report = json.loads(summary.read_text())
+    assert (report["rows"], report["applied"]) == (rows_in(written) + 1, rows_in(written))
+
+
+def write_many_accounts(path: Path) -> bytes:
+    """Write deposits for more clients than a pipe takes the accounts of; give the accounts."""
+    clients = range(20_000)
+    path.write_bytes(HEADER + b"".join(b"deposit,%d,%d,1\n" % (client, client) for client in clients))
+    return OUTPUT_HEADER + b"".join(b"%d,1.0000,0.0000,1.0000,false\n" % client for client in clients)
+
+
+def start_and_block(*arguments: str | Path) -> subprocess.Popen[bytes]:
+    """Start the command and wait until it writes accounts and nobody reads on."""
+    process = start(*arguments, command=PLAIN_COMMAND)
+    assert process.stdout is not None
+    select.select([process.stdout], [], [], TIMEOUT_SECONDS)
+    wait_until_blocked(process)
+    return process
+
+
+def test_a_snapshot_that_is_being_written_is_finished(tmp_path: Path) -> None:
+    """A signal while the accounts are written to a slow reader cuts nothing, and the exit code still tells of it."""
+    source, summary = tmp_path / "t.csv", tmp_path / "s.json"
+    expected = write_many_accounts(source)
+    process = start_and_block(source, "--snapshot-on-signal", "--json-summary", summary)
+    process.send_signal(signal.SIGTERM)
+    assert finish(process) == (143, expected, "")
+    assert json.loads(summary.read_text())["accounts"] == expected.count(b"\n") - 1
+
+
+def test_without_a_snapshot_writing_stops(tmp_path: Path) -> None:
+    """Nobody asked for the rest, so a reader who does not read is not waited for."""
+    source, summary = tmp_path / "t.csv", tmp_path / "s.json"
+    expected = write_many_accounts(source)
+    process = start_and_block(source, "--json-summary", summary)
+    assert stop(process, signal.SIGTERM) < 5
+    code, output, errors = finish(process)
+    assert (code, errors) == (143, "")
+    assert len(output) < len(expected)
+    assert expected.startswith(output)
+    assert not summary.exists()
+
+
+def test_a_second_signal_ends_a_snapshot_that_nobody_reads(tmp_path: Path) -> None:
+    """Whoever asks twice does not want to wait."""
+    source = tmp_path / "t.csv"
+    write_many_accounts(source)
+    process = start_and_block(source, "--snapshot-on-signal")
+    process.send_signal(signal.SIGINT)
+    with pytest.raises(subprocess.TimeoutExpired):
+        process.wait(0.2)
+    process.send_signal(signal.SIGINT)
+    assert process.wait(TIMEOUT_SECONDS) == -signal.SIGINT
+    assert finish(process).errors == ""
+
+
+def test_rejects_that_are_read_slowly_are_whole_with_a_snapshot(tmp_path: Path) -> None:
+    """A signal while rejects block in a pipe: they, the accounts and the summary tell of the same rows."""
+    source, fifo, summary = tmp_path / "t.csv", tmp_path / "fifo", tmp_path / "s.json"
+    source.write_bytes(HEADER + b"deposit,1,1,1\n" + b"nonsense\n" * 200_000)
+    os.mkfifo(fifo)
+    outputs = ("--rejects", fifo, "--json-summary", summary)
+    process = start(source, "--snapshot-on-signal", *outputs, command=PLAIN_COMMAND)
+    with fifo.open("rb") as reader:
+        select.select([reader], [], [], TIMEOUT_SECONDS)
+        wait_until_blocked(process)
+        process.send_signal(signal.SIGTERM)
+        listed = reader.read().count(b"MALFORMED_ROW")
+    assert finish(process) == (143, OUTPUT_HEADER + b"1,1.0000,0.0000,1.0000,false\n", "")
+    report = json.loads(summary.read_text())
+    assert 0 < listed < 200_000
+    assert (report["refused"], report["applied"]) == (listed, 1)
 
 
 def test_a_signal_before_any_input() -> None:

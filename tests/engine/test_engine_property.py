@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING
 from hypothesis import given
 from hypothesis import strategies as st
 
+from csv_strategies import CsvCase, csv_cases
 from holdfast import Action, Engine, InputError, Outcome, Rejection, Rules, TablePolicy
 from holdfast.domain.model import Model
 from holdfast.domain.outcome import UNDECIDED
 from holdfast.domain.transaction import TransactionType
 from holdfast.engine import pipeline
 from reference_decoder import Row, UnusableHeaderError, decode
-from strategies import CsvCase, csv_cases, cut, cuts, rules
+from strategies import cut, cuts, rules
 
 if TYPE_CHECKING:
     from holdfast import Account

@@ -9,19 +9,10 @@ from holdfast.kernel.batch import Batch
 from holdfast.kernel.csv_decoder import CsvDecoder
 from holdfast.kernel.csv_encoder import encode_accounts
 from holdfast.kernel.ledger import Ledger
+from knob_scenarios import ROUNDING_CASES, SCENARIOS
+from ladders import DECODE_LADDER, LADDER_HEADER, LADDER_ROW_BYTES_MAX
 from reference_decoder import rows_of
-from scenarios import (
-    DECODE_LADDER,
-    LADDER_HEADER,
-    LADDER_ROW_BYTES_MAX,
-    ROUNDING_CASES,
-    SCENARIOS,
-    DecodeCase,
-    RoundingCase,
-    Scenario,
-    account_rows,
-    columns,
-)
+from scenarios import DecodeCase, RoundingCase, Scenario, account_rows, columns
 
 # Ids at the far end of their widths have to behave like small ones.
 WIDTHS = [(16, 32), (32, 16), (64, 64)]

@@ -14,15 +14,7 @@ from holdfast.domain.rules import Rules, make_rules
 from holdfast.kernel.batch import Batch
 from holdfast.kernel.csv_encoder import encode_accounts
 from holdfast.kernel.ledger import Ledger
-from scenarios import (
-    CHARGEBACK,
-    DEPOSIT,
-    DISPUTE,
-    WITHDRAWAL,
-    AccountRow,
-    TransactionRow,
-    columns,
-)
+from scenarios import CHARGEBACK, DEPOSIT, DISPUTE, WITHDRAWAL, AccountRow, TransactionRow, columns
 from strategies import edge_integers, ids
 
 HEADER = "client,available,held,total,locked\n"

@@ -11,6 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from big_streams import BIG_STREAMS, BigStream, seeded_transactions
+from csv_strategies import CsvCase, csv_cases
 from holdfast.domain.model import Model
 from holdfast.domain.outcome import UNDECIDED, Outcome, Phase
 from holdfast.domain.rules import CARDS, KNOBS, PROFILES, STANDARD, Rules, make_rules
@@ -19,19 +21,10 @@ from holdfast.kernel.batch import Batch
 from holdfast.kernel.csv_decoder import CsvDecoder
 from holdfast.kernel.csv_encoder import encode_accounts
 from holdfast.kernel.ledger import Ledger
+from knob_scenarios import LEDGER_KNOBS
 from reference_decoder import UnusableHeaderError, decode
-from scenarios import LEDGER_KNOBS, AccountRow, TransactionRow, account_rows, columns
-from strategies import (
-    BIG_STREAMS,
-    BigStream,
-    CsvCase,
-    csv_cases,
-    cut,
-    cuts,
-    rules,
-    seeded_transactions,
-    transaction_streams,
-)
+from scenarios import AccountRow, TransactionRow, account_rows, columns
+from strategies import cut, cuts, rules, transaction_streams
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from itertools import chain, islice
-from typing import TYPE_CHECKING
 
 from holdfast.domain.amount import format_units
 from holdfast.domain.outcome import Outcome, Phase
 
+TYPE_CHECKING = False  # typing is slow to import
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import BinaryIO
@@ -20,6 +20,7 @@ _HEADINGS = (
 )  # fmt: skip
 _RIGHT_ALIGNED = frozenset({0, 2, 3, 4, 6, 7, 8, 9})
 _ROWS_MEASURED = 1000
+_RAW_BYTES_SHOWN = 80
 
 
 def write_table(file: BinaryIO, rows: Iterator[HistoryRow], decimals: int) -> int:
@@ -30,7 +31,7 @@ def write_table(file: BinaryIO, rows: Iterator[HistoryRow], decimals: int) -> in
     first = list(islice(rows, _ROWS_MEASURED))
     widths = [
         max(map(len, column))
-        for column in zip(_HEADINGS, *(_cells(row, decimals) for row in first), strict=True)
+        for column in zip(_HEADINGS, *(_table_cells(row, decimals) for row in first), strict=True)
     ]
     count, input_name = 0, None
     for row in chain(first, rows):
@@ -41,7 +42,7 @@ def write_table(file: BinaryIO, rows: Iterator[HistoryRow], decimals: int) -> in
             )
             file.write(_line(_HEADINGS, widths))
             file.write(_line(tuple("-" * width for width in widths), widths))
-        file.write(_line(_cells(row, decimals), widths))
+        file.write(_line(_table_cells(row, decimals), widths))
         count += 1
     return count
 
@@ -76,6 +77,15 @@ def _cells(row: HistoryRow, decimals: int) -> tuple[str, ...]:
         "-" if row.after is None else str(row.after.locked).lower(),
         "" if row.outcome.is_applied else row.outcome.explanation,
     )
+
+
+def _table_cells(row: HistoryRow, decimals: int) -> tuple[str, ...]:
+    """Give the cells with, where a field could not be read, the row that shows what stands there instead."""
+    *cells, reason = _cells(row, decimals)
+    if row.outcome.phase is Phase.DECODE:
+        text = row.raw[:_RAW_BYTES_SHOWN].decode(errors="backslashreplace")
+        reason += f" Row: {text!r}{'...' if len(row.raw) > _RAW_BYTES_SHOWN else ''}"
+    return (*cells, reason)
 
 
 def _units(balances: Balances | None, name: str, decimals: int) -> str:

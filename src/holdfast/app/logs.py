@@ -38,17 +38,15 @@ class JsonFormatter(logging.Formatter):
 
 
 class TextFormatter(logging.Formatter):
-    """One line for people, ``TIME LEVEL LOGGER: MESSAGE KEY=VALUE ...``, and below it the exception, if any.
+    """One line for people, ``TIME LEVEL LOGGER: MESSAGE``, and below it the exception, if any.
 
-    What a partner sent may be part of a message: its control characters are escaped, so that it forges no
-    line.
+    The message says all there is to say; what ``extra`` holds is the same for machines. What a partner sent may
+    be part of a message: its control characters are escaped, so that it forges no line.
     """
 
     def format(self, record: logging.LogRecord) -> str:
         """Write a record as text."""
-        extra = "".join(f" {key}={value}" for key, value in _extra(record).items())
-        line = f"{_time(record)} {record.levelname} {record.name}: {record.getMessage()}{extra}"
-        parts = [_escaped(line)]
+        parts = [_escaped(f"{_time(record)} {record.levelname} {record.name}: {record.getMessage()}")]
         if record.exc_info:
             parts.append(self.formatException(record.exc_info))
         if record.stack_info:
@@ -76,6 +74,13 @@ def configure_logging(format: Literal["text", "json"], verbosity: int) -> None: 
     logger.addHandler(handler)
     logger.setLevel(logging.ERROR if verbosity < 0 else _LEVELS[min(verbosity, len(_LEVELS) - 1)])
     logger.propagate = False
+
+
+def error_as_json(message: str) -> str:
+    """Write the error that a command ends with as the JSON line that a log record of it would be."""
+    return JsonFormatter().format(
+        logging.makeLogRecord({"name": "holdfast.command", "levelname": "ERROR", "msg": message})
+    )
 
 
 def _time(record: logging.LogRecord) -> str:

@@ -1,7 +1,8 @@
 """Outputs of a command: buffered standard output, and files that appear complete or not at all.
 
 Every error is an ``OSError`` that names the output as the person knows it. A write that blocks, because
-nobody reads at the other end of a pipe, ends with a signal.
+nobody reads at the other end of a pipe, ends with a signal, unless the output was asked for whole. A write to a
+file on disk waits for nobody and is never torn.
 """
 
 from __future__ import annotations
@@ -41,11 +42,13 @@ class AtomicOutput:
     Args:
         signals: What ends a blocked write.
         path: The name under which the file appears.
+        whole: Whether a signal waits for blocked writes as well, so that what was written is never cut.
     """
 
-    def __init__(self, signals: StopSignals, path: str) -> None:
+    def __init__(self, signals: StopSignals, path: str, *, whole: bool = False) -> None:
         self._signals = signals
         self._path = path
+        self._whole = whole
         self._target = ""
         self._temporary: str | None = None
         self._file: io.BufferedWriter | None = None
@@ -74,12 +77,13 @@ class AtomicOutput:
         inherited = _inherited_descriptor(self._path)
         if inherited is not None:
             # Opening /dev/stdout anew would start at the beginning of a file that others have written to.
-            return self._buffer(os.dup(inherited))
+            return self._buffer(os.dup(inherited), blocks=True)
         existing = _stat_or_none(self._path)
         if existing is not None and not stat.S_ISREG(existing.st_mode):
             # A FIFO without a reader blocks right here.
             with self._signals.interruptible():
-                return self._buffer(os.open(self._path, os.O_WRONLY | os.O_NOCTTY | os.O_CLOEXEC))
+                descriptor = os.open(self._path, os.O_WRONLY | os.O_NOCTTY | os.O_CLOEXEC)
+            return self._buffer(descriptor, blocks=True)
         return self._open_temporary(existing)
 
     def _open_temporary(self, existing: os.stat_result | None) -> io.BufferedWriter:
@@ -96,13 +100,15 @@ class AtomicOutput:
         mode = 0o666 if existing is None else 0o600
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
         self._temporary = temporary
-        file = self._buffer(descriptor)
+        file = self._buffer(descriptor, blocks=False)
         if existing is not None:
             os.fchmod(descriptor, stat.S_IMODE(existing.st_mode) & 0o777)
         return file
 
-    def _buffer(self, descriptor: int) -> io.BufferedWriter:
-        self._file = open_buffered(self._signals, descriptor, self._path)
+    def _buffer(self, descriptor: int, *, blocks: bool) -> io.BufferedWriter:
+        self._file = open_buffered(
+            self._signals, descriptor, self._path, is_interruptible=blocks and not self._whole
+        )
         return self._file
 
     def _commit(self, file: io.BufferedWriter) -> None:
@@ -124,11 +130,13 @@ class AtomicOutput:
 
 
 class _Descriptor(io.FileIO):
-    """A file descriptor whose errors name it and whose blocking writes end with a signal."""
+    """A file descriptor whose errors name it and whose blocking writes end with a signal, if they may."""
 
-    def __init__(self, signals: StopSignals, descriptor: int, label: str, *, closefd: bool) -> None:
+    def __init__(
+        self, signals: StopSignals, descriptor: int, label: str, *, closefd: bool, is_interruptible: bool
+    ) -> None:
         super().__init__(descriptor, "wb", closefd=closefd)
-        self._signals = signals
+        self._waiting = signals.interruptible() if is_interruptible else signals.undisturbed()
         self._label = label
         self._torn: Interrupted | None = None
 
@@ -149,7 +157,7 @@ class _Descriptor(io.FileIO):
 
     def _write(self, data: ReadableBuffer) -> int:
         while True:
-            with self._signals.interruptible():
+            with self._waiting:
                 try:
                     return os.write(self.fileno(), data)
                 except BlockingIOError:
@@ -158,7 +166,12 @@ class _Descriptor(io.FileIO):
 
 
 def open_buffered(
-    signals: StopSignals, descriptor: int, label: str, *, closefd: bool = True
+    signals: StopSignals,
+    descriptor: int,
+    label: str,
+    *,
+    closefd: bool = True,
+    is_interruptible: bool = True,
 ) -> io.BufferedWriter:
     """Put a large buffer before a descriptor.
 
@@ -167,8 +180,10 @@ def open_buffered(
         descriptor: Where it goes.
         label: What errors call it.
         closefd: Whether closing the file closes the descriptor.
+        is_interruptible: Whether a signal ends a blocked write.
     """
-    return io.BufferedWriter(_Descriptor(signals, descriptor, label, closefd=closefd), _BUFFER_BYTES)
+    raw = _Descriptor(signals, descriptor, label, closefd=closefd, is_interruptible=is_interruptible)
+    return io.BufferedWriter(raw, _BUFFER_BYTES)
 
 
 def discard(file: io.BufferedWriter) -> None:

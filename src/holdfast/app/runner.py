@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     import io
     from collections.abc import Callable
 
-    from holdfast.app.signals import Wait
+    from holdfast.app.signals import Region
 
 __all__ = ["EXIT_BUG", "EXIT_DONE", "EXIT_ERROR", "Interrupted", "JobError", "OutputClosedError", "Runner"]
 
@@ -54,10 +54,13 @@ class Runner:
 
     Args:
         program: The name that error messages begin with.
+
+    Attributes:
+        format_error: Makes the line that is written of an error message; the job may change it.
     """
 
     def __init__(self, program: str = "holdfast") -> None:
-        self._program = program
+        self.format_error: Callable[[str], str] = lambda message: f"{program}: {message}"
         self._signals = StopSignals()
         self._stdout: io.BufferedWriter | None = None
 
@@ -91,11 +94,11 @@ class Runner:
         """Stop here if a signal has asked for it; to be called between batches.
 
         Raises:
-            Interrupted: Every time, once a signal has come.
+            Interrupted: Every time, once a signal has come; never inside :meth:`undisturbed`.
         """
         self._signals.check()
 
-    def interruptible(self) -> Wait:
+    def interruptible(self) -> Region:
         """Mark a wait that a signal ends at once: ``with runner.interruptible(): stream.readinto(buffer)``.
 
         :class:`Interrupted` is raised on entering if the signal came before, and once only: a job that was
@@ -103,13 +106,22 @@ class Runner:
         """
         return self._signals.interruptible()
 
-    def atomic_output(self, path: str) -> AtomicOutput:
+    def undisturbed(self) -> Region:
+        """Mark what has to be finished once it is begun: ``with runner.undisturbed(): write(snapshot)``.
+
+        A signal that comes meanwhile is heard at the next :meth:`check` behind it; the same one again still ends
+        the process at once.
+        """
+        return self._signals.undisturbed()
+
+    def atomic_output(self, path: str, *, whole: bool = False) -> AtomicOutput:
         """Open a file that appears under its name complete and safely on disk, or not at all.
 
         Args:
             path: Where it goes; a special file (a FIFO, /dev/stdout) is written to directly.
+            whole: Whether a signal waits for whoever reads a special file, so that it is never cut.
         """
-        return AtomicOutput(self._signals, path)
+        return AtomicOutput(self._signals, path, whole=whole)
 
     def _run(self, job: Callable[[Runner], int]) -> int:
         code, message = self._attempt(lambda: self._start(job))
@@ -159,7 +171,7 @@ class Runner:
     def _complain(self, text: str) -> None:
         """Write to standard error past its buffer: what a full disk left there would fail again."""
         try:  # noqa: SIM105  # contextlib is slow to import
-            os.write(2, f"{self._program}: {text}\n".encode(errors="backslashreplace"))
+            os.write(2, f"{self.format_error(text)}\n".encode(errors="backslashreplace"))
         except OSError:
             # There is nobody left to tell.
             pass

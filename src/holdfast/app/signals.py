@@ -1,7 +1,8 @@
 """Turns the signals that ask a process to stop into an exception at a place of the job's own choosing.
 
 - A signal is noted; the job hears of it at its next :meth:`StopSignals.check` or, if it blocks, inside
-  :meth:`StopSignals.interruptible`. Nowhere else is a job interrupted.
+  :meth:`StopSignals.interruptible`. Nowhere else is a job interrupted, and nowhere inside
+  :meth:`StopSignals.undisturbed`.
 - The same signal again ends the process at once: its default disposition is back once the first is noted.
 - A signal that was ignored when the command started (``nohup``, a background job) stays ignored.
 """
@@ -40,7 +41,9 @@ class StopSignals:
         self._signal_number: int | None = None
         self._told = False
         self._wait_depth = 0
-        self._wait = Wait(self)
+        self._undisturbed_depth = 0
+        self._wait = Region(self._enter_wait, self._exit_wait)
+        self._undisturbed = Region(self._enter_undisturbed, self._exit_undisturbed)
 
     def install(self) -> None:
         """Handle the signals from here on.
@@ -52,6 +55,7 @@ class StopSignals:
         self._signal_number = None
         self._told = False
         self._wait_depth = 0
+        self._undisturbed_depth = 0
         for number in _SIGNALS:
             handler = signal.getsignal(number)
             # None: installed by somebody's C code, which could not be put back.
@@ -68,35 +72,65 @@ class StopSignals:
         """Stop here if a signal has asked for it.
 
         Raises:
-            Interrupted: Every time, once a signal has come.
+            Interrupted: Every time, once a signal has come; never inside :meth:`undisturbed`.
         """
-        if self._signal_number is not None:
+        if self._signal_number is not None and not self._undisturbed_depth:
             self._told = True
             raise Interrupted(self._signal_number)
 
-    def interruptible(self) -> Wait:
-        """Mark a wait that a signal ends at once; see :class:`Wait`."""
+    def interruptible(self) -> Region:
+        """Mark a wait that a signal ends at once with :class:`Interrupted`; raised on entering if it came before.
+
+        What was being read when the signal came is lost. A job that has been told once can wait undisturbed while
+        it cleans up. In a thread other than the main one, where no signal arrives, nothing is interrupted.
+        """
         return self._wait
 
-    def enter_wait(self) -> None:
+    def undisturbed(self) -> Region:
+        """Mark work that a signal neither stops nor tears: whoever does it hears of the signal at the next check behind it.
+
+        The same signal again still ends the process at once. In a thread other than the main one it changes nothing.
+        """
+        return self._undisturbed
+
+    def _enter_wait(self) -> None:
         """Let signals interrupt from here on, beginning with one that has already come."""
-        if self._told or get_ident() != self._main_thread:
+        if self._told or self._undisturbed_depth or get_ident() != self._main_thread:
             return
         # First the mark, then the look: a signal after the mark is raised by the handler, one before it here.
         self._wait_depth += 1
         if self._signal_number is not None:
             self._interrupt(self._signal_number)
 
-    def exit_wait(self) -> None:
+    def _exit_wait(self) -> None:
         """Let signals no longer interrupt, unless an outer wait does."""
-        if self._wait_depth and get_ident() == self._main_thread:
+        if self._wait_depth and not self._undisturbed_depth and get_ident() == self._main_thread:
             self._wait_depth -= 1
+
+    def _enter_undisturbed(self) -> None:
+        """Let signals wait from here on."""
+        if get_ident() == self._main_thread:
+            self._undisturbed_depth += 1
+
+    def _exit_undisturbed(self) -> None:
+        """Let signals be heard again, unless something around it is undisturbed as well; a wait around it hears at once."""
+        if get_ident() != self._main_thread:
+            return
+        # As on entering a wait: first the mark, then the look.
+        self._undisturbed_depth -= 1
+        if (
+            self._wait_depth
+            and not self._undisturbed_depth
+            and not self._told
+            and self._signal_number is not None
+        ):
+            self._interrupt(self._signal_number)
 
     def _note(self, number: int, _frame: FrameType | None) -> None:
         signal.signal(number, signal.SIG_DFL)
         if self._signal_number is None:
             self._signal_number = number
-        if self._wait_depth and not self._told:
+        if self._wait_depth and not self._told and not self._undisturbed_depth:
             self._interrupt(self._signal_number)
 
     def _interrupt(self, signal_number: int) -> None:
@@ -106,23 +140,22 @@ class StopSignals:
         raise Interrupted(signal_number)
 
 
-class Wait:
-    """A wait that a signal ends at once with :class:`Interrupted`; raised on entering if it came before.
-
-    What was being read when the signal came is lost. A job that has been told once can wait undisturbed while
-    it cleans up. In a thread other than the main one, where no signal arrives, nothing is interrupted.
+class Region:
+    """A stretch of work in which signals are treated in a way of its own; see the methods that give one.
 
     Args:
-        signals: Whose signals.
+        enter: Called on entering.
+        leave: Called on leaving, however that happens.
     """
 
-    __slots__ = ("_signals",)
+    __slots__ = ("_enter", "_leave")
 
-    def __init__(self, signals: StopSignals) -> None:
-        self._signals = signals
+    def __init__(self, enter: Callable[[], None], leave: Callable[[], None]) -> None:
+        self._enter = enter
+        self._leave = leave
 
     def __enter__(self) -> None:
-        self._signals.enter_wait()
+        self._enter()
 
     def __exit__(self, *_: object) -> None:
-        self._signals.exit_wait()
+        self._leave()

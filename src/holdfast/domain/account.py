@@ -6,11 +6,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from holdfast.domain.amount import DECIMALS_DEFAULT, to_decimal
+from holdfast.domain.sealed import sealed
 
 if TYPE_CHECKING:
     from decimal import Decimal
 
 
+@sealed
 @dataclass(frozen=True, slots=True)
 class Account:
     """Balances in units of ``10 ** -decimals``, exact, and never stored twice: the total is always derived.

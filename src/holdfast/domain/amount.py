@@ -16,6 +16,7 @@ DECIMALS_MAX = 9
 UNITS_MAX = 2**63 - 1
 UNITS_MIN = -(2**63)
 _DIGITS_MAX = 19
+_EXPONENT_MAX = 40  # far beyond any amount, on both sides of the point
 
 _PLAIN_DECIMAL = re.compile(r"([+-]?)(?:([0-9]+)(?:\.([0-9]*))?|\.([0-9]+))", re.ASCII)
 # Wide enough for every 64-bit count of units: scaling by a power of ten then never rounds, and says so if it
@@ -27,7 +28,9 @@ class AmountError(ValueError):
     """A text or ``Decimal`` that is no amount; :attr:`outcome` says which of the decoder's codes it is."""
 
     def __init__(self, outcome: Outcome, value: object) -> None:
-        super().__init__(f"{value!r}: {outcome.explanation}")
+        # Python refuses to write out thousands of digits.
+        shown = repr(value) if not isinstance(value, int) else f"an int of {value.bit_length()} bits"
+        super().__init__(f"{shown}: {outcome.explanation}")
         self.outcome = outcome
 
 
@@ -44,8 +47,11 @@ def parse_units(text: str, decimals: int = DECIMALS_DEFAULT, excess_decimals: st
         The units, between -(2**63 - 1) and 2**63 - 1.
 
     Raises:
-        AmountError: With INVALID_AMOUNT, AMOUNT_TOO_PRECISE or AMOUNT_OUT_OF_RANGE, checked in this order.
+        AmountError: With MISSING_AMOUNT (an empty text), INVALID_AMOUNT, AMOUNT_TOO_PRECISE or AMOUNT_OUT_OF_RANGE,
+            checked in this order.
     """
+    if not text:
+        raise AmountError(Outcome.MISSING_AMOUNT, text)
     match = _PLAIN_DECIMAL.fullmatch(text)
     if match is None:
         raise AmountError(Outcome.INVALID_AMOUNT, text)
@@ -83,11 +89,13 @@ def units_from(
     if isinstance(value, Decimal):
         if not value.is_finite():
             raise AmountError(Outcome.INVALID_AMOUNT, value)
-        # A Decimal's exponent may be astronomic; past these bounds its text would be as well.
-        if value and value.adjusted() > 40:
+        # A Decimal's exponent may be astronomic; past these bounds its text would be as well. Digits that it has count:
+        # however large it is, more decimals than are kept are found first.
+        exponent = value.as_tuple().exponent
+        if value and isinstance(exponent, int) and exponent > _EXPONENT_MAX:
             raise AmountError(Outcome.AMOUNT_OUT_OF_RANGE, value)
-        if value and value.adjusted() < -40:
-            value = Decimal("1e-40").copy_sign(value)
+        if value and value.adjusted() < -_EXPONENT_MAX:
+            value = Decimal(f"1e-{_EXPONENT_MAX}").copy_sign(value)
         return parse_units(format(value or Decimal(0), "f"), decimals, excess_decimals)
     if isinstance(value, str):
         return parse_units(value.strip(" \t"), decimals, excess_decimals)

@@ -7,8 +7,8 @@ means both "not yet decided" and "applied": zero is :data:`UNDECIDED` and belong
 from __future__ import annotations
 
 from enum import Enum, IntEnum
-from typing import TYPE_CHECKING
 
+TYPE_CHECKING = False  # typing costs as much to import as a small job to do
 if TYPE_CHECKING:
     from typing import Self
 

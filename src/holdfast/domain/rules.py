@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
-
+TYPE_CHECKING = False  # typing costs as much to import as a small job to do
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from typing import NamedTuple
+else:
+    from holdfast.domain.records import NamedTuple
 
 KNOBS: Mapping[str, tuple[str, ...]] = {
     "dispute_withdrawal": ("refuse", "provisional_credit"),

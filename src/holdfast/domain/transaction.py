@@ -7,6 +7,7 @@ from enum import IntEnum
 from typing import TYPE_CHECKING, ClassVar
 
 from holdfast.domain.amount import check_amount_type
+from holdfast.domain.sealed import sealed
 
 if TYPE_CHECKING:
     from decimal import Decimal
@@ -27,6 +28,7 @@ def _check_id(name: str, value: object) -> None:
         raise TypeError(f"{name} is an int, not {type(value).__name__}")
 
 
+@sealed
 @dataclass(frozen=True, slots=True)
 class _Transfer:
     """A transaction that moves money and can be referred to.
@@ -51,6 +53,7 @@ class _Transfer:
         check_amount_type(self.amount)
 
 
+@sealed
 @dataclass(frozen=True, slots=True)
 class _Reference:
     """A transaction that refers to an earlier one and has no amount of its own.

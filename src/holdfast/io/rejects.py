@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
-
+TYPE_CHECKING = False  # typing costs as much to import as a small job to do
 if TYPE_CHECKING:
-    from typing import BinaryIO
+    from typing import BinaryIO, NamedTuple
 
     from holdfast.domain.outcome import Outcome
     from holdfast.kernel.batch import Batch
+else:
+    from holdfast.domain.records import NamedTuple
 
 REJECTS_HEADER = b"input,line,offset,code,reason,row\n"
 

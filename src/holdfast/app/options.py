@@ -1,0 +1,208 @@
+"""The options that several commands have in common, what holds without them, and the engine they describe.
+
+Read by every command, so argparse is left to those that parse options: see :mod:`holdfast.app.cli`.
+"""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False  # typing costs as much to import as argparse
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Callable, Mapping
+    from typing import NoReturn
+
+    from holdfast.app.runner import Runner
+    from holdfast.engine.engine import Engine
+
+    Refuse = Callable[[str], NoReturn]
+    """Ends the command with its usage and a message: what the command line says cannot be."""
+
+RULES_DEFAULTS: Mapping[str, object] = {
+    "rules": "standard",
+    "decimals": 4,
+    "client_bits": 16,
+    "tx_bits": 32,
+    "row_bytes_max": 4096,
+    "batch_rows": 8192,
+}
+LOG_DEFAULTS: Mapping[str, object] = {"verbose": 0, "quiet": False, "log_format": "text"}
+RUN_DEFAULTS: Mapping[str, object] = {
+    **RULES_DEFAULTS,
+    **LOG_DEFAULTS,
+    "on_error": "skip",
+    "rejects": None,
+    "summary": False,
+    "json_summary": None,
+}
+PROCESS_DEFAULTS: Mapping[str, object] = {
+    **RUN_DEFAULTS,
+    "output": None,
+    "snapshot_on_signal": False,
+    "fail_on_reject": False,
+}
+EXPLAIN_DEFAULTS: Mapping[str, object] = {
+    **RULES_DEFAULTS,
+    "client": None,
+    "tx": None,
+    "format": "table",
+}
+
+_ON_ERROR_HELP = (
+    "what to do about rows that are not applied: skip (the default; counted, and logged with -v), silent, abort, "
+    "budget:ROWS, budget:PERCENT%%; "
+    "by severity (malformed, refused, partner, duplicate) or code: skip,malformed=abort,DUPLICATE_TX=silent"
+)
+
+
+def add_process(parser: argparse.ArgumentParser) -> None:
+    """Add the options of ``holdfast process``."""
+    parser.set_defaults(**PROCESS_DEFAULTS)
+    _add_files(parser)
+    parser.add_argument(
+        "-o",
+        "--output",
+        metavar="FILE",
+        help="write the accounts here, whole or not at all (standard output)",
+    )
+    parser.add_argument(
+        "--snapshot-on-signal",
+        action="store_true",
+        help="when SIGINT, SIGTERM or SIGHUP stops the work, write accounts, rejects and summary as they are by then",
+    )
+    parser.add_argument(
+        "--fail-on-reject", action="store_true", help="exit with 3 if any row was not applied"
+    )
+    _add_run(parser)
+
+
+def add_check(parser: argparse.ArgumentParser) -> None:
+    """Add the options of ``holdfast check``."""
+    parser.set_defaults(**RUN_DEFAULTS)
+    _add_files(parser)
+    _add_run(parser)
+
+
+def add_explain(parser: argparse.ArgumentParser) -> None:
+    """Add the options of ``holdfast explain``."""
+    parser.set_defaults(**EXPLAIN_DEFAULTS)
+    _add_files(parser)
+    subject = parser.add_mutually_exclusive_group(required=True)
+    subject.add_argument("--client", type=whole_number, metavar="ID", help="the client to follow")
+    subject.add_argument("--tx", type=whole_number, metavar="ID", help="the transaction to follow")
+    parser.add_argument("--format", choices=("table", "csv"), help="how to write it (%(default)s)")
+    add_rules(parser)
+
+
+def add_rules(parser: argparse.ArgumentParser) -> None:
+    """Add what an engine is made from; see :func:`make_engine`."""
+    parser.set_defaults(**RULES_DEFAULTS)
+    rules = parser.add_argument_group("rules and widths")
+    rules.add_argument(
+        "--rules", metavar="PROFILE", help="standard, cards, or the path of a .toml file (%(default)s)"
+    )
+    rules.add_argument(
+        "--decimals",
+        type=whole_number,
+        choices=range(10),
+        metavar="0-9",
+        help="decimals of an amount (%(default)s)",
+    )
+    rules.add_argument(
+        "--client-bits", type=whole_number, choices=(16, 32, 64), help="width of client ids (%(default)s)"
+    )
+    rules.add_argument(
+        "--tx-bits", type=whole_number, choices=(16, 32, 64), help="width of transaction ids (%(default)s)"
+    )
+    rules.add_argument(
+        "--row-bytes-max",
+        type=whole_number,
+        metavar="N",
+        help="length limit of a row without its line end (%(default)s)",
+    )
+    rules.add_argument(
+        "--batch-rows", type=whole_number, metavar="N", help="rows decided at a time (%(default)s)"
+    )
+
+
+def add_log(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
+    """Add how much is said on standard error and how; see :func:`start_log`. Gives the group, for more of the kind."""
+    parser.set_defaults(**LOG_DEFAULTS)
+    said = parser.add_argument_group("what is said on standard error")
+    said.add_argument(
+        "-v", "--verbose", action="count", help="log more, every row that is not applied; -vv: all"
+    )
+    said.add_argument("-q", "--quiet", action="store_true", help="say nothing but errors")
+    said.add_argument(
+        "--log-format", choices=("text", "json"), help="how log lines and errors are written (%(default)s)"
+    )
+    return said
+
+
+def make_engine(options: argparse.Namespace, refuse: Refuse, *, huge_pages: bool) -> Engine:
+    """Make the engine that the options of :func:`add_rules` describe.
+
+    Args:
+        options: The command line.
+        refuse: Ends the command if it describes none.
+        huge_pages: Whether to take memory two megabytes at a time.
+
+    Raises:
+        OSError: If the rules file cannot be read.
+    """
+    from holdfast.domain.rules import RulesError, find_rules  # noqa: PLC0415  # --help does without
+    from holdfast.engine.engine import Engine  # noqa: PLC0415  # the same
+
+    if not options.rules:
+        refuse("--rules: the name is empty; give standard, cards, or the path of a .toml file")
+    try:
+        return Engine(
+            find_rules(options.rules),
+            decimals=options.decimals,
+            client_bits=options.client_bits,
+            tx_bits=options.tx_bits,
+            row_bytes_max=options.row_bytes_max,
+            batch_rows=options.batch_rows,
+            huge_pages=huge_pages,
+        )
+    except (RulesError, ValueError) as error:
+        refuse(str(error))
+
+
+def start_log(runner: Runner, options: argparse.Namespace) -> None:
+    """Say on standard error what the options of :func:`add_log` ask for, the runner's error messages included."""
+    from holdfast.app.logs import configure_logging, error_as_json  # noqa: PLC0415  # slow to import
+
+    configure_logging(options.log_format, -1 if options.quiet else options.verbose)
+    if options.log_format == "json":
+        runner.format_error = error_as_json
+
+
+def whole_number(text: str) -> int:
+    """Read what an option wants as a number: digits and nothing else."""
+    if not (text.isascii() and text.isdigit()):
+        import argparse  # noqa: PLC0415  # whoever parses has imported it
+
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number")
+    return int(text)
+
+
+def _add_files(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "files",
+        nargs="*",
+        metavar="FILE",
+        help="CSV with a header; plain, .gz, .zst, .bz2 or .xz; - is standard input, as is a pipe where no file is named",
+    )
+
+
+def _add_run(parser: argparse.ArgumentParser) -> None:
+    """Add what commands that decide rows have in common."""
+    add_rules(parser)
+    refused = parser.add_argument_group("rows that are not applied")
+    refused.add_argument("--on-error", metavar="POLICY", help=_ON_ERROR_HELP)
+    refused.add_argument(
+        "--rejects", metavar="FILE", help="list them here: input, line, byte offset, code, reason, row"
+    )
+    said = add_log(parser)
+    said.add_argument("--summary", action="store_true", help="end with a summary, as -v does")
+    said.add_argument("--json-summary", metavar="FILE", help="write the summary here as JSON")

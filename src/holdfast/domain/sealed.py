@@ -1,0 +1,34 @@
+"""Values that refuse every change with the same error.
+
+``@dataclass(frozen=True, slots=True)`` makes the class anew to give it slots, and its refusal still means the class
+before: whatever is no field, and any attribute of a subclass that is none, ends in a TypeError about ``super()``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import FrozenInstanceError
+from typing import TYPE_CHECKING, NoReturn, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+Value = TypeVar("Value")
+
+
+def sealed(cls: type[Value]) -> type[Value]:
+    """Let a frozen dataclass and its subclasses refuse every change with ``FrozenInstanceError``; goes above ``@dataclass``."""
+    refusals: dict[str, Callable[..., NoReturn]] = {
+        "__setattr__": _refuse_to_set,
+        "__delattr__": _refuse_to_delete,
+    }
+    for name, refusal in refusals.items():
+        setattr(cls, name, refusal)
+    return cls
+
+
+def _refuse_to_set(self: object, name: str, _value: object) -> NoReturn:
+    raise FrozenInstanceError(f"{type(self).__name__} cannot be changed: {name!r} is not assigned to")
+
+
+def _refuse_to_delete(self: object, name: str) -> NoReturn:
+    raise FrozenInstanceError(f"{type(self).__name__} cannot be changed: {name!r} is not deleted")
