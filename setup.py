@@ -31,6 +31,7 @@ MODULES = (
     "index",
     "ledger",
     "pages",
+    "records",
     "tally",
 )
 

@@ -1,13 +1,13 @@
 """The decoder's fast path: plain rows, many at a time.
 
-A plain row is ``type,client,tx,amount`` in this order, without quotes, with no space behind its commas or one behind each, and with
-or without its last comma where no amount is needed.
+A plain row is ``type,client,tx,amount`` in this order, without quotes, with no space behind its commas or one behind each, and
+with or without its last comma where no amount is needed.
 
-First sixteen bytes at a time are compared at once, which gives one bit for each byte of the row that may end a field; where fields
-end is then a matter of bit scans. Reading a row from field to field instead, each beginning where the one before it ended, would be
-one long chain of steps that wait for each other; like this the processor reads several rows and fields at the same time. A field's
-digits are loaded eight at a time, checked all at once, and come to a number in three multiplications (SWAR). The only branches are
-those that nearly always go the same way.
+First sixteen bytes at a time are compared at once, which gives one bit for each byte of the row that may end a field; where
+fields end is then a matter of bit scans. Reading a row from field to field instead, each beginning where the one before it
+ended, would be one long chain of steps that wait for each other; like this the processor reads several rows and fields at the
+same time. A field's digits are loaded eight at a time, checked all at once, and come to a number in three multiplications
+(SWAR). The only branches are those that nearly always go the same way.
 
 Whatever is not recognised is left untouched to :mod:`csv_row`, which is complete. Both give the same rows.
 """
@@ -41,6 +41,8 @@ Word = cython.struct(
     length=cython.ushort,
 )
 words = cython.declare(Word[16])
+# What one row says.
+PlainRow = cython.struct(type=cython.int, client=uint64_t, tx=uint64_t, amount=cython.longlong)
 # Variables, so that a multiplication stays one: as constants they become a handful of shifts and additions each.
 to_pairs = cython.declare(cython.ulonglong)
 to_fours = cython.declare(cython.ulonglong)
@@ -149,7 +151,7 @@ def _amount(
     start: cbytes,
     point: cbytes,
     end: cbytes,
-    format: cython.pointer[cython.const[PlainFormat]],
+    form: cython.pointer[cython.const[PlainFormat]],
     units: cython.pointer[cython.longlong],
 ) -> cython.bint:
     """Read an amount without a sign; False where the complete path has to look.
@@ -158,21 +160,21 @@ def _amount(
         start: Its first byte.
         point: The first byte of it that is no digit: its point, or its end.
         end: The first byte behind it.
-        format: The widths.
+        form: The widths.
         units: Takes the amount.
     """
     whole: uint64_t
     if hf_unlikely(not _number(point, point - start, cython.address(whole))) or hf_unlikely(
-        whole > format.whole_max
+        whole > form.whole_max
     ):
         return False
     # With or without decimals it is the same work, so that there is no branch to guess.
     has_point: cython.int = point[0] == POINT
     length: uint64_t = end - point - has_point
-    if hf_unlikely(has_point != (point != end)) or hf_unlikely(length > format.decimals_max):
+    if hf_unlikely(has_point != (point != end)) or hf_unlikely(length > form.decimals_max):
         return False
     word: uint64_t = (hf_load_8(point + 1) ^ HF_ZEROS) & ((cython.cast(uint64_t, 1) << 8 * length) - 1)
-    units[0] = whole * format.scale + _eight_digits(word << format.decimals_shift) * format.decimals_scale
+    units[0] = whole * form.scale + _eight_digits(word << form.decimals_shift) * form.decimals_scale
     return not hf_unlikely(_has_others(word))
 
 
@@ -195,6 +197,64 @@ def set_plain_format(
     # Eight digits are read however many there are: zeros in front of them bring the first to where it counts.
     format.decimals_shift = 8 * (8 - decimals) & 63 if decimals < 9 else 0
     format.decimals_scale = 10 if decimals == 9 else 1
+
+
+@cython.cfunc
+@cython.inline
+@cython.nogil
+@cython.exceptval(check=False)
+def _plain_row(
+    at: cbytes,
+    row_end: cbytes,
+    end_bits: uint64_t,
+    form: cython.pointer[cython.const[PlainFormat]],
+    row: cython.pointer[PlainRow],
+) -> cython.bint:
+    """Read one row; False where the complete path has to look.
+
+    Args:
+        at: Its first byte.
+        row_end: The first byte behind it.
+        end_bits: A bit for each byte that may end a field.
+        form: The widths.
+        row: Takes what it says.
+    """
+    word: cython.pointer[Word] = cython.address(words[at[4] & 15])
+    if hf_unlikely(not _is_word(at, word)):
+        return False
+    # All that follows counts from behind the type's comma.
+    field: cbytes = at + word.length
+    end_bits >>= word.length
+    spaces: cython.int = field[0] == SPACE
+    if spaces:
+        end_bits &= end_bits - 1
+    client_end: cython.Py_ssize_t = hf_trailing_zeros(end_bits)
+    end_bits &= end_bits - 1
+    if hf_unlikely(field[client_end] != COMMA) or hf_unlikely(
+        not _number(field + client_end, client_end - spaces, cython.address(row.client))
+    ):
+        return False
+    if spaces:
+        if hf_unlikely(field[client_end + 1] != SPACE):
+            return False
+        end_bits &= end_bits - 1
+    tx_end: cython.Py_ssize_t = hf_trailing_zeros(end_bits)
+    end_bits &= end_bits - 1
+    if hf_unlikely(not _number(field + tx_end, tx_end - client_end - 1 - spaces, cython.address(row.tx))):
+        return False
+    row.type = word.type
+    row.amount = 0
+    if hf_unlikely(row.client > form.client_max) or hf_unlikely(row.tx > form.tx_max):
+        return False
+    field += tx_end
+    if word.type > WITHDRAWAL:
+        return field == row_end or (field[0] == COMMA and _is_blank(field + 1, row_end))
+    if hf_unlikely(field[0] != COMMA) or (spaces and hf_unlikely(field[1] != SPACE)):
+        return False
+    if spaces:
+        end_bits &= end_bits - 1
+    point: cbytes = field + (hf_trailing_zeros(end_bits) - tx_end)
+    return _amount(field + 1 + spaces, point, row_end, form, cython.address(row.amount))
 
 
 @cython.cfunc
@@ -221,77 +281,28 @@ def decode_plain_rows(
     Returns:
         How many rows were decoded.
     """
-    # A copy of one's own: what is written to the columns could change the other, as far as the compiler knows.
-    format: PlainFormat = settings[0]
-    start: cbytes = text[0]
-    at: cbytes = start
+    # Copies of one's own: what is written to the columns could change the others, as far as the compiler knows.
+    form: PlainFormat = settings[0]
+    to: PlainColumns = columns[0]
+    at: cbytes = text[0]
+    values: PlainRow
     row: cython.Py_ssize_t = 0
     line_bits: uint64_t  # one for each line end in the next bytes,
     end_bits: uint64_t  # and one for each byte that may end a field
-    client: uint64_t
-    tx: uint64_t
-    amount: cython.longlong
-    client_end: cython.Py_ssize_t
-    tx_end: cython.Py_ssize_t
+    offset -= cython.cast(uint64_t, at)
     while row < rows_max and at <= last_start:
         hf_row_bits(at, cython.address(line_bits), cython.address(end_bits))
         if hf_unlikely(line_bits == 0):
             break
         line_end: cbytes = at + hf_trailing_zeros(line_bits)
         row_end: cbytes = line_end - ((line_end - 1)[0] == RETURN)
-        word: cython.pointer[Word] = cython.address(words[at[4] & 15])
-        if hf_unlikely(not _is_word(at, word)):
+        if hf_unlikely(not _plain_row(at, row_end, end_bits, cython.address(form), cython.address(values))):
             break
-        # All that follows counts from behind the type's comma.
-        field: cbytes = at + word.length
-        end_bits >>= word.length
-        spaces: cython.int = field[0] == SPACE
-        if spaces:
-            end_bits &= end_bits - 1
-        client_end = hf_trailing_zeros(end_bits)
-        end_bits &= end_bits - 1
-        if (
-            hf_unlikely(field[client_end] != COMMA)
-            or hf_unlikely(not _number(field + client_end, client_end - spaces, cython.address(client)))
-            or hf_unlikely(client > format.client_max)
-        ):
-            break
-        if spaces:
-            if hf_unlikely(field[client_end + 1] != SPACE):
-                break
-            end_bits &= end_bits - 1
-        tx_end = hf_trailing_zeros(end_bits)
-        end_bits &= end_bits - 1
-        if hf_unlikely(
-            not _number(field + tx_end, tx_end - client_end - 1 - spaces, cython.address(tx))
-        ) or hf_unlikely(tx > format.tx_max):
-            break
-        field += tx_end
-        amount = 0
-        if word.type <= WITHDRAWAL:
-            if hf_unlikely(field[0] != COMMA):
-                break
-            if spaces:
-                if hf_unlikely(field[1] != SPACE):
-                    break
-                end_bits &= end_bits - 1
-            if hf_unlikely(
-                not _amount(
-                    field + 1 + spaces,
-                    field + (hf_trailing_zeros(end_bits) - tx_end),
-                    row_end,
-                    cython.address(format),
-                    cython.address(amount),
-                )
-            ):
-                break
-        elif field != row_end and hf_unlikely(field[0] != COMMA or not _is_blank(field + 1, row_end)):
-            break
-        columns.types[row] = word.type
-        columns.clients[row] = client
-        columns.txs[row] = tx
-        columns.amounts[row] = amount
-        columns.offsets[row] = offset + (at - start)
+        to.types[row] = values.type
+        to.clients[row] = values.client
+        to.txs[row] = values.tx
+        to.amounts[row] = values.amount
+        to.offsets[row] = offset + cython.cast(uint64_t, at)
         row += 1
         at = line_end + 1
     text[0] = at

@@ -1,29 +1,18 @@
 from holdfast.kernel.index cimport Index
 from holdfast.kernel.pages cimport AccountTable
+from holdfast.kernel.records cimport Record, Records
 from holdfast.kernel.tally cimport Tally
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 
 cdef enum:
-    # What a record's owner says beside the number of its account.
-    ACCOUNT_MASK = 0x3FFFFFFF
-    IS_WITHDRAWAL = 0x40000000
     # The states of a transaction's dispute, two bits each.
     NEVER_DISPUTED = 0
     OPEN = 1
     RESOLVED = 2
     CHARGED_BACK = 3
-    RECORD_CHUNK_BITS = 17  # two megabytes of records: a huge page
-    RECORD_CHUNK_MASK = 0x1FFFF
     CLIENT_CHUNK_BITS = 16
     # No outcome: there was no memory for the row.
     FAILED = 255
-
-# What is recorded of a transaction; the upper half of a wide tx id stands beside it in the index's store. The owner is an account's
-# number, IS_WITHDRAWAL, and in the top bit whether the id was burned by a refusal.
-ctypedef struct Record:
-    int64_t amount
-    uint32_t owner
-    uint32_t tx
 
 # The rules, as the loop asks them.
 ctypedef struct Knobs:
@@ -37,7 +26,8 @@ ctypedef struct Knobs:
 ctypedef struct Lookahead:
     Py_ssize_t start
     Py_ssize_t stop
-    uint64_t homes[64]
+    Record *records[64]  # where the record is or would be, for ids with a run; for all others NULL,
+    uint64_t homes[64]  # and where they belong in the index
     uint64_t hashes[64]
     uint64_t generation
     uint64_t client_homes[64]
@@ -50,10 +40,14 @@ ctypedef struct Step:
     uint64_t client
     uint64_t tx
     int64_t amount
-    uint64_t home
-    uint64_t hash
     const Lookahead *block
     Py_ssize_t place  # of the row within its block
+
+# What looking an id up gave: its record, or else the place for it, which in a run is the same.
+ctypedef struct Found:
+    Record *record  # in a run, or NULL for an id that is not in the index
+    uint32_t *vacancy  # in the index
+    uint64_t ordinal  # in the index
 
 # A batch's columns.
 ctypedef struct Rows:
@@ -68,9 +62,7 @@ ctypedef struct LedgerState:
     bint is_direct  # a client's id is the number of its account
     AccountTable accounts
     Index client_index  # unless is_direct
-    Index tx_index
-    uint8_t **disputes  # by chunk of records: two bits for each, NULL where nothing was ever disputed
-    uint64_t dispute_chunks
+    Records records
     uint64_t burned
     uint64_t open_disputes
 

@@ -33,6 +33,8 @@ from cython.cimports.holdfast.kernel.index import (
     append,
     find,
     find_homes,
+    hash_key,
+    home_slot,
     key_at,
     make_room,
     prefetch_slots,
@@ -49,12 +51,28 @@ from cython.cimports.holdfast.kernel.pages import (
     writable_page,
 )
 from cython.cimports.holdfast.kernel.platform import hf_check, hf_likely, hf_prefetch, hf_unlikely
+from cython.cimports.holdfast.kernel.records import (
+    ACCOUNT_MASK,
+    IS_WITHDRAWAL,
+    RECORD_CHUNK_BITS,
+    RECORD_CHUNK_MASK,
+    RUN_MASK,
+    DisputeCell,
+    Record,
+    Records,
+    Run,
+    may_open_run,
+    note_indexed,
+    open_run,
+    reserve_disputes,
+    run_disputes,
+    run_of,
+)
 from cython.cimports.holdfast.kernel.tally import Tally
-from cython.cimports.libc.stdint import INT64_MAX, INT64_MIN, int64_t, uint8_t, uint32_t, uint64_t
-from cython.cimports.libc.stdlib import calloc, realloc
-from cython.cimports.libc.string import memset
+from cython.cimports.libc.stdint import INT64_MAX, INT64_MIN, int64_t, uint32_t, uint64_t
 
 IS_BURNED = cython.declare(uint32_t, 0x80000000)
+"""What a record's owner says beside :data:`IS_WITHDRAWAL`: the rules refused it, and its id is used up."""
 
 
 @cython.cfunc
@@ -98,16 +116,36 @@ def _find_homes(
     rows: cython.pointer[cython.const[Rows]],
     block: cython.pointer[Lookahead],
 ) -> cython.void:
-    """Work out where the keys of a block's rows belong."""
-    count: cython.Py_ssize_t = block.stop - block.start
-    find_homes(cython.address(ledger.tx_index), rows.txs + block.start, count, block.homes, block.hashes)
-    block.generation = ledger.tx_index.generation
+    """Work out where the keys of a block's rows belong, opening runs for ids that may have one."""
+    records: cython.pointer[Records] = cython.address(ledger.records)
+    row: cython.Py_ssize_t
+    run: cython.pointer[Run]
+    for row in range(block.start, block.stop):
+        place: cython.Py_ssize_t = row - block.start
+        tx: uint64_t = rows.txs[row]
+        run = run_of(records, tx)
+        if hf_unlikely(run == cython.NULL):
+            if (
+                rows.types[row] <= WITHDRAWAL
+                and rows.outcomes[row] == UNDECIDED
+                and may_open_run(records, tx)
+            ):
+                run = open_run(records, tx)
+            if run == cython.NULL:
+                block.records[place] = cython.NULL
+                block.homes[place] = home_slot(
+                    cython.address(records.index), cython.address(records.index.table), tx
+                )
+                block.hashes[place] = hash_key(cython.address(records.index), tx)
+                continue
+        block.records[place] = cython.address(run.records[tx & RUN_MASK])
+    block.generation = records.index.generation
     block.client_generation = ledger.client_index.generation
     if not ledger.is_direct:
         find_homes(
             cython.address(ledger.client_index),
             rows.clients + block.start,
-            count,
+            block.stop - block.start,
             block.client_homes,
             block.client_hashes,
         )
@@ -131,30 +169,38 @@ def _look_ahead(
     """
     row: cython.Py_ssize_t = later.start + place
     if row < later.stop:
-        prefetch_slots(cython.address(ledger.tx_index), rows.txs[row], later.homes[place])
+        record: cython.pointer[Record] = later.records[place]
+        if hf_likely(record != cython.NULL):
+            hf_prefetch(record)
+        else:
+            prefetch_slots(cython.address(ledger.records.index), rows.txs[row], later.homes[place])
         if ledger.is_direct:
             _prefetch_account(ledger, rows.clients[row] & 0xFFFF)
         else:
             prefetch_slots(cython.address(ledger.client_index), rows.clients[row], later.client_homes[place])
     row = following.start + place
     if row < following.stop and rows.types[row] > WITHDRAWAL:
-        _prefetch_reference(ledger, following.homes[place])
+        record = following.records[place]
+        if hf_likely(record != cython.NULL):
+            hf_prefetch(run_disputes(record, rows.txs[row]))
+        else:
+            _prefetch_reference(cython.address(ledger.records), following.homes[place])
 
 
 @cython.cfunc
 @cython.inline
 @cython.nogil
 @cython.exceptval(check=False)
-def _prefetch_reference(ledger: cython.pointer[LedgerState], home: uint64_t) -> cython.void:
+def _prefetch_reference(records: cython.pointer[cython.const[Records]], home: uint64_t) -> cython.void:
     """Prefetch the record that a home slot names, nearly always the one looked for, and the state of its dispute."""
-    entry: uint32_t = ledger.tx_index.table.slots[home]
+    entry: uint32_t = records.index.table.slots[home]
     if entry == 0:
         return
-    ordinal: uint64_t = (entry & ledger.tx_index.table.number_mask) - 1
-    hf_prefetch(record_at(cython.address(ledger.tx_index.store), ordinal))
+    ordinal: uint64_t = (entry & records.index.table.number_mask) - 1
+    hf_prefetch(record_at(cython.address(records.index.store), ordinal))
     chunk: uint64_t = ordinal >> RECORD_CHUNK_BITS
-    if chunk < ledger.dispute_chunks and ledger.disputes[chunk] != cython.NULL:
-        hf_prefetch(ledger.disputes[chunk] + ((ordinal & RECORD_CHUNK_MASK) >> 2))
+    if chunk < records.dispute_chunks and records.disputes[chunk] != cython.NULL:
+        hf_prefetch(records.disputes[chunk] + ((ordinal & RECORD_CHUNK_MASK) >> 2))
 
 
 @cython.cfunc
@@ -177,7 +223,7 @@ def _reserve(ledger: cython.pointer[LedgerState], rows: uint64_t) -> cython.int:
 
     A block's share of growth is done with it: room is made for three blocks, but one of them is new.
     """
-    if make_room(cython.address(ledger.tx_index), rows, BLOCK_KEYS) < 0:
+    if make_room(cython.address(ledger.records.index), rows, BLOCK_KEYS) < 0:
         return -1
     if ledger.is_direct:
         return 0
@@ -209,7 +255,7 @@ def _apply_block(
     code: cython.int
     rows_before: uint64_t = tally.rows
     if (
-        block.generation != ledger.tx_index.generation
+        block.generation != ledger.records.index.generation
         or block.client_generation != ledger.client_index.generation
     ):
         _find_homes(ledger, rows, block)
@@ -224,8 +270,6 @@ def _apply_block(
             step.client = rows.clients[row]
             step.tx = rows.txs[row]
             step.amount = rows.amounts[row]
-            step.home = block.homes[row - start]
-            step.hash = block.hashes[row - start]
             step.block = block
             step.place = row - start
             code = (
@@ -274,26 +318,65 @@ def _open_account(ledger: cython.pointer[LedgerState], step: cython.pointer[cyth
 @cython.inline
 @cython.nogil
 @cython.exceptval(check=False)
+def _look_up(
+    ledger: cython.pointer[LedgerState],
+    step: cython.pointer[cython.const[Step]],
+    found: cython.pointer[Found],
+) -> cython.bint:
+    """Look the transaction of a row up; give whether it is known."""
+    found.record = step.block.records[step.place]
+    found.vacancy = cython.NULL
+    found.ordinal = 0
+    if hf_unlikely(found.record == cython.NULL):
+        return _look_further(cython.address(ledger.records), step, found)
+    return found.record.owner != 0
+
+
+@cython.cfunc
+@cython.nogil
+@cython.exceptval(check=False)
+def _look_further(
+    records: cython.pointer[Records],
+    step: cython.pointer[cython.const[Step]],
+    found: cython.pointer[Found],
+) -> cython.bint:
+    """Look a transaction up that had no run when its block was prepared."""
+    run: cython.pointer[Run] = run_of(records, step.tx)
+    if run != cython.NULL:
+        # Opened in the meantime, for a row behind this one.
+        found.record = cython.address(run.records[step.tx & RUN_MASK])
+        return found.record.owner != 0
+    index: cython.pointer[Index] = cython.address(records.index)
+    hash_: uint64_t = step.block.hashes[step.place]
+    home: uint64_t = step.block.homes[step.place]
+    ordinal: int64_t = find(index, step.tx, hash_, home, cython.address(found.vacancy))
+    found.ordinal = ordinal
+    if ordinal < 0:
+        return False
+    found.record = cython.cast(cython.pointer[Record], record_at(cython.address(index.store), ordinal))
+    return True
+
+
+@cython.cfunc
+@cython.inline
+@cython.nogil
+@cython.exceptval(check=False)
 def _transfer(ledger: cython.pointer[LedgerState], step: cython.pointer[cython.const[Step]]) -> cython.int:
     """Decide a deposit or withdrawal."""
-    vacancy: cython.pointer[uint32_t] = cython.NULL
     number: int64_t = _open_account(ledger, step)
     if hf_unlikely(number < 0):
         return FAILED
-    owner: uint32_t = cython.cast(uint32_t, number) | (IS_WITHDRAWAL if step.type == WITHDRAWAL else 0)
+    owner: uint32_t = cython.cast(uint32_t, number + 1) | (IS_WITHDRAWAL if step.type == WITHDRAWAL else 0)
     page: cython.pointer[AccountPage] = ledger.accounts.pages[number >> PAGE_BITS]
     balance: cython.pointer[Balance] = cython.address(page.balances[number & PAGE_MASK])
     outcome: cython.int
-    ordinal: int64_t = find(
-        cython.address(ledger.tx_index), step.tx, step.hash, step.home, cython.address(vacancy)
-    )
+    found: Found
+    is_known: cython.bint = _look_up(ledger, step, cython.address(found))
     if hf_unlikely(step.amount <= 0):
         outcome = AMOUNT_NOT_POSITIVE
-    elif hf_unlikely(ordinal >= 0):
-        earlier: cython.pointer[Record] = cython.cast(
-            cython.pointer[Record], record_at(cython.address(ledger.tx_index.store), ordinal)
-        )
-        return DUPLICATE_TX if earlier.owner == owner and earlier.amount == step.amount else TX_ID_REUSED
+    elif hf_unlikely(is_known):
+        is_same: cython.bint = found.record.owner == owner and found.record.amount == step.amount
+        return DUPLICATE_TX if is_same else TX_ID_REUSED
     elif hf_unlikely(page.flags[number & PAGE_MASK] & LOCKED and ledger.knobs.locked_refuses[step.type]):
         outcome = ACCOUNT_LOCKED
     else:
@@ -301,9 +384,9 @@ def _transfer(ledger: cython.pointer[LedgerState], step: cython.pointer[cython.c
     if hf_likely(outcome == APPLIED):
         # After this point nothing can fail.
         balance.available += -step.amount if step.type == WITHDRAWAL else step.amount
-        _record(ledger, step, vacancy, owner)
-    elif ledger.knobs.burns_ids and ordinal < 0:
-        _record(ledger, step, vacancy, owner | IS_BURNED)
+        _record(cython.address(ledger.records), step, cython.address(found), owner)
+    elif ledger.knobs.burns_ids and not is_known:
+        _record(cython.address(ledger.records), step, cython.address(found), owner | IS_BURNED)
         ledger.burned += 1
     return outcome
 
@@ -313,17 +396,22 @@ def _transfer(ledger: cython.pointer[LedgerState], step: cython.pointer[cython.c
 @cython.nogil
 @cython.exceptval(check=False)
 def _record(
-    ledger: cython.pointer[LedgerState],
+    records: cython.pointer[Records],
     step: cython.pointer[cython.const[Step]],
-    vacancy: cython.pointer[uint32_t],
+    found: cython.pointer[cython.const[Found]],
     owner: uint32_t,
 ) -> cython.void:
-    ordinal: uint64_t = append(cython.address(ledger.tx_index), step.tx, step.hash, vacancy)
-    entry: cython.pointer[Record] = cython.cast(
-        cython.pointer[Record], record_at(cython.address(ledger.tx_index.store), ordinal)
-    )
-    entry.amount = step.amount
-    entry.owner = owner
+    """Record a transaction in the place that looking it up gave."""
+    record: cython.pointer[Record] = found.record
+    if hf_likely(record != cython.NULL):
+        records.in_runs += 1
+    else:
+        index: cython.pointer[Index] = cython.address(records.index)
+        ordinal: uint64_t = append(index, step.tx, step.block.hashes[step.place], found.vacancy)
+        record = cython.cast(cython.pointer[Record], record_at(cython.address(index.store), ordinal))
+        note_indexed(records, step.tx)
+    record.amount = step.amount
+    record.owner = owner
 
 
 @cython.cfunc
@@ -332,33 +420,49 @@ def _record(
 @cython.exceptval(check=False)
 def _refer(ledger: cython.pointer[LedgerState], step: cython.pointer[cython.const[Step]]) -> cython.int:
     """Decide a dispute, resolve or chargeback."""
-    vacancy: cython.pointer[uint32_t] = cython.NULL
-    ordinal: int64_t = find(
-        cython.address(ledger.tx_index), step.tx, step.hash, step.home, cython.address(vacancy)
-    )
-    if ordinal < 0:
+    found: Found
+    if not _look_up(ledger, step, cython.address(found)):
         return TX_NOT_FOUND
-    entry: cython.pointer[Record] = cython.cast(
-        cython.pointer[Record], record_at(cython.address(ledger.tx_index.store), ordinal)
-    )
-    if entry.owner & IS_BURNED:
+    record: cython.pointer[Record] = found.record
+    if record.owner & IS_BURNED:
         return TX_NOT_FOUND
-    number: uint64_t = entry.owner & ACCOUNT_MASK
+    number: uint64_t = (record.owner & ACCOUNT_MASK) - 1
     owner: uint64_t = (
         number if ledger.is_direct else key_at(cython.address(ledger.client_index.store), number)
     )
     if owner != step.client:
         return CLIENT_MISMATCH
-    if step.type == DISPUTE and entry.owner & IS_WITHDRAWAL and not ledger.knobs.disputes_withdrawals:
+    if step.type == DISPUTE and record.owner & IS_WITHDRAWAL and not ledger.knobs.disputes_withdrawals:
         return NOT_DISPUTABLE
     page: cython.pointer[AccountPage] = writable_page(cython.address(ledger.accounts), number)
-    if page == cython.NULL or _reserve_dispute(ledger, ordinal) < 0:
+    cell: DisputeCell = _dispute_cell(cython.address(ledger.records), step, cython.address(found))
+    if page == cython.NULL or cell.byte == cython.NULL:
         return FAILED
     if page.flags[number & PAGE_MASK] & LOCKED and ledger.knobs.locked_refuses[step.type]:
         return ACCOUNT_LOCKED
     if step.type == DISPUTE:
-        return _dispute(ledger, ordinal, entry, page, number & PAGE_MASK)
-    return _settle(ledger, step.type, ordinal, entry, page, number & PAGE_MASK)
+        return _dispute(ledger, cell, record, cython.address(page.balances[number & PAGE_MASK]))
+    return _settle(ledger, step.type, cell, record, page, number & PAGE_MASK)
+
+
+@cython.cfunc
+@cython.inline
+@cython.nogil
+@cython.exceptval(check=False)
+def _dispute_cell(
+    records: cython.pointer[Records],
+    step: cython.pointer[cython.const[Step]],
+    found: cython.pointer[cython.const[Found]],
+) -> DisputeCell:
+    """Find the state of a known transaction's dispute; its byte is NULL if there is no memory for it."""
+    cell: DisputeCell
+    if hf_likely(run_of(records, step.tx) != cython.NULL):
+        cell.byte = run_disputes(found.record, step.tx)
+        cell.shift = (step.tx & 3) << 1
+    else:
+        cell.byte = reserve_disputes(records, found.ordinal)
+        cell.shift = (found.ordinal & 3) << 1
+    return cell
 
 
 @cython.cfunc
@@ -367,15 +471,13 @@ def _refer(ledger: cython.pointer[LedgerState], step: cython.pointer[cython.cons
 @cython.exceptval(check=False)
 def _dispute(
     ledger: cython.pointer[LedgerState],
-    ordinal: uint64_t,
+    cell: DisputeCell,
     record: cython.pointer[cython.const[Record]],
-    page: cython.pointer[AccountPage],
-    slot: uint64_t,
+    balance: cython.pointer[Balance],
 ) -> cython.int:
     """Hold the amount of a deposit, or credit that of a withdrawal provisionally."""
-    balance: cython.pointer[Balance] = cython.address(page.balances[slot])
     amount: int64_t = record.amount
-    state: cython.int = _dispute_state(ledger, ordinal)
+    state: cython.int = _state(cell)
     if state == OPEN or (state == RESOLVED and not ledger.knobs.allows_redispute):
         return ALREADY_DISPUTED
     if state == CHARGED_BACK:
@@ -393,7 +495,7 @@ def _dispute(
     # After this point nothing can fail.
     balance.available -= amount
     balance.held += record.amount
-    _set_dispute_state(ledger, ordinal, OPEN)
+    _set_state(cell, OPEN)
     ledger.open_disputes += 1
     return APPLIED
 
@@ -405,7 +507,7 @@ def _dispute(
 def _settle(
     ledger: cython.pointer[LedgerState],
     type: cython.int,
-    ordinal: uint64_t,
+    cell: DisputeCell,
     record: cython.pointer[cython.const[Record]],
     page: cython.pointer[AccountPage],
     slot: uint64_t,
@@ -414,14 +516,14 @@ def _settle(
     balance: cython.pointer[Balance] = cython.address(page.balances[slot])
     is_chargeback: cython.bint = type == CHARGEBACK
     is_withdrawal: cython.bint = record.owner & IS_WITHDRAWAL != 0
-    if _dispute_state(ledger, ordinal) != OPEN:
+    if _state(cell) != OPEN:
         return NOT_DISPUTED
     # What is held is part of a total that fits, so giving it back to available fits as well.
     hf_check(balance.held >= record.amount)
     if is_chargeback == is_withdrawal:
         balance.available += record.amount
     balance.held -= record.amount
-    _set_dispute_state(ledger, ordinal, CHARGED_BACK if is_chargeback else RESOLVED)
+    _set_state(cell, CHARGED_BACK if is_chargeback else RESOLVED)
     ledger.open_disputes -= 1
     if is_chargeback and not page.flags[slot] & LOCKED:
         page.flags[slot] |= LOCKED
@@ -433,47 +535,16 @@ def _settle(
 @cython.inline
 @cython.nogil
 @cython.exceptval(check=False)
-def _dispute_state(ledger: cython.pointer[LedgerState], ordinal: uint64_t) -> cython.int:
-    states: cython.pointer[uint8_t] = ledger.disputes[ordinal >> RECORD_CHUNK_BITS]
-    return (states[(ordinal & RECORD_CHUNK_MASK) >> 2] >> ((ordinal & 3) << 1)) & 3
+def _state(cell: DisputeCell) -> cython.int:
+    return (cell.byte[0] >> cell.shift) & 3
 
 
 @cython.cfunc
 @cython.inline
 @cython.nogil
 @cython.exceptval(check=False)
-def _set_dispute_state(
-    ledger: cython.pointer[LedgerState], ordinal: uint64_t, state: cython.int
-) -> cython.void:
-    states: cython.pointer[uint8_t] = ledger.disputes[ordinal >> RECORD_CHUNK_BITS] + (
-        (ordinal & RECORD_CHUNK_MASK) >> 2
-    )
-    shift: cython.int = (ordinal & 3) << 1
-    states[0] = (states[0] & ~(3 << shift)) | (state << shift)
-
-
-@cython.cfunc
-@cython.inline
-@cython.nogil
-@cython.exceptval(check=False)
-def _reserve_dispute(ledger: cython.pointer[LedgerState], ordinal: uint64_t) -> cython.int:
-    """Make sure that there are states for the chunk of this record; -1 if there is no memory."""
-    chunk: uint64_t = ordinal >> RECORD_CHUNK_BITS
-    if chunk >= ledger.dispute_chunks:
-        chunks: uint64_t = max(chunk + 1, ledger.dispute_chunks * 2)
-        disputes: cython.p_void = realloc(ledger.disputes, chunks * cython.sizeof(cython.p_void))
-        if disputes == cython.NULL:
-            return -1
-        ledger.disputes = cython.cast(cython.pointer[cython.pointer[uint8_t]], disputes)
-        memset(
-            ledger.disputes + ledger.dispute_chunks,
-            0,
-            (chunks - ledger.dispute_chunks) * cython.sizeof(cython.p_void),
-        )
-        ledger.dispute_chunks = chunks
-    if ledger.disputes[chunk] == cython.NULL:
-        ledger.disputes[chunk] = cython.cast(cython.pointer[uint8_t], calloc(1 << (RECORD_CHUNK_BITS - 2), 1))
-    return 0 if ledger.disputes[chunk] != cython.NULL else -1
+def _set_state(cell: DisputeCell, state: cython.int) -> cython.void:
+    cell.byte[0] = (cell.byte[0] & ~(3 << cell.shift)) | (state << cell.shift)
 
 
 @cython.cfunc

@@ -4,18 +4,14 @@ Data structures, what they cost, and why:
 
 * Accounts are reached by number and live in pages (:mod:`pages`), 17 bytes each. While client ids have 16 bits the number is the
   id: a direct table, no look-up at all. Wider ids go through an index (:mod:`index`), 6 to 12 bytes of table and 8 of key.
-* Transactions are append-only records of 16 bytes (amount, owner, tx; 20 with wide tx ids) in chunks of 131,072 that never
-  move: what is recorded never changes, so nothing ever has to be copied. The index by tx id adds 6 to 12 bytes, 17.5 for as long
-  as it grows: 22 to 28 bytes a transaction as a rule, 34 at worst (38 with wide ids).
-* Disputes are two bits per record (never, open, resolved, charged back), by chunk of records, and exist only for chunks in which
-  something was disputed: a table beside the records that never has to grow, and 0.25 bytes a transaction at worst.
+* Transactions are append-only, immutable records that never move (:mod:`records`). Sequential ids stand side by side and cost 12
+  to 13 bytes a transaction; scattered ones are found by an index (:mod:`index`) and cost 22 to 28 bytes as a rule, 34 at worst (38
+  with wide ids).
+* Disputes are two bits per record (never, open, resolved, charged back) beside the records, for a run of sequential ids or for a
+  chunk of the others in which something was disputed: no table that has to grow, and 0.25 bytes a transaction.
 
-The worst case of a row is one miss of the cache for its slot in the index, one for the record if it refers to one, and one
-for the account. Rows are taken in blocks of 64, and while one is applied, what the next two need is prefetched, so that these
-misses overlap with each other and with the arithmetic. Growth is spread over the rows (:mod:`index`).
-
-Order of work within a row: every check first, in the order of the outcome table; then, when nothing can fail any more, the
-changes.
+The fold over these (:mod:`fold`) costs a row at worst one miss of the cache for its place in the index, one for the record if it
+refers to one, and one for the account, and lets these misses overlap.
 """
 
 import cython
@@ -29,9 +25,7 @@ from cython.cimports.holdfast.kernel.codes import (
 )
 from cython.cimports.holdfast.kernel.fold import (
     CLIENT_CHUNK_BITS,
-    RECORD_CHUNK_BITS,
     Knobs,
-    Record,
     Rows,
     apply_rows,
 )
@@ -56,6 +50,7 @@ from cython.cimports.holdfast.kernel.pages import (
     free_retired,
     open_accounts,
 )
+from cython.cimports.holdfast.kernel.records import close_records, open_records, records_bytes
 from cython.cimports.holdfast.kernel.tally import Tally
 from cython.cimports.libc.stdint import UINT64_MAX, int64_t, uint32_t, uint64_t
 from cython.cimports.libc.stdlib import free, malloc
@@ -104,19 +99,15 @@ class Ledger:
         _take_rules(cython.address(self.state.knobs), rules)
         if open_accounts(cython.address(self.state.accounts), 1 << 16 if self.state.is_direct else 0) < 0:
             raise MemoryError
-        open_index(cython.address(self.state.tx_index), tx_bits, RECORD_CHUNK_BITS, cython.sizeof(Record), 12)
+        open_records(cython.address(self.state.records), tx_bits, huge_pages)
         if not self.state.is_direct:
             open_index(cython.address(self.state.client_index), client_bits, CLIENT_CHUNK_BITS, 4, 0)
-        self.state.tx_index.is_huge = self.state.client_index.is_huge = huge_pages
+        self.state.client_index.is_huge = huge_pages
 
     def __dealloc__(self):
-        chunk: uint64_t
         close_accounts(cython.address(self.state.accounts))
-        close_index(cython.address(self.state.tx_index))
+        close_records(cython.address(self.state.records))
         close_index(cython.address(self.state.client_index))
-        for chunk in range(self.state.dispute_chunks):
-            free(self.state.disputes[chunk])
-        free(self.state.disputes)
 
     @property
     def accounts(self) -> int:
@@ -131,7 +122,7 @@ class Ledger:
     @property
     def transactions(self) -> int:
         """How many transactions are recorded: the applied deposits and withdrawals."""
-        return self.state.tx_index.count - self.state.burned
+        return self.state.records.in_runs + self.state.records.index.count - self.state.burned
 
     @property
     def open_disputes(self) -> int:
@@ -141,7 +132,7 @@ class Ledger:
     @property
     def size_bytes(self) -> int:
         """How much address space the records and the indexes take; memory in use is less."""
-        return index_bytes(cython.address(self.state.tx_index)) + index_bytes(
+        return records_bytes(cython.address(self.state.records)) + index_bytes(
             cython.address(self.state.client_index)
         )
 
