@@ -24,11 +24,14 @@ MODULES = (
     "columns",
     "csv_decoder",
     "csv_encoder",
+    "csv_plain",
     "csv_row",
+    "fold",
     "image",
     "index",
     "ledger",
     "pages",
+    "records",
     "tally",
 )
 

@@ -1,6 +1,13 @@
 cimport cython
 from libc.stdint cimport int64_t, uint8_t, uint64_t
 
+cdef enum:
+    # What a row takes in a batch decoded from text: four columns of eight bytes, two of one.
+    ROW_BYTES = 34
+    # How many batches' memory is kept when they are no longer needed, some four megabytes, and which: those of the default size.
+    SPARES_MAX = 16
+    SPARE_BYTES = 8192 * ROW_BYTES
+
 @cython.final
 cdef class Batch:
     cdef readonly Py_ssize_t rows
@@ -18,6 +25,7 @@ cdef class Batch:
     cdef uint64_t tx_max  # nor a tx above this: what the batch was checked for
     cdef Py_ssize_t row_bytes_max
     cdef void *memory
+    cdef Py_ssize_t memory_bytes  # 0 for memory of another kind
     cdef list sources
     cdef list owners
 

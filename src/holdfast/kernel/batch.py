@@ -32,7 +32,7 @@ from cython.cimports.holdfast.kernel.columns import (
     read_column,
     widen,
 )
-from cython.cimports.holdfast.kernel.platform import cbytes, hf_check
+from cython.cimports.holdfast.kernel.platform import HF_DEBUG, cbytes, hf_check
 from cython.cimports.libc.stdint import INT64_MIN, UINT64_MAX, int64_t, uint8_t, uint64_t
 from cython.cimports.libc.stdlib import calloc, free, malloc
 from cython.cimports.libc.string import memchr, memcpy, memset
@@ -40,6 +40,9 @@ from cython.cimports.libc.string import memchr, memcpy, memset
 ROWS_DEFAULT = 8192
 """How many rows a decoder puts into a batch: its columns then fit a core's second-level cache."""
 ROWS_MAX = 1 << 20
+
+spare = cython.declare(cython.p_void[SPARES_MAX])
+spares = cython.declare(cython.int)
 
 
 @cython.cclass
@@ -73,7 +76,7 @@ class Batch:
         raise TypeError("a Batch is made by a decoder or by Batch.from_columns()")
 
     def __dealloc__(self):
-        free(self.memory)
+        _give_back(self.memory, self.memory_bytes)
         free(self.line_column)
         free(self.first_outcomes)
 
@@ -284,11 +287,34 @@ class Batch:
 
 
 @cython.cfunc
+def _give_back(memory: cython.p_void, size: cython.Py_ssize_t):
+    """Keep a batch's memory for the next one."""
+    global spares
+    # The debug build hands everything back, so that a use after that is found.
+    if HF_DEBUG or size != SPARE_BYTES or spares == SPARES_MAX:
+        free(memory)
+        return
+    spare[spares] = memory
+    spares += 1
+
+
+@cython.cfunc
+def _take(size: cython.Py_ssize_t) -> cython.p_void:
+    """Take memory for a batch, if there can be a former batch's: the system would have to clear it page by page."""
+    global spares
+    if size == SPARE_BYTES and spares:
+        spares -= 1
+        return spare[spares]
+    return malloc(size)
+
+
+@cython.cfunc
 def new_batch(capacity: cython.Py_ssize_t) -> Batch:
     """Make an empty batch for a decoder to fill."""
     batch: Batch = Batch.__new__(Batch)
     # The 8-byte columns first, so that each begins on its natural boundary.
-    batch.memory = malloc(capacity * 34)
+    batch.memory_bytes = capacity * ROW_BYTES
+    batch.memory = _take(batch.memory_bytes)
     if batch.memory == cython.NULL:
         raise MemoryError
     batch.capacity = capacity
@@ -301,7 +327,7 @@ def new_batch(capacity: cython.Py_ssize_t) -> Batch:
     batch.outcome_column = batch.type_column + capacity
     hf_check(
         cython.cast(cython.p_char, batch.outcome_column) + capacity
-        == cython.cast(cython.p_char, batch.memory) + capacity * 34
+        == cython.cast(cython.p_char, batch.memory) + batch.memory_bytes
     )
     return batch
 

@@ -1,12 +1,11 @@
 cimport cython
 from holdfast.kernel.batch cimport Batch
+from holdfast.kernel.csv_plain cimport PlainFormat
 from holdfast.kernel.csv_row cimport Row, RowFormat
 from holdfast.kernel.platform cimport cbytes
 from libc.stdint cimport uint8_t, uint64_t
 
 cdef enum:
-    # How far behind a row's first byte the fast path may read: the longest plain row, and eight bytes more.
-    REACH = 96
     # What is kept of a line beyond the row limit: a byte order mark, a CR, and a byte that says that there was more.
     CARRY_EXTRA = 5
 
@@ -15,8 +14,7 @@ cdef class CsvDecoder:
     cdef RowFormat format
     cdef bytes roles
     cdef bint is_plain  # the header is type,client,tx,amount, and a row may be as long as the fast path reads ahead
-    cdef uint64_t scale  # units in 1
-    cdef uint64_t whole_max
+    cdef PlainFormat plain_format
     cdef Py_ssize_t row_bytes_max
     cdef Py_ssize_t batch_rows
     cdef bint keep_source
@@ -35,7 +33,8 @@ cdef class CsvDecoder:
     cdef int hand_over(self, list batches) except -1
     cdef int put_rows(self, list batches, cbytes text, cbytes end, Py_ssize_t slack, uint64_t offset, object source) except -1
     cdef Py_ssize_t decode_rows(self, cbytes text, cbytes end, Py_ssize_t slack, uint64_t offset) except -1 nogil
-    cdef cbytes fast_row(self, cbytes text, Row *row) noexcept nogil
+    cdef Py_ssize_t plain_rows(self, cbytes text, cbytes last_start, uint64_t offset) noexcept nogil
+    cdef int put_line(self, cbytes text, Py_ssize_t length, uint64_t offset) except -1 nogil
     cdef int complete_row(self, cbytes text, Py_ssize_t length, Row *row) noexcept nogil
     cdef Py_ssize_t feed_line(self, list batches, cbytes text, cbytes end, uint64_t offset) except -1
     cdef int take_line(self, list batches) except -1

@@ -1,8 +1,7 @@
 """CSV bytes to batches, sans I/O: feed any bytes in any split, get the same batches.
 
-Two paths. The fast one takes plain rows (``type,client,tx,amount`` in this order, no quotes, at most one space behind a comma):
-it loads eight bytes at a time and works on all of them at once (SWAR), finds where digits end by a bit scan, and never looks at a
-byte twice. Whatever it does not recognise it leaves untouched to :mod:`csv_row`, which is complete. Both give the same rows.
+Two paths: :mod:`csv_plain` takes rows as most programs write them, many at a time, and leaves whatever it does not recognise to
+:mod:`csv_row`, which is complete. Both give the same rows.
 
 A line end always ends a row, even between quotes, so that one bad row never costs its neighbours. What is remembered between
 feeds is one partial line, up to the row limit and no more.
@@ -11,32 +10,16 @@ feeds is one partial line, up to the row limit and no more.
 import cython
 from cython.cimports.cpython.bytes import PyBytes_FromStringAndSize
 from cython.cimports.holdfast.kernel.batch import new_batch
-from cython.cimports.holdfast.kernel.codes import (
-    COMMA,
-    NEWLINE,
-    POINT,
-    RETURN,
-    ROW_TOO_LONG,
-    SPACE,
-    UNDECIDED,
-    WITHDRAWAL,
+from cython.cimports.holdfast.kernel.codes import NEWLINE, RETURN, ROW_TOO_LONG, UNDECIDED
+from cython.cimports.holdfast.kernel.csv_plain import (
+    REACH,
+    PlainColumns,
+    decode_plain_rows,
+    set_plain_format,
 )
 from cython.cimports.holdfast.kernel.csv_row import Row, decode_row, is_blank
-from cython.cimports.holdfast.kernel.platform import (
-    HF_FOURS,
-    HF_PAIRS,
-    HF_PAST_NINE,
-    HF_TOP_BITS,
-    HF_ZEROS,
-    cbytes,
-    hf_check,
-    hf_likely,
-    hf_load_4,
-    hf_load_8,
-    hf_trailing_zeros,
-    hf_unlikely,
-)
-from cython.cimports.libc.stdint import INT64_MAX, UINT64_MAX, uint8_t, uint64_t
+from cython.cimports.holdfast.kernel.platform import cbytes, hf_check, hf_unlikely
+from cython.cimports.libc.stdint import UINT64_MAX, uint8_t, uint64_t
 from cython.cimports.libc.stdlib import free, realloc
 from cython.cimports.libc.string import memchr, memcmp, memcpy, memset
 
@@ -53,88 +36,6 @@ ID_BITS = (16, 32, 64)
 DECIMALS_MAX = 9
 PLAIN_ROLES = bytes(range(len(KNOWN)))
 PLAIN_HEADER = cython.declare(cython.p_const_char, b"type,client,tx,amount")
-
-
-# The words a row begins with, found by the low four bits of their fifth letter, which differ: eight bytes of type and comma,
-# up to four more, and the bits to set so that letters are compared without their case.
-type_of = cython.declare(cython.uchar[16])
-type_length = cython.declare(cython.uchar[16])
-type_word = cython.declare(cython.ulonglong[16])
-type_fold = cython.declare(cython.ulonglong[16])
-tail_word = cython.declare(cython.uint[16])
-tail_fold = cython.declare(cython.uint[16])
-tail_mask = cython.declare(cython.uint[16])
-power_of_ten = cython.declare(cython.ulonglong[20])
-
-
-@cython.cfunc
-def _fill_tables():
-    slot: cython.int
-    for slot in range(16):
-        type_of[slot] = type_length[slot] = 0
-        # No text equals this word once its letters are folded, so that an empty slot matches nothing.
-        type_word[slot], type_fold[slot] = 0, 0xFFFFFFFFFFFFFFFF
-        tail_word[slot] = tail_fold[slot] = tail_mask[slot] = 0
-    for number, name in enumerate((b"deposit,", b"withdrawal,", b"dispute,", b"resolve,", b"chargeback,"), 1):
-        slot = name[4] & 15
-        head, tail = name[:8], name[8:]
-        type_of[slot] = number
-        type_length[slot] = len(name)
-        type_word[slot] = int.from_bytes(head, "little")
-        type_fold[slot] = int.from_bytes(bytes(0x20 * (byte != COMMA) for byte in head), "little")
-        tail_word[slot] = int.from_bytes(tail, "little")
-        tail_fold[slot] = int.from_bytes(bytes(0x20 * (byte != COMMA) for byte in tail), "little")
-        tail_mask[slot] = (1 << 8 * len(tail)) - 1
-    power_of_ten[0] = 1
-    for slot in range(1, 20):
-        power_of_ten[slot] = power_of_ten[slot - 1] * 10
-
-
-_fill_tables()
-
-
-@cython.cfunc
-@cython.inline
-@cython.nogil
-@cython.exceptval(check=False)
-def _after_digits(word: uint64_t) -> uint64_t:
-    """Mark the bytes that are no digits, in a word whose bytes were XORed with "0"; right up to the first mark."""
-    return ((word + HF_PAST_NINE) | word) & HF_TOP_BITS
-
-
-@cython.cfunc
-@cython.inline
-@cython.nogil
-@cython.exceptval(check=False)
-def _eight_digits(word: uint64_t) -> uint64_t:
-    """Give the number that eight digits make, the first one in the lowest byte: pairs, then fours, then all."""
-    word = (word * (1 + (10 << 8)) >> 8) & HF_PAIRS
-    word = (word * (1 + (100 << 16)) >> 16) & HF_FOURS
-    return word * (1 + (cython.cast(uint64_t, 10000) << 32)) >> 32
-
-
-@cython.cfunc
-@cython.inline
-@cython.nogil
-@cython.exceptval(check=False)
-def _number(text: cbytes, value: cython.pointer[uint64_t]) -> cython.Py_ssize_t:
-    """Read up to sixteen digits; give how many there were, or 0 where the complete path has to look."""
-    word: uint64_t = hf_load_8(text) ^ HF_ZEROS
-    after: uint64_t = _after_digits(word)
-    bits: cython.int
-    if hf_likely(after != 0):
-        # Twice: a shift by 64, for no digits at all, is undefined.
-        bits = hf_trailing_zeros(after) - 7
-        value[0] = _eight_digits(word << (56 - bits) << 8)
-        return bits >> 3
-    first: uint64_t = _eight_digits(word)
-    word = hf_load_8(text + 8) ^ HF_ZEROS
-    after = _after_digits(word)
-    if after == 0:
-        return 0
-    bits = hf_trailing_zeros(after) - 7
-    value[0] = first * power_of_ten[bits >> 3] + _eight_digits(word << (56 - bits) << 8)
-    return 8 + (bits >> 3)
 
 
 @cython.cclass
@@ -181,8 +82,9 @@ class CsvDecoder:
         self.format.tx_max = UINT64_MAX >> (64 - tx_bits)
         self.format.decimals = decimals
         self.format.excess_decimals = EXCESS_DECIMALS.index(excess_decimals)
-        self.scale = power_of_ten[decimals]
-        self.whole_max = INT64_MAX // self.scale - 1
+        set_plain_format(
+            cython.address(self.plain_format), self.format.client_max, self.format.tx_max, decimals
+        )
         self.row_bytes_max = row_bytes_max
         self.batch_rows = batch_rows
         self.keep_source = keep_source
@@ -265,8 +167,7 @@ class CsvDecoder:
         """Make a decoder with the same settings for another stream; cheap enough for a stream of a single row."""
         other: CsvDecoder = CsvDecoder()
         other.format = self.format
-        other.scale = self.scale
-        other.whole_max = self.whole_max
+        other.plain_format = self.plain_format
         other.row_bytes_max = self.row_bytes_max
         other.batch_rows = self.batch_rows
         other.keep_source = self.keep_source
@@ -380,113 +281,75 @@ class CsvDecoder:
         Returns how many bytes that took.
         """
         start: cbytes = text
-        fast_end: cbytes = end + slack - REACH if self.is_plain else end
-        next_text: cbytes
-        length: cython.Py_ssize_t
-        row: cython.Py_ssize_t = self.batch.rows
-        line: uint64_t = self.line
-        values: Row
-        outcome: uint8_t
-        types: cython.pointer[uint8_t] = self.batch.type_column
-        clients: cython.pointer[uint64_t] = self.batch.client_column
-        txs: cython.pointer[uint64_t] = self.batch.tx_column
-        amounts: cython.pointer[cython.longlong] = cython.cast(
-            cython.pointer[cython.longlong], self.batch.amount_column
-        )
-        offsets: cython.pointer[uint64_t] = self.batch.offset_column
-        lines: cython.pointer[uint64_t] = self.batch.line_column
-        capacity: cython.Py_ssize_t = self.batch.capacity
-        is_plain: cython.bint = self.is_plain
-        while row < capacity and text < end and text <= fast_end:
-            outcome = UNDECIDED
-            next_text = self.fast_row(text, cython.address(values)) if is_plain else cython.NULL
-            if hf_unlikely(next_text == cython.NULL):
-                next_text = cython.cast(cbytes, memchr(text, NEWLINE, end - text))
-                if next_text == cython.NULL:
+        last_plain_start: cbytes = end + slack - REACH
+        while self.batch.rows < self.batch.capacity and text < end:
+            if self.is_plain and text <= last_plain_start:
+                text += self.plain_rows(text, last_plain_start, offset + (text - start))
+                if self.batch.rows == self.batch.capacity:
                     break
-                length = _row_length(text, next_text)
-                if length <= self.row_bytes_max and is_blank(text, length):
-                    line += 1
-                    text = next_text + 1
-                    with cython.gil:
-                        self.batch.rows = row
-                        self.batch.set_line(line)
-                    lines = self.batch.line_column
-                    continue
-                outcome = self.complete_row(text, length, cython.address(values))
-                next_text += 1
-            hf_check(next_text <= end)
-            types[row] = values.type
-            clients[row] = values.client
-            txs[row] = values.tx
-            amounts[row] = values.amount
-            self.batch.outcome_column[row] = outcome
-            offsets[row] = offset + (text - start)
-            if hf_unlikely(lines != cython.NULL):
-                lines[row] = line
-            row += 1
-            line += 1
-            text = next_text
-        self.batch.rows = row
-        self.line = line
+            if self.is_plain and text > last_plain_start:
+                break
+            line_end: cbytes = cython.cast(cbytes, memchr(text, NEWLINE, end - text))
+            if line_end == cython.NULL:
+                break
+            self.put_line(text, _row_length(text, line_end), offset + (text - start))
+            text = line_end + 1
+        hf_check(text <= end)
         return text - start
 
     @cython.cfunc
-    @cython.inline
     @cython.nogil
     @cython.exceptval(check=False)
-    def fast_row(self, text: cbytes, row: cython.pointer[Row]) -> cbytes:
-        """Decode a plain row; give where the next one begins, or NULL for a row that only the complete path can judge."""
-        word: uint64_t = hf_load_8(text)
-        slot: cython.int = (word >> 32) & 15
-        if ((word | type_fold[slot]) ^ type_word[slot]) | (
-            ((hf_load_4(text + 8) | tail_fold[slot]) & tail_mask[slot]) ^ tail_word[slot]
-        ):
-            return cython.NULL
-        row.type = type_of[slot]
-        text += type_length[slot]
-        text += text[0] == SPACE
-        length: cython.Py_ssize_t = _number(text, cython.address(row.client))
-        if length == 0 or text[length] != COMMA or row.client > self.format.client_max:
-            return cython.NULL
-        text += length + 1
-        text += text[0] == SPACE
-        length = _number(text, cython.address(row.tx))
-        if length == 0 or row.tx > self.format.tx_max:
-            return cython.NULL
-        text += length
-        row.amount = 0
-        if row.type <= WITHDRAWAL:
-            if text[0] != COMMA:
-                return cython.NULL
-            text += 1
-            text += text[0] == SPACE
-            whole: uint64_t
-            length = _number(text, cython.address(whole))
-            if length == 0 or whole > self.whole_max:
-                return cython.NULL
-            text += length
-            # Without a point the next byte is no digit either, so that there are no decimals: one way for both, and no
-            # branch to guess.
-            text += text[0] == POINT
-            word = hf_load_8(text) ^ HF_ZEROS
-            after: uint64_t = _after_digits(word)
-            if hf_unlikely(after == 0):
-                return cython.NULL
-            bits: cython.int = hf_trailing_zeros(after) - 7
-            length = bits >> 3
-            if hf_unlikely(length > self.format.decimals):
-                return cython.NULL
-            decimals: uint64_t = (
-                _eight_digits(word << (56 - bits) << 8) * power_of_ten[self.format.decimals - length]
-            )
-            row.amount = whole * self.scale + decimals
-            text += length
-        elif text[0] == COMMA:
-            text += 1
-            text += text[0] == SPACE
-        text += text[0] == RETURN
-        return text + 1 if text[0] == NEWLINE else cython.NULL
+    def plain_rows(self, text: cbytes, last_start: cbytes, offset: uint64_t) -> cython.Py_ssize_t:
+        """Take the fast path as far as it leads; give how many bytes that took."""
+        row: cython.Py_ssize_t = self.batch.rows
+        reached: cbytes = text
+        columns: PlainColumns
+        columns.types = self.batch.type_column + row
+        columns.clients = self.batch.client_column + row
+        columns.txs = self.batch.tx_column + row
+        columns.amounts = self.batch.amount_column + row
+        columns.offsets = self.batch.offset_column + row
+        rows: cython.Py_ssize_t = decode_plain_rows(
+            cython.address(self.plain_format),
+            cython.address(reached),
+            last_start,
+            cython.address(columns),
+            offset,
+            self.batch.capacity - row,
+        )
+        memset(self.batch.outcome_column + row, UNDECIDED, rows)
+        if hf_unlikely(self.batch.line_column != cython.NULL):
+            taken: cython.Py_ssize_t
+            for taken in range(rows):
+                self.batch.line_column[row + taken] = self.line + taken
+        self.batch.rows += rows
+        self.line += rows
+        return reached - text
+
+    @cython.cfunc
+    @cython.nogil
+    @cython.exceptval(-1, check=False)
+    def put_line(self, text: cbytes, length: cython.Py_ssize_t, offset: uint64_t) -> cython.int:
+        """Take the complete path for one line, which may be blank."""
+        row: cython.Py_ssize_t = self.batch.rows
+        values: Row
+        if length <= self.row_bytes_max and is_blank(text, length):
+            self.line += 1
+            with cython.gil:
+                self.batch.set_line(self.line)
+            return 0
+        self.batch.outcome_column[row] = self.complete_row(text, length, cython.address(values))
+        self.batch.type_column[row] = values.type
+        self.batch.client_column[row] = values.client
+        self.batch.tx_column[row] = values.tx
+        self.batch.amount_column[row] = values.amount
+        self.batch.offset_column[row] = offset
+        if self.batch.line_column != cython.NULL:
+            self.batch.line_column[row] = self.line
+        self.batch.rows += 1
+        self.line += 1
+        return 0
 
     @cython.cfunc
     @cython.nogil

@@ -40,7 +40,9 @@ def parse_header(line: bytes, line_number: int) -> bytes:
 def _split(line: bytes, line_number: int) -> list[str]:
     """Split into names by the same rules as every row, RFC 4180 with blanks around the fields."""
     if b"\0" in line:
-        raise HeaderError(f"line {line_number}: the header is {_shown(line)}; it has a NUL byte{_utf_16_hint(line)}")
+        raise HeaderError(
+            f"line {line_number}: the header is {_shown(line)}; it has a NUL byte{_utf_16_hint(line)}"
+        )
     try:
         rest = line.decode()
     except UnicodeDecodeError as error:

@@ -19,19 +19,19 @@ from cython.cimports.libc.string import memcpy, memset
 def new_image(ledger: Ledger, ticket: Ticket) -> Image:
     """Take an image; the ledger calls this between two batches."""
     image: Image = Image.__new__(Image)
-    pages_bytes: cython.size_t = ledger.accounts_table.page_capacity * cython.sizeof(cython.p_void)
+    pages_bytes: cython.size_t = ledger.state.accounts.page_capacity * cython.sizeof(cython.p_void)
     image.ledger = ledger
-    image.is_direct = ledger.is_direct
-    image.numbers = 1 << 16 if ledger.is_direct else ledger.client_index.count
-    image.count = ledger.accounts_table.count
-    image.locked_accounts = ledger.accounts_table.locked
+    image.is_direct = ledger.state.is_direct
+    image.numbers = 1 << 16 if ledger.state.is_direct else ledger.state.client_index.count
+    image.count = ledger.state.accounts.count
+    image.locked_accounts = ledger.state.accounts.locked
     image.pages = cython.cast(cython.pointer[cython.pointer[AccountPage]], malloc(pages_bytes or 1))
     if image.pages == cython.NULL:
         raise MemoryError
     if pages_bytes:
-        memcpy(image.pages, ledger.accounts_table.pages, pages_bytes)
+        memcpy(image.pages, ledger.state.accounts.pages, pages_bytes)
     if not image.is_direct:
-        _copy_directory(cython.address(image.clients), cython.address(ledger.client_index.store))
+        _copy_directory(cython.address(image.clients), cython.address(ledger.state.client_index.store))
     # Only now: an image that failed half-way shows nothing.
     image.ticket = ticket
     return image

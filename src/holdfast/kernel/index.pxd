@@ -72,6 +72,17 @@ cdef inline uint64_t home_slot(const Index *index, const Table *table, uint64_t 
     cdef uint64_t window = ((key >> table.bits) * index.window_seed)
     return (key ^ (window >> 32) ^ (window >> 7)) & table.mask if key >> table.bits else key & table.mask
 
+cdef inline void find_homes(const Index *index, const uint64_t *keys, Py_ssize_t count, uint64_t *homes, uint64_t *hashes) noexcept nogil:
+    # Where keys belong. The secrets and the table are copied, so that the compiler need not read them anew for each key.
+    cdef Index known
+    cdef Py_ssize_t key
+    known.seed = index.seed
+    known.window_seed = index.window_seed
+    known.table = index.table
+    for key in range(count):
+        homes[key] = home_slot(&known, &known.table, keys[key])
+        hashes[key] = hash_key(&known, keys[key])
+
 cdef inline uint8_t *record_at(const Store *store, uint64_t ordinal) noexcept nogil:
     hf_check(ordinal >> store.chunk_bits < store.chunk_count)
     return store.chunks[ordinal >> store.chunk_bits] + (ordinal & store.chunk_mask) * store.record_bytes

@@ -393,9 +393,8 @@ def _block(
     row: cython.int
     found: cython.int = 0
     vacancy: cython.pointer[uint32_t] = cython.NULL
+    find_homes(index, keys, rows, homes, hashes)
     for row in range(rows):
-        homes[row] = home_slot(index, cython.address(index.table), keys[row])
-        hashes[row] = hash_key(index, keys[row])
         prefetch_slots(index, keys[row], homes[row])
     for row in range(rows):
         if find(index, keys[row], hashes[row], homes[row], cython.address(vacancy)) >= 0:

@@ -95,6 +95,32 @@ cdef extern from * nogil:
     }
     #endif
 
+    /* One bit for each of the next 48 bytes that is a line end, and one for each that may end a field: all below "0", and those that
+       are not ASCII. */
+    #ifdef __SSE2__
+    static inline void hf_row_bits(const uint8_t *text, uint64_t *line_ends, uint64_t *field_ends) {
+        __m128i newline = _mm_set1_epi8('\\n'), zero = _mm_set1_epi8('0');
+        __m128i first = _mm_loadu_si128((const __m128i *)text), second = _mm_loadu_si128((const __m128i *)text + 1);
+        __m128i third = _mm_loadu_si128((const __m128i *)text + 2);
+    #define HF_BITS(comparison, other) ((uint64_t)(uint32_t)_mm_movemask_epi8(comparison(first, other)) \\
+        | (uint64_t)(uint32_t)_mm_movemask_epi8(comparison(second, other)) << 16 \\
+        | (uint64_t)(uint32_t)_mm_movemask_epi8(comparison(third, other)) << 32)
+        *line_ends = HF_BITS(_mm_cmpeq_epi8, newline);
+        *field_ends = HF_BITS(_mm_cmplt_epi8, zero);
+    #undef HF_BITS
+    }
+    #else
+    static inline void hf_row_bits(const uint8_t *text, uint64_t *line_ends, uint64_t *field_ends) {
+        uint64_t lines = 0, fields = 0;
+        for (int byte = 0; byte < 48; byte++) {
+            lines |= (uint64_t)(text[byte] == '\\n') << byte;
+            fields |= (uint64_t)((int8_t)text[byte] < '0') << byte;
+        }
+        *line_ends = lines;
+        *field_ends = fields;
+    }
+    #endif
+
     /* Zeroed pages, on a boundary that lets the system use huge pages; these are asked for only where `huge` says so,
        because one is two megabytes, however little of it is used. Returns NULL when there is no memory. */
     #define HF_HUGE_PAGE ((size_t)2 << 20)
@@ -134,5 +160,6 @@ cdef extern from * nogil:
     uint64_t hf_load_8(cbytes text)
     uint32_t hf_load_4(cbytes text)
     uint32_t hf_scan_line(const uint32_t *line, uint32_t tag, uint32_t mask, uint32_t *empty)
+    void hf_row_bits(cbytes text, uint64_t *line_ends, uint64_t *field_ends)
     void *hf_map_pages(size_t size, bint huge)
     void hf_unmap_pages(void *start, size_t size)

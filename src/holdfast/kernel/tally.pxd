@@ -4,6 +4,7 @@ from libc.stdint cimport uint8_t, uint64_t
 @cython.final
 cdef class Tally:
     cdef readonly uint64_t rows
+    cdef uint64_t refused_rows
     cdef uint64_t counts[256]
     cdef uint8_t actions[256]
     cdef readonly bint is_stopped

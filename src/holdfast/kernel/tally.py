@@ -93,11 +93,7 @@ class Tally:
     @property
     def refused(self) -> int:
         """How many rows were decided and not applied."""
-        total: uint64_t = 0
-        code: cython.int
-        for code in range(256):
-            total += self.counts[code]
-        return total
+        return self.refused_rows
 
     def refused_by_code(self) -> dict:
         """Give for every code that occurred how many rows it refused, in order of the codes."""
@@ -128,6 +124,7 @@ class Tally:
     def refuse(self, code: uint8_t) -> cython.bint:
         """Count a row that was not applied, ``rows`` counts it already; say whether applying stops there."""
         self.counts[code] += 1
+        self.refused_rows += 1
         if self.actions[code] == 0:
             return False
         if self.actions[code] == 1:
