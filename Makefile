@@ -57,6 +57,10 @@ lint: $(RELEASE)/.installed $(RELEASE)/.dev ## Check style and types
 bench: $(RELEASE)/.installed $(RELEASE)/.dev ## Answer the benchmarks' questions, some fifteen minutes
 	$(RELEASE)/bin/python -m benchmarks $(BENCH_ARGS)
 
+.PHONY: bench-streams
+bench-streams: $(RELEASE)/.installed $(RELEASE)/.dev ## Answer those about streams and the server, some eight minutes
+	$(RELEASE)/bin/python -m benchmarks streams --repeats 3 $(BENCH_ARGS)
+
 .PHONY: profile
 profile: $(RELEASE)/.installed $(RELEASE)/.dev ## Print where the time goes, by function (needs Linux perf)
 	$(RELEASE)/bin/python -m benchmarks.profile $(PROFILE_ARGS)

@@ -32,6 +32,7 @@ MODULES = (
     "ledger",
     "pages",
     "records",
+    "routing",
     "tally",
 )
 

@@ -1,4 +1,4 @@
-"""Answer all questions, or those named: ``python -m benchmarks [--quick] [QUESTION ...]``."""
+"""Answer the engine's questions, or those named: ``python -m benchmarks [--quick] [QUESTION ...]``."""
 
 from __future__ import annotations
 
@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 QUESTIONS = ("end_to_end", "decode", "apply", "index", "encode", "image", "memory", "growth", "startup")
+STREAM_QUESTIONS = ("streams_tcp", "streams_latency", "streams_idle", "streams_merge", "streams_snapshots")
+STREAMS = "streams"
+"""Stands for all questions about streams."""
 RESULTS = os.path.join(ROOT, "benchmarks", "results")
 QUICK_RESULTS = os.path.join(ROOT, ".build", "benchmarks")
 
@@ -27,7 +30,11 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
         prog="python -m benchmarks", description="Answer the questions of the benchmarks."
     )
     parser.add_argument(
-        "questions", nargs="*", metavar="QUESTION", help=f"one of: {', '.join(QUESTIONS)}; default: all"
+        "questions",
+        nargs="*",
+        metavar="QUESTION",
+        help=f"one of: {', '.join(QUESTIONS)} (default: all of these); {', '.join(STREAM_QUESTIONS)}, or "
+        f"{STREAMS} for all of those",
     )
     parser.add_argument(
         "--quick", action="store_true", help="run everything once and tiny: shows that it runs, no more"
@@ -39,9 +46,14 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
         "--results", metavar="DIR", help="where to write (default: benchmarks/results; .build if --quick)"
     )
     options = parser.parse_args(arguments)
-    unknown = set(options.questions) - set(QUESTIONS)
+    known = (*QUESTIONS, *STREAM_QUESTIONS, STREAMS)
+    unknown = set(options.questions) - set(known)
     if unknown:
-        parser.error(f"no question {', '.join(sorted(unknown))}; there are {', '.join(QUESTIONS)}")
+        parser.error(f"no question {', '.join(sorted(unknown))}; there are {', '.join(known)}")
+    named = options.questions or QUESTIONS
+    options.questions = [
+        question for name in named for question in (STREAM_QUESTIONS if name == STREAMS else (name,))
+    ]
     return options
 
 
@@ -67,7 +79,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"{name}: {value}")
     print(f"\n{table_line(HEADINGS)}")
     figures, is_complete = {}, True
-    for question in options.questions or QUESTIONS:
+    for question in options.questions:
         try:
             figures[question] = answer(question, effort)
         except (ImportError, CommandError, AssertionError) as error:

@@ -43,5 +43,14 @@ BARS: dict[str, Bar] = {
     "image-small": Bar("taking an image of 65,536 accounts", 1, unit="ms"),
     "image-large": Bar("taking an image of 10 M accounts", 5, unit="ms"),
     "startup": Bar("`holdfast` on a 10-row file, times `python -c pass`", 4, 2.5),
+    "tcp-1000": Bar("server CPU per row, 1,000 connections, times the command's on the same rows", 1.5, 1.15),
+    "tcp-10000": Bar("the same, 10,000 connections", 2),
+    "merge": Bar(
+        "10,000 streams of 100 rows in one process, times the rate of one stream", 0.5, 0.8, at_least=True
+    ),
+    "idle": Bar("server memory with 10,000 idle connections", 200, unit="MB"),
+    "snapshot-rate": Bar("a snapshot every second, times the rate without", 0.95, at_least=True),
+    "snapshot-batch": Bar("the same, p99.9 of applying a batch, times without", 2),
+    "ack-slowest": Bar("slowest ack at half the peak rate, times the median", 100),
 }
 """By the key that a figure names; they hold for the full sizes on 2 cores, medians of 5."""

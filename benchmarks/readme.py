@@ -1,31 +1,59 @@
-"""Puts the figures that have a bar into the README, from the newest result file: ``python -m benchmarks.readme``."""
+"""Puts the figures that have a bar into the README, from the newest result files: ``python -m benchmarks.readme``."""
 
 from __future__ import annotations
 
 import json
 import os
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from benchmarks import ROOT
+from benchmarks.__main__ import QUESTIONS, RESULTS, STREAM_QUESTIONS
 from benchmarks.bars import BARS
 from benchmarks.report import Figure
 
-START = (
-    "<!-- figures: written by python -m benchmarks.readme from the newest file in benchmarks/results -->\n"
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+class Section(NamedTuple):
+    """A part of the README that is written here: its first line, and what its figures answer."""
+
+    start: str
+    questions: Sequence[str]
+
+
+SECTIONS = (
+    Section(
+        "<!-- figures: written by python -m benchmarks.readme from the newest file in benchmarks/results -->\n",
+        QUESTIONS,
+    ),
+    Section(
+        "<!-- stream figures: written by python -m benchmarks.readme from the newest file in benchmarks/results -->\n",
+        STREAM_QUESTIONS,
+    ),
 )
 END = "<!-- /figures -->\n"
 
 
-def newest_results(directory: str) -> str:
-    """Give the path of the newest result file; their names begin with their dates.
+def newest_results(directory: str, questions: Sequence[str]) -> tuple[str, dict[str, Any]]:
+    """Give the path and the content of the newest result file that answers any of these questions.
+
+    Their names begin with their dates.
 
     Raises:
         SystemExit: If there is none.
     """
-    names = sorted(name for name in os.listdir(directory) if name.endswith(".json"))
-    if not names:
-        raise SystemExit(f"{directory}: no results yet; python -m benchmarks writes them")
-    return os.path.join(directory, names[-1])
+    for name in sorted(os.listdir(directory), reverse=True):
+        if name.endswith(".json"):
+            path = os.path.join(directory, name)
+            with open(path, encoding="utf-8") as file:
+                document: dict[str, Any] = json.load(file)
+            figures = [entry for entry in document["figures"] if entry["question"] in questions]
+            if figures:
+                return path, {**document, "figures": figures}
+    raise SystemExit(
+        f"{directory}: no results for {questions[0]} and so on yet; python -m benchmarks writes them"
+    )
 
 
 def figures_section(document: dict[str, Any], name: str) -> str:
@@ -48,17 +76,32 @@ def figures_section(document: dict[str, Any], name: str) -> str:
     return "\n".join([*lines, "", source]) + "\n"
 
 
+def with_section(readme: str, section: Section, text: str) -> str:
+    """Put a text between a section's first line and its end.
+
+    Raises:
+        SystemExit: If there is no such section.
+    """
+    before, start, rest = readme.partition(section.start)
+    _, end, after = rest.partition(END)
+    if not end:
+        raise SystemExit(
+            f"README.md: the figures' place is missing; write {section.start.strip()} and {END.strip()}"
+        )
+    return f"{before}{start}{text}{end}{after}"
+
+
 def main() -> None:
-    """Rewrite the README's section."""
-    path = newest_results(os.path.join(ROOT, "benchmarks", "results"))
+    """Rewrite the README's sections."""
+    path = os.path.join(ROOT, "README.md")
     with open(path, encoding="utf-8") as file:
-        section = figures_section(json.load(file), os.path.basename(path).replace(".json", ".md"))
-    readme = os.path.join(ROOT, "README.md")
-    with open(readme, encoding="utf-8") as file:
-        before, _, rest = file.read().partition(START)
-    _, _, after = rest.partition(END)
-    with open(readme, "w", encoding="utf-8") as file:
-        file.write(f"{before}{START}{section}{END}{after}")
+        readme = file.read()
+    for section in SECTIONS:
+        results, document = newest_results(RESULTS, section.questions)
+        text = figures_section(document, os.path.basename(results).replace(".json", ".md"))
+        readme = with_section(readme, section, text)
+    with open(path, "w", encoding="utf-8") as file:
+        file.write(readme)
 
 
 if __name__ == "__main__":

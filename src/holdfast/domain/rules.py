@@ -7,7 +7,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import NamedTuple
 else:
-    from holdfast.domain.records import NamedTuple
+    from holdfast.domain.named_tuples import NamedTuple
 
 KNOBS: Mapping[str, tuple[str, ...]] = {
     "dispute_withdrawal": ("refuse", "provisional_credit"),

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
 
 from holdfast.kernel.csv_encoder import encode_accounts
 
+TYPE_CHECKING = False  # typing costs as much to import as a small job to do
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import BinaryIO

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import threading
-from typing import TYPE_CHECKING
+from _thread import allocate_lock
 
 from holdfast.domain.outcome import Outcome
 from holdfast.domain.rules import Rules, find_rules
@@ -17,6 +16,7 @@ from holdfast.kernel.batch import ROWS_DEFAULT, Batch
 from holdfast.kernel.csv_decoder import ROW_BYTES_DEFAULT, CsvDecoder, HeaderError
 from holdfast.kernel.ledger import Ledger
 
+TYPE_CHECKING = False  # typing costs as much to import as a small job to do
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable
 
@@ -75,7 +75,7 @@ class Engine:
         self.new_decoder(keep_source=False)  # checks the settings
         self.ledger = Ledger(self.rules, client_bits, tx_bits, huge_pages)
         self.sequence = 0
-        self._lock = threading.Lock()
+        self._lock = allocate_lock()
 
     def apply(self, transaction: Transaction) -> Outcome:
         """Apply one transaction.

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
-
 from holdfast.domain.outcome import Outcome
 from holdfast.kernel.tally import Tally
 
+TYPE_CHECKING = False  # typing costs as much to import as a small job to do
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from typing import NamedTuple
 
     from holdfast.engine.engine import Engine
     from holdfast.io.compression import InputStream
     from holdfast.kernel.batch import Batch
+else:
+    from holdfast.domain.named_tuples import NamedTuple
 
 _NAMES = ("", "deposit", "withdrawal", "dispute", "resolve", "chargeback")
 

@@ -9,8 +9,8 @@ writer with nothing to do takes the whole lines of the block that is still being
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
 
+TYPE_CHECKING = False  # typing costs as much to import as a small job to do
 if TYPE_CHECKING:
     import threading
     from collections import deque

@@ -7,15 +7,18 @@ the work (``ABORT``, ``CALLBACK``, a budget that is used up) ever reaches Python
 from __future__ import annotations
 
 from enum import Enum
-from typing import TYPE_CHECKING, NamedTuple
 
 from holdfast.domain.outcome import Outcome, Severity
 from holdfast.kernel.tally import BUDGET, CONTINUE, STOP, Tally
 
+TYPE_CHECKING = False  # typing costs as much to import as a small job to do
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from typing import NamedTuple
 
     from holdfast.io.rejects import Rejection
+else:
+    from holdfast.domain.named_tuples import NamedTuple
 
 PERCENT_BUDGET_FROM_ROWS = 1000
 """A budget in percent is looked at from this row on, and at the end of the input however few rows there were: the

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
-
+TYPE_CHECKING = False  # typing costs as much to import as a small job to do
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from typing import NamedTuple
 
     from holdfast.domain.outcome import Outcome
+else:
+    from holdfast.domain.named_tuples import NamedTuple
 
 
 class Report(NamedTuple):

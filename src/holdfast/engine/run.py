@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import sys
 import time
-from typing import TYPE_CHECKING
 
 from holdfast.domain.outcome import Outcome
-from holdfast.engine.policy import Action, CompiledPolicy
+from holdfast.engine.deciding import Decider, say_budget_exceeded
 from holdfast.engine.report import Report
-from holdfast.io.rejects import Rejection, find_rejection
 
+TYPE_CHECKING = False  # typing costs as much to import as a small job to do
 if TYPE_CHECKING:
-    import logging
     from collections.abc import Callable, Iterator
 
     from holdfast.engine.engine import Engine
+    from holdfast.engine.policy import CompiledPolicy
     from holdfast.io.compression import InputStream
-    from holdfast.io.rejects import RejectWriter
+    from holdfast.io.rejects import Rejection, RejectWriter
     from holdfast.kernel.batch import Batch
 
 
@@ -56,9 +54,8 @@ class Run:
     ) -> None:
         self._engine = engine
         self._policy = policy
-        self._rejects = rejects
+        self._decider = Decider(engine, policy, rejects)
         self._on_progress = on_progress
-        self._log = _listening_log()
         self._tally = policy.tally()
         self._start = time.monotonic()
         self._bytes_before = 0
@@ -67,7 +64,7 @@ class Run:
     @property
     def needs_text(self) -> bool:
         """Whether rows will have to be shown, so that batches must keep their text."""
-        return self._rejects is not None or self._log is not None or self._policy.shows_rows
+        return self._decider.needs_text
 
     def add(self, stream: InputStream, batches: Iterator[Batch]) -> None:
         """Apply all batches of an input.
@@ -78,7 +75,9 @@ class Run:
         self._stream = stream
         try:
             for batch in batches:
-                self._apply(batch, stream.name)
+                stop = self._decider.apply(batch, self._tally, stream.name)
+                if stop is not None:
+                    raise PolicyAbort(stop.reason, stop.rejection, self.report())
                 self.report_progress()
         finally:
             self._bytes_before += stream.raw_position()
@@ -91,12 +90,7 @@ class Run:
             PolicyAbort: If the rows exceed a budget that could not be judged before the end.
         """
         if self._tally.exceeds_budget:
-            budget = self._policy.policy.budget
-            raise PolicyAbort(
-                f"{self._tally.refused} of {self._tally.rows} rows were not applied, which exceeds the budget of {budget}",
-                None,
-                self.report(),
-            )
+            raise PolicyAbort(say_budget_exceeded(self._tally, self._policy), None, self.report())
         return self.report()
 
     def report(self) -> Report:
@@ -124,57 +118,3 @@ class Run:
 
     def _input_bytes(self) -> int:
         return self._bytes_before + (self._stream.raw_position() if self._stream is not None else 0)
-
-    def _apply(self, batch: Batch, name: str) -> None:
-        start = 0
-        while start < batch.rows:
-            refused_before = self._tally.refused
-            reached = self._engine.apply_rows(batch, start, self._tally)
-            if self._tally.refused > refused_before:
-                self._show(batch, start, reached, name)
-            if self._tally.is_stopped:
-                self._decide(batch, reached - 1, name)
-            start = reached
-
-    def _show(self, batch: Batch, start: int, stop: int, name: str) -> None:
-        """List and log the rows that were not applied, for those who asked for it."""
-        if self._rejects is None and self._log is None:
-            return
-        outcomes = batch.outcomes
-        for row in batch.refused_rows(start, stop):
-            outcome = Outcome(outcomes[row])
-            rejection = find_rejection(batch, row, outcome, name)
-            if self._rejects is not None:
-                self._rejects.write(rejection)
-            if self._log is not None and self._policy.actions[outcome] is not Action.SILENT:
-                self._log.info(
-                    "%s", rejection, extra={"input": name, "line": rejection.line, "code": outcome.name}
-                )
-
-    def _decide(self, batch: Batch, row: int, name: str) -> None:
-        """Do what the policy wants at the row at which the kernel stopped."""
-        outcome = Outcome(batch.outcomes[row])
-        rejection = find_rejection(batch, row, outcome, name)
-        action = self._policy.actions[outcome]
-        if action is Action.CALLBACK:
-            action = self._policy.policy.decide(rejection)
-            if action in {Action.SKIP, Action.SILENT}:
-                return
-            raise PolicyAbort("the policy's callback stopped at this row", rejection, self.report())
-        if action is Action.BUDGET:
-            raise PolicyAbort(
-                f"the budget of {self._policy.policy.budget} rows that may go unapplied is exceeded",
-                rejection,
-                self.report(),
-            )
-        raise PolicyAbort("stopped at a row that was not applied", rejection, self.report())
-
-
-def _listening_log() -> logging.Logger | None:
-    """Give the logger for single rows if anybody listens; a program that never imported logging has nobody who does."""
-    if "logging" not in sys.modules:
-        return None
-    import logging  # noqa: PLC0415  # imported by whoever listens
-
-    log = logging.getLogger("holdfast.engine")
-    return log if log.isEnabledFor(logging.INFO) else None

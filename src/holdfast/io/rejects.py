@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from holdfast.domain.outcome import Outcome
     from holdfast.kernel.batch import Batch
 else:
-    from holdfast.domain.records import NamedTuple
+    from holdfast.domain.named_tuples import NamedTuple
 
 REJECTS_HEADER = b"input,line,offset,code,reason,row\n"
 

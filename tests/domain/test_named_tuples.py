@@ -10,10 +10,10 @@ import typing
 
 import pytest
 
-from holdfast.domain import records
+from holdfast.domain import named_tuples
 
 
-class Pair(records.NamedTuple):
+class Pair(named_tuples.NamedTuple):
     """Two things."""
 
     first: int

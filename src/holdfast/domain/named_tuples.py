@@ -5,7 +5,7 @@ Type checkers are told that it is the one of ``typing``, and it is written in th
     if TYPE_CHECKING:
         from typing import NamedTuple
     else:
-        from holdfast.domain.records import NamedTuple
+        from holdfast.domain.named_tuples import NamedTuple
 """
 
 from __future__ import annotations

@@ -1,0 +1,102 @@
+"""Where the senders of a load connect to, and what they say before their rows."""
+
+from __future__ import annotations
+
+import resource
+import socket
+from typing import TYPE_CHECKING, NamedTuple
+
+from benchmarks.workloads import header
+from holdfast.streaming.wire import Directive, format_directive
+
+if TYPE_CHECKING:
+    import ssl
+
+OPENING_SECONDS_MAX = 30.0
+
+# A loopback address has some 28,000 ports to connect from.
+_CONNECTIONS_PER_ADDRESS = 20_000
+_IP_BIND_ADDRESS_NO_PORT = 24  # of Linux; the socket module does not name it
+
+
+class LoadError(Exception):
+    """The load could not be put on the server at all."""
+
+
+class Target(NamedTuple):
+    """Where to send, and how to introduce oneself.
+
+    Args:
+        host: A name or an address.
+        port: Its port.
+        tls: How to encrypt; None for not at all.
+        wants_acks: Whether to ask for acks.
+        stream: The streams are named so, with a slash and the sender's number behind it; anonymous if None.
+        token: What authorises all of them.
+    """
+
+    host: str
+    port: int
+    tls: ssl.SSLContext | None = None
+    wants_acks: bool = False
+    stream: str | None = None
+    token: str | None = None
+
+    def greeting(self, number: int) -> bytes:
+        """Give what a sender sends before its first row."""
+        stream = f"{self.stream}/{number}" if self.stream is not None else None
+        directive = Directive(stream, wants_acks=self.wants_acks, token=self.token)
+        return (format_directive(directive) if directive != Directive() else b"") + header()
+
+    def connect(self, number: int) -> socket.socket:
+        """Open a sender's connection and send what comes before its rows.
+
+        Raises:
+            OSError: If that does not work.
+        """
+        connected = self._dial(number)
+        try:
+            connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if self.tls is not None:
+                connected = self.tls.wrap_socket(connected, server_hostname=self.host)
+            connected.sendall(self.greeting(number))
+        except BaseException:
+            connected.close()
+            raise
+        return connected
+
+    def _dial(self, number: int) -> socket.socket:
+        address = (self.host, self.port)
+        if not self.host.startswith("127."):
+            return socket.create_connection(address, OPENING_SECONDS_MAX)
+        dialled = socket.socket()
+        try:
+            dialled.settimeout(OPENING_SECONDS_MAX)
+            # The port is chosen when it is known where to: many connections then share one.
+            dialled.setsockopt(socket.IPPROTO_IP, _IP_BIND_ADDRESS_NO_PORT, 1)
+            dialled.bind((f"127.0.0.{1 + number // _CONNECTIONS_PER_ADDRESS % 250}", 0))
+            dialled.connect(address)
+        except BaseException:
+            dialled.close()
+            raise
+        return dialled
+
+
+def allow_files(files: int) -> None:
+    """Let this process, and those it starts, open so many files.
+
+    Raises:
+        LoadError: If the system does not.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY or soft >= files:
+        return
+    try:
+        resource.setrlimit(
+            resource.RLIMIT_NOFILE, (files, max(hard, files) if hard != resource.RLIM_INFINITY else hard)
+        )
+    except (ValueError, OSError) as error:
+        raise LoadError(
+            f"{files} files have to be open at once, and this process may open {hard}; raise the limit (ulimit -Hn), "
+            "or take fewer connections"
+        ) from error

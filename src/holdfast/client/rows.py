@@ -1,0 +1,116 @@
+"""Transactions as rows of CSV."""
+
+from __future__ import annotations
+
+import time
+from decimal import Decimal
+from typing import TYPE_CHECKING
+
+from holdfast.domain.amount import format_units
+from holdfast.domain.transaction import Chargeback, Deposit, Dispute, Resolve, Withdrawal
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from holdfast.domain.transaction import Transaction
+
+HEADER = b"type,client,tx,amount\n"
+_NAMES = {
+    Deposit: "deposit",
+    Withdrawal: "withdrawal",
+    Dispute: "dispute",
+    Resolve: "resolve",
+    Chargeback: "chargeback",
+}
+TRANSACTION_TYPES = tuple(_NAMES)
+_GROUP_ROWS = 512
+_GROUP_SECONDS = 0.01
+_SLICE_BYTES = 256 * 1024
+# Far beyond what any server keeps, and far from a text that would fill the memory.
+_DIGITS_MAX = 40
+
+
+def encode_row(transaction: Transaction, decimals: int) -> bytes:
+    """Write a transaction as the row that :data:`HEADER` describes.
+
+    What can be written is written, right or wrong: what to think of an amount or an id is for the server to say.
+
+    Args:
+        transaction: Which one.
+        decimals: How many decimals the server keeps, for amounts given as units.
+
+    Raises:
+        TypeError: If it is no transaction.
+        ValueError: If an amount would not stay one field of one row.
+    """
+    name = _NAMES.get(type(transaction))
+    if name is None:
+        raise TypeError(f"a row is made of a transaction, not of {type(transaction).__name__}")
+    if isinstance(transaction, Deposit | Withdrawal):
+        amount = _amount_text(transaction.amount, decimals)
+        return b"%b,%d,%d,%b\n" % (name.encode(), transaction.client, transaction.tx, amount)
+    return b"%b,%d,%d,\n" % (name.encode(), transaction.client, transaction.tx)
+
+
+def encode_rows(transactions: Iterable[Transaction], decimals: int) -> bytes:
+    """Write several transactions; see :func:`encode_row`."""
+    return b"".join([encode_row(transaction, decimals) for transaction in transactions])
+
+
+def grouped(transactions: Iterable[Transaction]) -> Iterator[list[Transaction]]:
+    """Gather what comes within a moment, so that a write is more than a row."""
+    group: list[Transaction] = []
+    begun = 0.0
+    for transaction in transactions:
+        if not group:
+            begun = time.monotonic()
+        group.append(transaction)
+        if len(group) == _GROUP_ROWS or time.monotonic() - begun >= _GROUP_SECONDS:
+            yield group
+            group = []
+    if group:
+        yield group
+
+
+def encode_row_groups(
+    rows: Transaction | Iterable[Transaction] | bytes, header: bytes, decimals: int
+) -> Iterator[tuple[bytes, int]]:
+    """Give what a client was told to send, in pieces of a good size: the bytes, and the number of rows if it is known.
+
+    Raises:
+        TypeError: If it is nothing that can be sent.
+        ValueError: If it is transactions, and the header is not theirs.
+    """
+    if isinstance(rows, str):
+        raise TypeError("rows are bytes or transactions, not text; encode it")
+    if isinstance(rows, bytes | bytearray | memoryview):
+        view = memoryview(rows)
+        for start in range(0, len(view), _SLICE_BYTES):
+            yield bytes(view[start : start + _SLICE_BYTES]), 0
+        if view and view[-1] != ord("\n"):
+            yield b"\n", 0
+        return
+    if header.strip() != HEADER.strip():
+        raise ValueError(
+            f"transactions are sent under the header {HEADER.decode().strip()}, not under one's own"
+        )
+    transactions = (
+        (rows,) if isinstance(rows, Deposit | Withdrawal | Dispute | Resolve | Chargeback) else rows
+    )
+    for group in grouped(transactions):
+        yield encode_rows(group, decimals), len(group)
+
+
+def _amount_text(amount: str | Decimal | int, decimals: int) -> bytes:
+    if isinstance(amount, int):
+        return format_units(amount, decimals).encode()
+    if isinstance(amount, Decimal):
+        exponent = amount.as_tuple().exponent
+        if not isinstance(exponent, int) or exponent < -_DIGITS_MAX or amount.adjusted() > _DIGITS_MAX:
+            raise ValueError(
+                f"{amount!r} is not an amount: not finite, or more than {_DIGITS_MAX} digits to one side"
+            )
+        return format(amount, "f").encode()
+    if not amount.isascii() or not amount.isprintable() or not {",", '"'}.isdisjoint(amount):
+        raise ValueError(f"{amount!r} is not an amount, and would not stay one field of a row")
+    return amount.encode()

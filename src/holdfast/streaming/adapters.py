@@ -1,0 +1,270 @@
+"""Adapters: asynchronous generators around a source, to be given to a processor in its place.
+
+Each takes what a processor takes, asks its source for the next piece only when it is asked for one itself (``batched``: while
+what it holds is below its limits), and closes the source when it is closed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+from holdfast.domain.outcome import Outcome
+from holdfast.io.rejects import RejectWriter
+from holdfast.kernel.batch import Batch
+from holdfast.streaming.sources import TRANSACTION_HEADER, Source, encode_transactions, open_pieces
+from holdfast.streaming.stream import describe_row
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+
+    from holdfast.engine.engine import Engine
+    from holdfast.io.rejects import Rejection
+
+    RejectSink = RejectWriter | Callable[[Rejection], Awaitable[None] | None]
+
+_BYTES_TYPES = (bytes, bytearray, memoryview)
+
+
+async def batched(
+    source: object, *, rows_max: int = 4096, bytes_max: int = 65_536, seconds_max: float = 0.05
+) -> AsyncIterator[bytes | list[Any] | Batch]:
+    """Join small pieces: transactions into lists, chunks of bytes into larger ones; batches pass through.
+
+    A piece is given when it holds so many transactions or bytes, so many seconds after its first part came, or when the source
+    ends, whichever comes first. While it waits to be taken, no more than one further piece is held.
+
+    Args:
+        source: What a processor takes.
+        rows_max: How many transactions make a piece.
+        bytes_max: From how many bytes on a piece is not waited for any longer.
+        seconds_max: How long the first part of a piece waits for others.
+
+    Yields:
+        ``bytes``, lists of transactions, or batches.
+
+    Raises:
+        ValueError: If a limit is not positive.
+    """
+    if rows_max < 1 or bytes_max < 1 or not seconds_max > 0:
+        raise ValueError("rows_max and bytes_max are 1 or more, seconds_max is above 0")
+    group = _Group(rows_max, bytes_max)
+    # The source runs in one task from beginning to end, whatever the waiting here does.
+    filling = asyncio.ensure_future(group.fill(source))
+    try:
+        while await group.wait(seconds_max):
+            yield group.take()
+        await filling
+    finally:
+        filling.cancel()
+        await asyncio.wait((filling,))
+
+
+class _Group:
+    """What is being joined: filled by a task, taken by a generator."""
+
+    def __init__(self, rows_max: int, bytes_max: int) -> None:
+        self._rows_max = rows_max
+        self._bytes_max = bytes_max
+        self._items: list[Any] = []
+        self._size = 0
+        self._kind: type | None = None
+        self._has_ended = False
+        self._some = asyncio.Event()  # there is something to take, or nothing will come any more
+        self._whole = asyncio.Event()  # nothing more goes in
+        self._room = asyncio.Event()  # something was taken
+
+    async def fill(self, source: object) -> None:
+        """Put the source's pieces in, waiting while the group is whole."""
+        try:
+            async with _opened(source) as items:
+                async for item in items:
+                    for part in item if isinstance(item, list | tuple) else (item,):
+                        await self._put(part)
+        finally:
+            self._has_ended = True
+            self._whole.set()
+            self._some.set()
+
+    async def wait(self, seconds_max: float) -> bool:
+        """Wait until there is a group to take; False if there will be none."""
+        await self._some.wait()
+        if not self._whole.is_set():
+            try:
+                async with asyncio.timeout(seconds_max):
+                    await self._whole.wait()
+            except TimeoutError:
+                pass
+        return bool(self._items)
+
+    def take(self) -> bytes | list[Any] | Batch:
+        """Give what is there."""
+        items, self._items = self._items, []
+        self._size = 0
+        if not self._has_ended:
+            self._some.clear()
+            self._whole.clear()
+        self._room.set()
+        if self._kind is bytes:
+            return b"".join(items)
+        return items[0] if isinstance(items[0], Batch) else items
+
+    async def _put(self, part: Any) -> None:
+        if isinstance(part, _BYTES_TYPES):
+            # A copy: its owner may use it again once the next one is asked for.
+            part = bytes(part)
+        kind = type(part) if isinstance(part, bytes | Batch) else None
+        if self._items and kind is not self._kind:
+            self._whole.set()
+        while self._whole.is_set():
+            self._room.clear()
+            await self._room.wait()
+        self._kind = kind
+        self._items.append(part)
+        self._size += len(part) if kind is bytes else 1
+        self._some.set()
+        if kind is Batch or self._size >= (self._bytes_max if kind is bytes else self._rows_max):
+            self._whole.set()
+
+
+async def throttled(
+    source: object,
+    *,
+    rows_per_second: float | None = None,
+    bytes_per_second: float | None = None,
+    burst: float | None = None,
+) -> AsyncIterator[Any]:
+    """Hold a source back to a rate.
+
+    Pieces are given whole. One that is larger than what may be given by now is held until it may, so that the rate holds over
+    time, whatever the size of the pieces. Rows of text are counted by their line ends, the header's among them.
+
+    Args:
+        source: What a processor takes.
+        rows_per_second: The rate in rows; this or the other.
+        bytes_per_second: The rate in bytes of text; a source of batches or transactions has none.
+        burst: How much may be given at once after a pause, in rows or bytes; a second's worth if not given.
+
+    Yields:
+        The source's pieces.
+
+    Raises:
+        ValueError: Unless exactly one rate is given, and that and the burst are above 0.
+        TypeError: If a source without text is held back by bytes.
+    """
+    rate = rows_per_second if rows_per_second is not None else bytes_per_second
+    if rate is None or (rows_per_second is not None and bytes_per_second is not None):
+        raise ValueError("give one rate: rows_per_second or bytes_per_second")
+    most = burst if burst is not None else rate
+    if not rate > 0 or not most > 0:
+        raise ValueError("a rate and a burst are above 0")
+    size = _rows_in if rows_per_second is not None else _bytes_in
+    clock = asyncio.get_running_loop().time
+    allowance, before = most, clock()
+    async with _opened(source) as items:
+        async for item in items:
+            now = clock()
+            allowance = min(most, allowance + (now - before) * rate) - size(item)
+            before = now
+            if allowance < 0:
+                await asyncio.sleep(-allowance / rate)
+            yield item
+
+
+def _rows_in(item: Any) -> int:
+    if isinstance(item, _BYTES_TYPES):
+        return bytes(item).count(b"\n")
+    return len(item) if isinstance(item, list | tuple | Batch) else 1
+
+
+def _bytes_in(item: Any) -> int:
+    if not isinstance(item, _BYTES_TYPES):
+        raise TypeError(f"{type(item).__name__} has no bytes of text to count: give rows_per_second")
+    return len(item)
+
+
+async def tee_rejects(
+    source: object, sink: RejectSink, *, engine: Engine, name: str = "source"
+) -> AsyncIterator[Batch]:
+    """Tell a sink of a source's rows that were not applied.
+
+    The source's text is decoded here, and goes on as batches that keep it. Whoever takes them decides on a batch before asking
+    for the next one, as a processor does; so by then the outcomes stand in it, and those that are refusals are told, in order. A
+    sink that is slow holds the source back.
+
+    If a policy stops the source, the sink is told of the row at which it stopped, too; malformed rows right behind it may be told
+    as well.
+
+    Args:
+        source: What a processor takes.
+        sink: A RejectWriter, or a function that is given each Rejection, and awaited if it has to be.
+        engine: An engine with the settings to decode with; no rows are applied to it here.
+        name: What the source is called in rejections.
+
+    Yields:
+        Batches.
+
+    Raises:
+        HeaderError: If the source does not begin with a usable header.
+    """
+    tell: Callable[[Rejection], Awaitable[None] | None] = (
+        sink.write if isinstance(sink, RejectWriter) else sink
+    )
+    decoder = engine.new_decoder(keep_source=True)
+    has_text = False
+    async with _opened(source) as items:
+        async for item in items:
+            batches: list[Batch | None]
+            if isinstance(item, Batch):
+                batches = [item]
+            elif isinstance(item, _BYTES_TYPES):
+                has_text = True
+                batches = [*decoder.feed(item), decoder.flush()]
+            else:
+                rows = encode_transactions(item if isinstance(item, list | tuple) else (item,), engine)
+                batches = [*decoder.feed(rows if has_text else TRANSACTION_HEADER + rows), decoder.flush()]
+                has_text = True
+            for batch in batches:
+                if batch is not None:
+                    try:
+                        yield batch
+                    finally:
+                        await _tell(batch, tell, name)
+    last = decoder.finish() if has_text else None
+    if last is not None:
+        try:
+            yield last
+        finally:
+            await _tell(last, tell, name)
+
+
+async def _tell(batch: Batch, tell: Callable[[Rejection], Awaitable[None] | None], name: str) -> None:
+    outcomes = bytes(batch.outcomes)
+    undecided = outcomes.find(0)
+    for row in batch.refused_rows(0, undecided if undecided >= 0 else batch.rows):
+        waiting = tell(describe_row(batch, row, Outcome(outcomes[row]), name))
+        if inspect.isawaitable(waiting):
+            await waiting
+
+
+@asynccontextmanager
+async def _opened(source: object) -> AsyncIterator[AsyncIterator[Any]]:
+    """Open a source as an asynchronous iterator, and close it behind whoever used it."""
+    waiting, ready = open_pieces(source.data if isinstance(source, Source) else source, asyncio.Semaphore(1))
+    items = waiting if waiting is not None else _step(ready or iter(()))
+    try:
+        yield items
+    finally:
+        close = getattr(items, "aclose", None)
+        if close is not None:
+            await close()
+        close = getattr(ready, "close", None)
+        if close is not None:
+            close()
+
+
+async def _step(items: Iterator[Any]) -> AsyncIterator[Any]:
+    for item in items:
+        yield item

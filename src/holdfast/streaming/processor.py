@@ -1,0 +1,232 @@
+"""Runs any number of sources into one ledger: one after the other, concurrently, to completion or for ever.
+
+There is one writer, the event loop: a piece of a source is decoded and applied as soon as it is there, before the source is asked
+for its next one. So nothing queues between sources and ledger, and what holds a fast sender back is that nobody asks it. The one
+queue there is stands between a thread that reads a file and the loop: two blocks of 256 KiB a file, for so many files at a time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Iterable, Mapping
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+from holdfast.engine.engine import Engine
+from holdfast.engine.policy import CompiledPolicy, ErrorPolicy
+from holdfast.streaming.pump import Pump
+from holdfast.streaming.run import Limits, SourceReports, StreamRun
+from holdfast.streaming.sharding import OneEngine
+from holdfast.streaming.sources import Source
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator
+    from typing import Literal
+
+    from holdfast.engine.report import Report
+    from holdfast.io.rejects import RejectWriter
+    from holdfast.streaming.sharding import RowTarget, Shards
+    from holdfast.streaming.snapshots import Snapshots
+    from holdfast.streaming.statistics import SourceReport
+
+    OnSourceError = Literal["report", "raise"]
+
+SOURCES_MAX = 65_536
+READERS_MAX = 16
+REPORTS_MAX = 100_000
+
+
+class StreamProcessor:
+    """Runs sources into an engine, or into shards.
+
+    A source is a path, bytes, a binary file object, an ``asyncio.StreamReader``, or an iterable or asynchronous iterable of
+    bytes, of batches, of transactions or of lists of transactions; or one of these in a :class:`Source`, with a name and a
+    policy of its own. Paths and files are read on threads; all others are stepped on the event loop, so an iterable must not
+    wait for anything.
+
+    One run at a time. While it runs and afterwards, :meth:`report` and :attr:`sources` say what became of it.
+
+    Args:
+        engine: What the rows are applied to; nobody else may apply rows to it meanwhile.
+        policy: What to do about rows that are not applied, decided for each source by itself: a budget is each source's own, and
+            a policy that stops a source stops no other. Rows are skipped if not given.
+        rejects: Where to list rows that are not applied.
+        snapshots: Taken as often as they say while a run lasts.
+        sources_max: How many sources may be open at a time. Those that ``merge`` takes from an iterable are opened as others end.
+        readers_max: How many paths and files are read at a time; each costs a thread and two blocks of 256 KiB.
+        reports_max: Of how many ended sources reports are kept; older ones remain in the totals.
+
+    Raises:
+        PolicyError: If the policy cannot be used.
+        ValueError: If a limit is not positive.
+    """
+
+    def __init__(
+        self,
+        engine: Engine | Shards,
+        *,
+        policy: ErrorPolicy | None = None,
+        rejects: RejectWriter | None = None,
+        snapshots: Snapshots | None = None,
+        sources_max: int = SOURCES_MAX,
+        readers_max: int = READERS_MAX,
+        reports_max: int = REPORTS_MAX,
+    ) -> None:
+        self.engine = engine
+        self._target: RowTarget = OneEngine(engine) if isinstance(engine, Engine) else engine
+        self._policy = CompiledPolicy(policy or ErrorPolicy())
+        self._rejects = rejects
+        self._snapshots = snapshots
+        self._limits = Limits(sources_max, readers_max, reports_max)
+        self._run: StreamRun | None = None
+        self._is_running = False
+
+    @property
+    def sources(self) -> Mapping[str, SourceReport]:
+        """The reports of the sources of the run that is under way, or of the last one, by name."""
+        return SourceReports(self._run)
+
+    def report(self) -> Report:
+        """Say what became of all rows of the run that is under way, or of the last one.
+
+        Raises:
+            RuntimeError: If there was none yet.
+        """
+        if self._run is None:
+            raise RuntimeError("there is no report before the first run")
+        return self._run.report()
+
+    async def chain(self, *sources: object, on_source_error: OnSourceError = "raise") -> Report:
+        """Run sources one after the other, in this order, as if they were one.
+
+        Args:
+            sources: The sources.
+            on_source_error: ``raise``: a source that fails or is stopped by its policy ends the run, and what ended it is raised.
+                ``report``: it ends itself, its report says why, and the next one follows.
+
+        Returns:
+            What became of all rows.
+
+        Raises:
+            PolicyAbort: If a policy stopped; :meth:`report` says what was done, the exception's report what of this source.
+            InputError: If a source has no usable header.
+            TypeError: If one of them is no source.
+            ValueError: If two have one name.
+        """
+        async with self._begin(on_source_error) as (run, pump):
+            for source in sources:
+                await pump.drive(*run.open(source))
+        return run.report()
+
+    async def merge(
+        self, sources: Mapping[str, object] | Iterable[object], *, on_source_error: OnSourceError = "report"
+    ) -> Report:
+        """Run sources concurrently; the order within each is kept.
+
+        Cancelling it leaves the ledger between two batches, closes generators, and ends threads that read files.
+
+        Args:
+            sources: By name, or in an order: then their names are their numbers, 1 and on. An iterator is asked for the next one
+                when there is room for it.
+            on_source_error: ``report``: a source that fails or is stopped by its policy ends itself, and its report says why.
+                ``raise``: it ends the run, and what ended it is raised.
+
+        Returns:
+            What became of all rows.
+
+        Raises:
+            PolicyAbort: If a policy stopped, and that is to be raised.
+            InputError: If a source has no usable header, and that is to be raised.
+            TypeError: If one of them is no source, or they are no mapping or iterable of sources.
+            ValueError: If two have one name.
+        """
+        named = _named(sources)
+        async with self._begin(on_source_error) as (run, pump):
+            pump.add_all(named)
+            await pump.wait()
+        return run.report()
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[Running]:
+        """Run sources that are added while they run, for ever if need be.
+
+        Leaving the block waits for all of them to end; leaving it with an exception cancels them. A source that fails or is
+        stopped by its policy ends itself, and its report says why.
+        """
+        async with self._begin("report") as (run, pump):
+            yield Running(run, pump)
+            await pump.wait()
+
+    @asynccontextmanager
+    async def _begin(self, on_source_error: OnSourceError) -> AsyncIterator[tuple[StreamRun, Pump]]:
+        if on_source_error not in {"report", "raise"}:
+            raise ValueError(f"on_source_error is 'report' or 'raise', not {on_source_error!r}")
+        if self._is_running:
+            raise RuntimeError("a processor has one run at a time: add sources to the one that is under way")
+        self._is_running = True
+        run = self._run = StreamRun(self._target, self._policy, self._rejects, self._limits)
+        pump = Pump(run, self._limits.sources_max, raises=on_source_error == "raise")
+        snapshots = asyncio.ensure_future(self._snapshots.run()) if self._snapshots is not None else None
+        try:
+            yield run, pump
+        finally:
+            try:
+                await pump.stop()
+            finally:
+                run.end()
+                self._is_running = False
+                if snapshots is not None:
+                    snapshots.cancel()
+                    await asyncio.wait((snapshots,))
+
+
+class Running:
+    """A run that is under way; made by ``StreamProcessor.running``."""
+
+    def __init__(self, run: StreamRun, pump: Pump) -> None:
+        self._run = run
+        self._pump = pump
+
+    @property
+    def sources(self) -> Mapping[str, SourceReport]:
+        """The reports of the sources by name, also of those that ended."""
+        return SourceReports(self._run)
+
+    @property
+    def open_sources(self) -> int:
+        """How many sources have not ended."""
+        return self._pump.open_sources
+
+    def add(self, source: object, *, name: str | None = None) -> str:
+        """Run one more source, from the loop's next turn on.
+
+        Args:
+            source: The source.
+            name: What it is called; its number in the run if not given.
+
+        Returns:
+            Its name.
+
+        Raises:
+            RuntimeError: If ``sources_max`` sources are open.
+            TypeError: If it is no source.
+            ValueError: If there is one of this name.
+        """
+        return self._pump.add(source, name)
+
+    async def wait(self) -> None:
+        """Wait until all sources have ended that were added by now."""
+        await self._pump.wait()
+
+    def report(self) -> Report:
+        """Say what became of all rows so far."""
+        return self._run.report()
+
+
+def _named(sources: Mapping[str, object] | Iterable[object]) -> Iterator[tuple[str | None, object]]:
+    if isinstance(sources, Mapping):
+        return iter(sources.items())
+    if isinstance(sources, str | bytes | bytearray | memoryview | os.PathLike | Source):
+        raise TypeError("merge takes a mapping or an iterable of sources: put a single one into a list")
+    return ((None, source) for source in sources)

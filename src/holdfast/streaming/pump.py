@@ -1,0 +1,234 @@
+"""Drives the sources of a run: as many at a time as wait, in as few tasks as that takes.
+
+A task a source would cost as much as the hundred rows that a short source has. So a worker, which is a task, runs one source
+after the other, each to its end. As long as none of them has to wait, one worker is all there is. When it has to, the loop
+comes to the call that the worker left there before it began, and helpers take over the sources that are not yet running; they
+leave such a call in their turn. A source that waits thus keeps a task of its own until it ends, and holds up nobody.
+
+A source runs in one task from its beginning to its end, so ``asyncio.current_task``, ``asyncio.timeout`` and cancellation are
+what its code expects of them, on every version of Python; stepping its coroutines by hand until they wait, and then giving them
+to a task, would show them two. What follows from workers: context variables that a source sets are seen by those that its
+worker runs next.
+
+One that never waits gives way after its turn: 64 KiB of text, or what takes as long.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from typing import TYPE_CHECKING, Any
+
+from holdfast.engine.run import PolicyAbort
+from holdfast.streaming.statistics import SourceState
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from holdfast.streaming.run import StreamRun
+    from holdfast.streaming.sources import Pieces
+    from holdfast.streaming.stream import Stream
+
+TURN_BYTES = 64 * 1024
+"""After how much text, or what takes as long, the loop has a look at everybody else."""
+_HELPERS_MAX = 64
+"""How many workers start at a time where one had to wait: first one, then twice as many each time, up to this."""
+
+
+class Pump:
+    """The workers of a run.
+
+    Args:
+        run: Keeps the books.
+        sources_max: How many sources may be open at a time.
+        raises: Whether a source that ends early ends the run.
+    """
+
+    def __init__(self, run: StreamRun, sources_max: int, *, raises: bool) -> None:
+        self._run = run
+        self._loop = run.loop
+        self._sources_max = sources_max
+        self._raises = raises
+        self._opened: deque[tuple[Stream, Pieces]] = deque()
+        self._sources: Iterator[tuple[str | None, object]] | None = None
+        self._workers: set[asyncio.Task[None]] = set()
+        self._help_is_called = False
+        self._helpers = 1
+        self._credit = TURN_BYTES
+        self._failure: BaseException | None = None
+        self._idle = asyncio.Event()
+        self._idle.set()
+
+    @property
+    def open_sources(self) -> int:
+        """How many sources were added and have not ended; those yet to be taken from an iterator not among them."""
+        return len(self._opened) + len(self._workers)
+
+    def add(self, source: object, name: str | None) -> str:
+        """Run one more source; give its name.
+
+        Raises:
+            RuntimeError: If there are as many as there may be.
+        """
+        if self.open_sources >= self._sources_max:
+            raise RuntimeError(
+                f"{self._sources_max} sources run or wait to: wait for one to end, or raise sources_max"
+            )
+        opened = self._run.open(source, name)
+        self._opened.append(opened)
+        self._idle.clear()
+        self._call_for_help()
+        return opened[0].name
+
+    def add_all(self, sources: Iterator[tuple[str | None, object]]) -> None:
+        """Run all of these, each taken from the iterator when there is a worker for it."""
+        self._sources = sources
+        self._idle.clear()
+        self._start_worker()
+
+    async def wait(self) -> None:
+        """Wait until all sources have ended.
+
+        Raises:
+            TypeError: If one of them was no source.
+            ValueError: If two of them had one name.
+            Exception: What ended a source, if that ends the run.
+        """
+        await self._idle.wait()
+        if self._failure is not None:
+            raise self._failure
+
+    async def stop(self) -> None:
+        """Cancel what still runs, and come back when all of it has ended; a cancellation meanwhile waits until then."""
+        self._sources = None
+        unstarted = list(self._opened)
+        self._opened.clear()
+        for worker in self._workers:
+            worker.cancel()
+        cancelled: asyncio.CancelledError | None = None
+        while self._workers:
+            try:
+                await asyncio.wait(self._workers)
+            except asyncio.CancelledError as error:
+                cancelled = error
+        for stream, _ in unstarted:
+            self._run.close(stream, SourceState.CANCELLED)
+        if cancelled is not None:
+            raise cancelled
+
+    # One frame for a source: another coroutine in between would cost as much as several rows.
+    async def drive(self, stream: Stream, pieces: Pieces) -> None:  # noqa: C901, PLR0912
+        """Run a source to its end, and note how it came to it.
+
+        Raises:
+            CancelledError: If the task is cancelled, when the source has been closed.
+            Exception: What ended the source early, if that ends the run.
+        """
+        state = SourceState.CANCELLED
+        error: Exception | None = None
+        take = stream.take
+        waiting, ready = pieces
+        try:
+            # The same twice: an iterator behind the other kind's interface would cost a short source as much as its rows.
+            if waiting is not None:
+                async for item in waiting:
+                    self._credit -= take(item) or await self._take_parts(stream, item)
+                    if self._credit < 0:
+                        await self._give_way()
+            elif ready is not None:
+                for item in ready:
+                    self._credit -= take(item) or await self._take_parts(stream, item)
+                    if self._credit < 0:
+                        await self._give_way()
+            stream.finish()
+            state = SourceState.ENDED
+        except PolicyAbort as abort:
+            state, error = SourceState.STOPPED, abort
+        except asyncio.CancelledError as cancelled:
+            task = asyncio.current_task()
+            if task is None or task.cancelling():
+                raise
+            # Nobody asked for it: the source awaited something that was cancelled.
+            state = SourceState.FAILED
+            error = RuntimeError(f"source {stream.name} was cancelled from within")
+            error.__cause__ = cancelled
+        except Exception as failure:  # noqa: BLE001  # a source is somebody else's code, and ends itself alone
+            state, error = SourceState.FAILED, failure
+        finally:
+            try:
+                if state is not SourceState.ENDED:
+                    error = await _close_source(pieces, error)
+            finally:
+                self._run.close(stream, state, error)
+        if error is not None and self._raises:
+            raise error
+
+    async def _take_parts(self, stream: Stream, item: Any) -> int:
+        """Take a piece that is too large to be taken at once; give what is still to be paid for."""
+        for cost in stream.parts(item):
+            self._credit -= cost
+            if self._credit < 0:
+                await self._give_way()
+        return 0
+
+    async def _give_way(self) -> None:
+        self._credit = TURN_BYTES
+        await asyncio.sleep(0)
+
+    async def _work(self) -> None:
+        self._call_for_help()
+        while (opened := self._next()) is not None:
+            await self.drive(*opened)
+
+    def _next(self) -> tuple[Stream, Pieces] | None:
+        if self._opened:
+            return self._opened.popleft()
+        if self._sources is None:
+            return None
+        for name, source in self._sources:
+            return self._run.open(source, name)
+        self._sources = None
+        return None
+
+    def _call_for_help(self) -> None:
+        """Have helpers started as soon as the loop gets to it: when whoever runs now has to wait or gives way."""
+        if not self._help_is_called and (self._opened or self._sources is not None):
+            self._help_is_called = True
+            self._loop.call_soon(self._start_helpers)
+
+    def _start_helpers(self) -> None:
+        self._help_is_called = False
+        wanted = self._helpers if self._sources is not None else min(self._helpers, len(self._opened))
+        self._helpers = min(2 * self._helpers, _HELPERS_MAX)
+        for _ in range(min(wanted, self._sources_max - len(self._workers))):
+            self._start_worker()
+
+    def _start_worker(self) -> None:
+        worker = self._loop.create_task(self._work())
+        self._workers.add(worker)
+        worker.add_done_callback(self._worker_ended)
+
+    def _worker_ended(self, worker: asyncio.Task[None]) -> None:
+        self._workers.discard(worker)
+        failure = None if worker.cancelled() else worker.exception()
+        if failure is not None and self._failure is None:
+            self._failure = failure
+            # Its sources are nobody's any more; whoever waits is told, and stops the others.
+            self._sources = None
+        if self._failure is not None or not (self._workers or self._opened or self._sources is not None):
+            self._idle.set()
+
+
+async def _close_source(pieces: Pieces, error: Exception | None) -> Exception | None:
+    """Close a source that did not end by itself, so that what it holds is given back now; give what is wrong with it."""
+    try:
+        close = getattr(pieces[0], "aclose", None)
+        if close is not None:
+            await close()
+        close = getattr(pieces[1], "close", None)
+        if close is not None:
+            close()
+    except Exception as failure:  # noqa: BLE001  # somebody else's code
+        # What ended it first is what there is to know.
+        return error if error is not None else failure
+    return error

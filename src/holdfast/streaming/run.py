@@ -1,0 +1,163 @@
+"""The books of a run: its sources by name, how each is decided, what became of them all."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING
+
+from holdfast.engine.deciding import Decider
+from holdfast.engine.policy import CompiledPolicy, ErrorPolicy
+from holdfast.streaming.sources import Source, open_pieces
+from holdfast.streaming.statistics import Counts, SourceReport, SourceState
+from holdfast.streaming.stream import Lane, Stream, describe_row
+
+if TYPE_CHECKING:
+    from holdfast.engine.report import Report
+    from holdfast.io.rejects import RejectWriter
+    from holdfast.streaming.sharding import RowTarget
+    from holdfast.streaming.sources import Pieces
+
+
+class Limits:
+    """How much of everything a run may have at a time.
+
+    Args:
+        sources_max: Sources that were added and have not ended.
+        readers_max: Files that are read at a time, each by a thread with two blocks of its own.
+        reports_max: Ended sources whose reports are kept; of older ones the counts stay in the totals.
+
+    Raises:
+        ValueError: If one of them is not positive.
+    """
+
+    __slots__ = ("readers_max", "reports_max", "sources_max")
+
+    def __init__(self, sources_max: int, readers_max: int, reports_max: int) -> None:
+        if min(sources_max, readers_max, reports_max) < 1:
+            raise ValueError("sources_max, readers_max and reports_max are 1 or more")
+        self.sources_max = sources_max
+        self.readers_max = readers_max
+        self.reports_max = reports_max
+
+
+class StreamRun:
+    """One run of a stream processor.
+
+    Args:
+        target: What the rows go to.
+        policy: What to do about rows that are not applied, where a source says nothing else.
+        rejects: Where to list them.
+        limits: How much there may be at a time.
+    """
+
+    def __init__(
+        self, target: RowTarget, policy: CompiledPolicy, rejects: RejectWriter | None, limits: Limits
+    ) -> None:
+        self.loop = asyncio.get_running_loop()
+        self.streams: dict[str, Stream] = {}
+        self._target = target
+        self._policy = policy
+        self._rejects = rejects
+        self._limits = limits
+        self._readers = asyncio.Semaphore(limits.readers_max)
+        self._lanes: dict[int, Lane] = {}
+        self._number = 0
+        self._ended: deque[Stream] = deque()
+        self._forgotten = Counts()
+        self._clock = self.loop.time
+        self._one_lane = self._new_lane(policy, "") if target.engine_of("") is target.engine_of("1") else None
+        self._start = self._clock()
+        self._end: float | None = None
+
+    def open(self, source: object, name: str | None = None) -> tuple[Stream, Pieces]:
+        """Enter a source in the books and open it.
+
+        Raises:
+            TypeError: If it is no source.
+            ValueError: If there is one of this name.
+            PolicyError: If its own policy cannot be used.
+        """
+        policy = None
+        if isinstance(source, Source):
+            source, own_name, policy = source
+            name = name if name is not None else own_name
+        self._number += 1
+        if name is None:
+            name = str(self._number)
+        if name in self.streams:
+            raise ValueError(f"there are two sources of the name {name!r}: give one of them another name")
+        pieces = open_pieces(source, self._readers)
+        lane = self._one_lane
+        if lane is None or policy is not None:
+            lane = self._lane(name, policy)
+        stream = self.streams[name] = Stream(name, lane, self._clock())
+        return stream, pieces
+
+    def close(self, stream: Stream, state: SourceState, error: Exception | None = None) -> None:
+        """Note how a source ended."""
+        stream.close(state, self._clock(), error)
+        ended = self._ended
+        ended.append(stream)
+        if len(ended) > self._limits.reports_max:
+            oldest = ended.popleft()
+            oldest.count_into(self._forgotten)
+            del self.streams[oldest.name]
+
+    def end(self) -> None:
+        """Stop the clock; sources that have not ended were cancelled."""
+        for stream in self.streams.values():
+            if stream.state is SourceState.RUNNING:
+                stream.close(SourceState.CANCELLED, self._clock())
+        self._end = self._clock()
+
+    def report(self) -> Report:
+        """Say what became of all rows so far."""
+        counts = Counts()
+        self._forgotten.count_into(counts)
+        for stream in self.streams.values():
+            stream.count_into(counts)
+        end = self._end if self._end is not None else self._clock()
+        return counts.report(self._target, end - self._start)
+
+    def source_report(self, name: str) -> SourceReport:
+        """Say what became of one source so far.
+
+        Raises:
+            KeyError: If there is none of this name, or it ended so long ago that only the totals know of it.
+        """
+        return self.streams[name].report(self._clock())
+
+    def _lane(self, name: str, policy: ErrorPolicy | None) -> Lane:
+        """Find the lane of a source that is not decided as all the others are."""
+        if policy is not None:
+            # Not kept: there may be as many policies as there are sources, and for ever new ones.
+            return self._new_lane(CompiledPolicy(policy), name)
+        key = id(self._target.engine_of(name))
+        if key not in self._lanes:
+            self._lanes[key] = self._new_lane(self._policy, name)
+        return self._lanes[key]
+
+    def _new_lane(self, policy: CompiledPolicy, name: str) -> Lane:
+        decider = Decider(self._target.engine_of(name), policy, self._rejects, describe_row)
+        decoder = self._target.new_decoder(keep_source=decider.needs_text)
+        return Lane(decider, policy, decoder, self._target, self._clock)
+
+
+class SourceReports(Mapping[str, SourceReport]):
+    """The reports of a run's sources by name, each made when it is looked at."""
+
+    def __init__(self, run: StreamRun | None) -> None:
+        self._run = run
+
+    def __getitem__(self, name: str) -> SourceReport:
+        if self._run is None:
+            raise KeyError(name)
+        return self._run.source_report(name)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(() if self._run is None else list(self._run.streams))
+
+    def __len__(self) -> int:
+        return 0 if self._run is None else len(self._run.streams)

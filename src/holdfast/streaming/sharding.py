@@ -1,0 +1,285 @@
+"""Shards: several engines behind one interface, each with clients of its own.
+
+What one engine guarantees about a client's rows, shards guarantee as well: all rows of a client meet in one engine, in order.
+What an engine knows about all clients together is known within a shard only, and that is one thing, the transaction ids:
+
+- A tx id is unique within a shard. Used again by a client of another shard, it is taken for a new one and may be applied, where
+  one engine says TX_ID_REUSED. Used again by the same client, it is a DUPLICATE_TX or TX_ID_REUSED as ever.
+- A dispute, resolve or chargeback of another client's transaction is refused in any case, as CLIENT_MISMATCH if that client is of
+  the same shard, as TX_NOT_FOUND if not.
+
+So, where senders keep tx ids unique over all clients, the accounts are those of one engine, row by row, and outcomes differ in
+nothing but these two codes.
+"""
+
+from __future__ import annotations
+
+import heapq
+import zlib
+from operator import itemgetter
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+from holdfast.engine.accounts import Accounts
+from holdfast.engine.engine import Engine
+from holdfast.kernel import routing
+from holdfast.kernel.csv_encoder import HEADER
+from holdfast.kernel.tally import Tally
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from holdfast.domain.account import Account
+    from holdfast.kernel.batch import Batch
+    from holdfast.kernel.csv_decoder import CsvDecoder
+
+_LINES_AT_ONCE = 4096
+
+
+class Totals(NamedTuple):
+    """Balances of the whole."""
+
+    accounts: int
+    locked_accounts: int
+    transactions: int
+    open_disputes: int
+    sequence: int
+
+
+class RowTarget(Protocol):
+    """What a stream processor's rows go to."""
+
+    @property
+    def model(self) -> Engine:
+        """An engine with the settings of all."""
+
+    def new_decoder(self, *, keep_source: bool) -> CsvDecoder:
+        """Make a decoder with the settings of the engines behind this."""
+
+    def accounts(self) -> Accounts:
+        """Take an image of all accounts."""
+
+    def apply_rows(self, batch: Batch, start: int, tally: Tally, stop: int = -1) -> int:
+        """Apply rows of a batch under a policy's tally; give the first row that was not decided."""
+
+    def totals(self) -> Totals:
+        """Count accounts, transactions and rows."""
+
+    def engine_of(self, source_name: str) -> Engine | RowTarget:
+        """Say what the rows of a source go to."""
+
+
+class OneEngine:
+    """One engine as what the rows go to."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.model = engine
+        self.new_decoder = engine.new_decoder
+        self.accounts = engine.accounts
+        self.apply_rows = engine.apply_rows
+
+    def totals(self) -> Totals:
+        """Count accounts, transactions and rows."""
+        return _add_totals((self.model,))
+
+    def engine_of(self, source_name: str) -> Engine:  # noqa: ARG002  # they all go to the one
+        """Say what the rows of a source go to."""
+        return self.model
+
+
+class ShardOverlapError(ValueError):
+    """Two shards have an account of the same client: the sources of a client went to different shards.
+
+    Args:
+        client: The first such client that was found.
+    """
+
+    def __init__(self, client: int) -> None:
+        super().__init__(
+            f"client {client} has accounts in several shards, so neither is complete: the sources that name a client must go to "
+            "one shard; give them names that do (Shards.number_of), or route by client"
+        )
+        self.client = client
+
+
+class Shards:
+    """Several engines behind the interface that streams need.
+
+    With ``by="client"``, a client's number decides on the engine. The rows of a batch are decided as if one after the other:
+    their outcomes stand in the batch in its order, policies and counts see them in that order, and behind a row at which a
+    policy stops nothing is applied. With ``by="source"``, the name of a source decides (``number_of``), and a client's rows
+    must all come from sources of one shard; reading the merged accounts finds a client for whom this does not hold.
+
+    Args:
+        shards: How many, 1 to 256.
+        make_engine: Makes each of them; all alike.
+        by: ``client`` or ``source``.
+
+    Raises:
+        ValueError: For a number of shards out of range, or another way to route.
+    """
+
+    def __init__(
+        self,
+        shards: int,
+        make_engine: Callable[[], Engine] = Engine,
+        *,
+        by: str = "client",
+    ) -> None:
+        routing.shard_of(0, shards)  # checks the number
+        if by not in {"client", "source"}:
+            raise ValueError(f"shards are chosen by client or by source, not by {by!r}")
+        self.by = by
+        self.engines = tuple(make_engine() for _ in range(shards))
+
+    def __len__(self) -> int:
+        return len(self.engines)
+
+    @property
+    def model(self) -> Engine:
+        """An engine with the settings of all."""
+        return self.engines[0]
+
+    @property
+    def sequence(self) -> int:
+        """Rows decided by all shards together."""
+        return sum(engine.sequence for engine in self.engines)
+
+    def number_of(self, key: int | str) -> int:
+        """Say which shard a client (by client) or a source (by source) belongs to; that never changes.
+
+        Raises:
+            TypeError: For a name where clients decide, or a client where names do.
+        """
+        if isinstance(key, str) != (self.by == "source"):
+            raise TypeError(f"shards are chosen by {self.by}: {key!r} is none")
+        if isinstance(key, str):
+            return zlib.crc32(key.encode(errors="surrogateescape")) % len(self.engines)
+        return routing.shard_of(key, len(self.engines))
+
+    def engine_of(self, source_name: str) -> Engine | Shards:
+        """Say what the rows of a source go to."""
+        return self.engines[self.number_of(source_name)] if self.by == "source" else self
+
+    def new_decoder(self, *, keep_source: bool) -> CsvDecoder:
+        """Make a decoder with the engines' settings."""
+        return self.engines[0].new_decoder(keep_source=keep_source)
+
+    def accounts(self) -> MergedAccounts:
+        """Take an image of all accounts of all shards: a point in time, unchanged by what is applied later."""
+        return MergedAccounts([engine.accounts() for engine in self.engines], self.engines[0].decimals)
+
+    def totals(self) -> Totals:
+        """Count accounts, transactions and rows."""
+        return _add_totals(self.engines)
+
+    def apply_rows(self, batch: Batch, start: int, tally: Tally, stop: int = -1) -> int:
+        """Apply rows of a batch to their clients' shards, under a policy's tally; give the first row that was not decided."""
+        end = batch.rows if stop < 0 else stop
+        if routing.may_stop(tally):
+            return self._apply_in_turn(batch, start, tally, end)
+        parts = routing.split(batch, start, end, len(self.engines))
+        # One after the other: beside a piece of a stream, a few thousand rows, handing parts to threads costs more than it saves.
+        for engine, part in zip(self.engines, parts, strict=True):
+            if part is not None:
+                engine.apply_rows(part, 0, Tally())
+        return start + routing.gather(batch, start, parts, tally)
+
+    def _apply_in_turn(self, batch: Batch, start: int, tally: Tally, stop: int) -> int:
+        """Go through the rows in order, so that a policy can stop at any of them."""
+        for shard, end in routing.runs(batch, start, stop, len(self.engines)):
+            start = self.engines[shard].apply_rows(batch, start, tally, end)
+            if tally.is_stopped:
+                break
+        return start
+
+
+class MergedAccounts(Accounts):
+    """The accounts of several shards as one set, in order of their clients.
+
+    Args:
+        parts: The shards' accounts.
+        decimals: How many decimals a unit stands for.
+    """
+
+    def __init__(self, parts: Sequence[Accounts], decimals: int) -> None:
+        self._parts = tuple(parts)
+        self._decimals = decimals
+        self.sequence = sum(part.sequence for part in self._parts)
+
+    @property
+    def locked_accounts(self) -> int:
+        """How many of the accounts are locked."""
+        return sum(part.locked_accounts for part in self._parts)
+
+    def __len__(self) -> int:
+        return sum(map(len, self._parts))
+
+    def __iter__(self) -> Iterator[Account]:
+        """Go through the accounts in order of their clients.
+
+        Raises:
+            ShardOverlapError: At a client that two shards have an account of.
+        """
+        last = -1
+        for account in heapq.merge(*self._parts, key=_client_of):
+            if account.client == last:
+                raise ShardOverlapError(last)
+            last = account.client
+            yield account
+
+    def __contains__(self, client: object) -> bool:
+        return any(client in part for part in self._parts)
+
+    def get(self, client: int) -> Account | None:
+        """Look a client's account up, or give None.
+
+        Raises:
+            ShardOverlapError: If two shards have one.
+        """
+        found = [account for part in self._parts if (account := part.get(client)) is not None]
+        if len(found) > 1:
+            raise ShardOverlapError(client)
+        return found[0] if found else None
+
+    def chunks(self) -> Iterator[bytes]:
+        """Give the accounts as CSV, in pieces of whole rows, the header first.
+
+        Raises:
+            ShardOverlapError: At a client that two shards have an account of.
+        """
+        yield HEADER
+        last = -1
+        lines: list[bytes] = []
+        for client, line in heapq.merge(*map(_numbered_lines, self._parts), key=itemgetter(0)):
+            if client == last:
+                raise ShardOverlapError(client)
+            last = client
+            lines.append(line)
+            if len(lines) == _LINES_AT_ONCE:
+                yield b"".join(lines)
+                lines.clear()
+        if lines:
+            yield b"".join(lines)
+
+
+def _client_of(account: Account) -> int:
+    return account.client
+
+
+def _numbered_lines(accounts: Accounts) -> Iterator[tuple[int, bytes]]:
+    chunks = accounts.chunks()
+    next(chunks)
+    for chunk in chunks:
+        for line in chunk.splitlines(keepends=True):
+            yield int(line[: line.index(b",")]), line
+
+
+def _add_totals(engines: Sequence[Engine]) -> Totals:
+    ledgers: list[Any] = [engine.ledger for engine in engines]
+    return Totals(
+        accounts=sum(ledger.accounts for ledger in ledgers),
+        locked_accounts=sum(ledger.locked_accounts for ledger in ledgers),
+        transactions=sum(ledger.transactions for ledger in ledgers),
+        open_disputes=sum(ledger.open_disputes for ledger in ledgers),
+        sequence=sum(engine.sequence for engine in engines),
+    )

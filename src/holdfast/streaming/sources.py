@@ -1,0 +1,275 @@
+"""Sources: whatever bytes, batches or transactions come from, as an iterator of pieces.
+
+What may wait for a disk or a pipe is read on a thread of its own; everything else is stepped on the event loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import os
+import threading
+from collections import deque
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from holdfast.domain.amount import AmountError, format_units, units_from
+from holdfast.domain.outcome import Outcome
+from holdfast.domain.transaction import Transaction
+from holdfast.io.compression import InputStream, open_source
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator
+
+    from holdfast.engine.engine import Engine
+    from holdfast.engine.policy import ErrorPolicy
+
+    Pieces = tuple[AsyncIterator[Any] | None, Iterator[Any] | None]
+    """A source that was opened: one of the two iterators, whichever way it is stepped."""
+
+PIECE_BYTES = 64 * 1024
+"""How much is taken at a time: some 2,500 rows, a fraction of a millisecond."""
+BLOCK_BYTES = 256 * 1024
+"""How much a thread reads at a time. Two blocks a thread: one is filled while the rows of the other are applied."""
+_BLOCKS = 2
+_ID_LIMIT = 2**64
+TRANSACTION_HEADER = b"type,client,tx,amount\n"
+
+
+class Source(NamedTuple):
+    """A source with a name or a policy of its own."""
+
+    data: object
+    """Where the bytes, batches or transactions come from."""
+    name: str | None = None
+    """What it is called in reports; its number if it has no name."""
+    policy: ErrorPolicy | None = None
+    """What to do about its rows that are not applied; the processor's policy if there is none."""
+
+
+def open_pieces(data: object, readers: asyncio.Semaphore) -> Pieces:
+    """Open a source.
+
+    Args:
+        data: A path, bytes, a binary file object, an ``asyncio.StreamReader``, or an iterable or asynchronous iterable of bytes,
+            batches or transactions.
+        readers: Limits how many threads read at a time.
+
+    Returns:
+        Its pieces: an asynchronous iterator if it may have to wait, or else an iterator.
+
+    Raises:
+        TypeError: If it is none of these, a file in text mode above all.
+    """
+    open_kind = _opener(type(data))  # type: ignore[arg-type]  # classes are hashable
+    if open_kind is not None:
+        return open_kind(data, readers)
+    # A wrapper may answer for what its class does not have.
+    if hasattr(data, "readinto") or hasattr(data, "read"):
+        return _open_file(data, readers)
+    if hasattr(data, "__iter__"):
+        return (None, iter(data))
+    raise TypeError(
+        "a source is a path, bytes, a binary file, an asyncio.StreamReader, or an iterable or asynchronous iterable of bytes, "
+        f"batches or transactions, not {type(data).__name__}"
+    )
+
+
+@lru_cache(maxsize=256)
+def _opener(kind: type[Any]) -> Callable[[Any, asyncio.Semaphore], Pieces] | None:
+    """Tell by its class how a source is opened. Remembered: what it takes to know costs as much as fifty rows."""
+    is_file = (
+        issubclass(kind, str | os.PathLike | InputStream)
+        or hasattr(kind, "readinto")
+        or hasattr(kind, "read")
+    )
+    open_kind: Callable[[Any, asyncio.Semaphore], Pieces] | None = None
+    if issubclass(kind, asyncio.StreamReader):
+        open_kind = _open_stream
+    elif hasattr(kind, "__aiter__"):
+        open_kind = _open_waiting
+    elif issubclass(kind, bytes | bytearray | memoryview):
+        open_kind = _open_bytes
+    elif issubclass(kind, io.TextIOBase):
+        open_kind = _refuse_text
+    elif is_file:
+        open_kind = _open_file
+    elif hasattr(kind, "__iter__") and not hasattr(kind, "__getattr__"):
+        open_kind = _open_ready
+    return open_kind
+
+
+def _open_stream(data: asyncio.StreamReader, _: asyncio.Semaphore) -> Pieces:
+    return _read_stream(data), None
+
+
+def _open_waiting(data: AsyncIterable[Any], _: asyncio.Semaphore) -> Pieces:
+    return data.__aiter__(), None
+
+
+def _open_bytes(data: bytes | bytearray | memoryview, _: asyncio.Semaphore) -> Pieces:
+    return None, _cut(data)
+
+
+def _open_ready(data: Iterable[Any], _: asyncio.Semaphore) -> Pieces:
+    return None, iter(data)
+
+
+def _refuse_text(data: Any, _: asyncio.Semaphore) -> Pieces:
+    raise TypeError(f"{data!r} gives text; open the file in binary mode ('rb')")
+
+
+def _open_file(data: Any, readers: asyncio.Semaphore) -> Pieces:
+    return (_read_on_thread(data, readers), None)
+
+
+def _cut(data: bytes | bytearray | memoryview) -> Iterator[memoryview]:
+    view = memoryview(data).cast("B")
+    # Nothing at all is given as nothing, so that it is told from a source without transactions.
+    for start in range(0, max(len(view), 1), PIECE_BYTES):
+        yield view[start : start + PIECE_BYTES]
+
+
+async def _read_stream(reader: asyncio.StreamReader) -> AsyncIterator[bytes]:
+    chunk = await reader.read(PIECE_BYTES)
+    yield chunk
+    while chunk:
+        chunk = await reader.read(PIECE_BYTES)
+        yield chunk
+
+
+async def _read_on_thread(data: Any, readers: asyncio.Semaphore) -> AsyncIterator[memoryview]:
+    async with readers:
+        reader = ThreadReader(data)
+        try:
+            block = await reader.next_block()
+            if not block:
+                yield block
+            while block:
+                for start in range(0, len(block), PIECE_BYTES):
+                    yield block[start : start + PIECE_BYTES]
+                block = await reader.next_block()
+        finally:
+            await reader.stop()
+
+
+class ThreadReader:
+    """Reads a file on a thread, two blocks ahead of whoever takes them and no further.
+
+    A thread that waits for a pipe's next byte cannot be woken: it ends with that byte, or with the process.
+
+    Args:
+        data: A path, a binary file object, or an open input.
+    """
+
+    def __init__(self, data: Any) -> None:
+        self._data = data
+        self._loop = asyncio.get_running_loop()
+        self._shared = threading.Condition()
+        self._free: deque[bytearray] = deque(bytearray(BLOCK_BYTES) for _ in range(_BLOCKS))
+        self._stopped = False
+        self._never_waits = False
+        # All of these belong to the loop.
+        self._taken: bytearray | None = None
+        self._filled: deque[tuple[bytearray, int]] = deque()
+        self._wake = asyncio.Event()
+        self._ended = asyncio.Event()
+        self._error: BaseException | None = None
+        threading.Thread(target=self._read, name="holdfast-source", daemon=True).start()
+
+    async def next_block(self) -> memoryview:
+        """Give what is read next, nothing at the end; the block before it is given back to the thread."""
+        if self._taken is not None:
+            with self._shared:
+                self._free.append(self._taken)
+                self._shared.notify()
+            self._taken = None
+        while not self._filled and not self._ended.is_set():
+            self._wake.clear()
+            await self._wake.wait()
+        if self._filled:
+            self._taken, count = self._filled.popleft()
+            return memoryview(self._taken)[:count]
+        if self._error is not None:
+            raise self._error
+        return memoryview(b"")
+
+    async def stop(self) -> None:
+        """Let the thread end, and wait for it where it cannot be held up."""
+        with self._shared:
+            self._stopped = True
+            self._shared.notify()
+        if self._never_waits:
+            await self._ended.wait()
+
+    def _read(self) -> None:
+        error: BaseException | None = None
+        try:
+            # A path may be a pipe that nobody has opened for writing yet: opening it waits as well.
+            with self._data if isinstance(self._data, InputStream) else open_source(self._data) as stream:
+                self._never_waits = stream.raw_size is not None
+                while (buffer := self._next_free()) is not None and (count := stream.readinto(buffer)):
+                    self._tell(self._take, buffer, count)
+        except BaseException as failure:  # noqa: BLE001  # raised again on the loop
+            error = failure
+        self._tell(self._end, error)
+
+    def _next_free(self) -> bytearray | None:
+        with self._shared:
+            while not self._free and not self._stopped:
+                self._shared.wait()
+            return None if self._stopped else self._free.popleft()
+
+    def _tell(self, what: Any, *arguments: object) -> None:
+        try:
+            self._loop.call_soon_threadsafe(what, *arguments)
+        except RuntimeError:
+            # The loop is gone, and whoever waited with it.
+            self._stopped = True
+
+    def _take(self, buffer: bytearray, count: int) -> None:
+        self._filled.append((buffer, count))
+        self._wake.set()
+
+    def _end(self, error: BaseException | None) -> None:
+        self._error = error
+        self._ended.set()
+        self._wake.set()
+
+
+def encode_transactions(transactions: Iterable[Transaction], engine: Engine) -> bytes:
+    """Write transactions as rows that a decoder gives the same outcomes for as ``Engine.apply`` does.
+
+    Raises:
+        TypeError: If one is no transaction.
+    """
+    return b"".join(_encode(transaction, engine) for transaction in transactions)
+
+
+def _encode(transaction: Transaction, engine: Engine) -> bytes:
+    if not isinstance(transaction, Transaction):
+        raise TypeError(f"a list in a source holds transactions, not {type(transaction).__name__}")
+    amount = getattr(transaction, "amount", None)
+    text = "" if amount is None else _amount_text(amount, engine)
+    client, tx = _id_text(transaction.client), _id_text(transaction.tx)
+    return f"{transaction.type.name.lower()},{client},{tx},{text}\n".encode()
+
+
+def _id_text(number: int) -> str:
+    # Python refuses to write thousands of digits; whatever is out of every range is refused alike.
+    return str(number) if 0 <= number < _ID_LIMIT else "-1"
+
+
+def _amount_text(amount: Any, engine: Engine) -> str:
+    try:
+        return format_units(
+            units_from(amount, engine.decimals, engine.rules.excess_decimals), engine.decimals
+        )
+    except AmountError as error:
+        # A text that the decoder refuses with the same outcome.
+        texts = {
+            Outcome.MISSING_AMOUNT: "",
+            Outcome.AMOUNT_TOO_PRECISE: f"0.{'0' * engine.decimals}1",
+            Outcome.AMOUNT_OUT_OF_RANGE: "9" * 20,
+        }
+        return texts.get(error.outcome, "?")

@@ -1,0 +1,274 @@
+"""``holdfast send`` against ``holdfast serve``, as a person would use them."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import re
+import select
+import signal
+import socket
+import subprocess
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from e2e.command import COMMAND, HEADER, TIMEOUT_SECONDS, Result, finish, run, start
+from e2e.serving import serving
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+ROWS = b"".join(
+    b"%b,%d,%d,%d.5\n" % (b"deposit" if tx % 4 else b"withdrawal", tx % 11, tx, tx % 23 + 1)
+    for tx in range(1, 3001)
+)
+
+
+def send(*arguments: str | os.PathLike[str], data: bytes | None = None) -> Result:
+    """Run the command."""
+    return run("send", *arguments, data=data)
+
+
+@pytest.fixture
+def transactions(tmp_path: Path) -> Path:
+    """A file with rows of which some are refused."""
+    path = tmp_path / "transactions.csv"
+    path.write_bytes(HEADER + ROWS)
+    return path
+
+
+def test_a_file_sent_is_a_file_processed(transactions: Path, tmp_path: Path) -> None:
+    """The accounts, the summary and the rejects are those of ``holdfast FILE``."""
+    alone = run(transactions, "--rejects", tmp_path / "alone.csv", "--json-summary", tmp_path / "alone.json")
+    with serving(tmp_path, "-o", tmp_path / "served.csv") as server:
+        sent = send(
+            transactions, "--to", f"127.0.0.1:{server.port}", "--rejects", tmp_path / "sent.csv",
+            "--json-summary", tmp_path / "sent.json", "--fail-on-reject",
+        )  # fmt: skip
+        assert server.stop() == 0
+    assert (sent.code, sent.output, sent.errors) == (3, b"", "")
+    assert (tmp_path / "served.csv").read_bytes() == alone.output
+    assert (tmp_path / "sent.csv").read_bytes() == (tmp_path / "alone.csv").read_bytes()
+    report, processed = (json.loads((tmp_path / name).read_bytes()) for name in ("sent.json", "alone.json"))
+    common = ("rows", "applied", "refused", "refused_by_code", "sequence")
+    assert {key: report[key] for key in common} == {key: processed[key] for key in common}
+    assert report["untold"] == 0
+
+
+def test_several_files_and_a_pipe_are_resumable_streams(transactions: Path, tmp_path: Path) -> None:
+    """Files with different headers are one stream; given again, also through a pipe, nothing is decided twice."""
+    second = tmp_path / "second.csv.gz"
+    second.write_bytes(gzip.compress(b"tx,type,amount,client\n9001,deposit,1,1\n9002,deposit,1,70000\n"))
+    with serving(tmp_path) as server:
+        to = ("--to", f"127.0.0.1:{server.port}", "--stream", "daily", "--json-summary")
+        reports = []
+        for files, data in (
+            ([transactions], None),
+            ([transactions, second], None),
+            ([transactions, second], None),
+            ([], HEADER + ROWS + b"deposit,1,9001,1\ndeposit,70000,9002,1\ndeposit,1,9003,1"),
+        ):
+            result = send(*files, *to, tmp_path / "report.json", data=data)
+            assert (result.code, result.errors) == (0, "")
+            reports.append(json.loads((tmp_path / "report.json").read_bytes()))
+        assert [(report["rows"], report["skipped"]) for report in reports] == [
+            (3000, 0),
+            (2, 3000),
+            (0, 3002),
+            (1, 3002),
+        ]
+        assert server.stop() == 0
+
+
+def test_the_summary_and_the_refused_rows_are_said(tmp_path: Path) -> None:
+    """With -v: each refused row where it stands, then the counts."""
+    with serving(tmp_path) as server:
+        result = send(
+            "-v", "--to", f"127.0.0.1:{server.port}", data=HEADER + b"\ndeposit,1,1,1e5\ndeposit,1,1,1"
+        )
+    assert result.code == 0
+    assert "<stdin>, line 3, byte 23: INVALID_AMOUNT" in result.errors
+    assert (
+        "rows       2\napplied    1\nrefused    1\n  INVALID_AMOUNT       1\nskipped    0\n" in result.errors
+    )
+
+
+def test_a_token_comes_from_a_file_or_the_environment(
+    transactions: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Never from the command line, which everybody on the machine can read; a wrong one is an error at once."""
+    monkeypatch.delenv("HOLDFAST_TOKEN", raising=False)
+    tokens = tmp_path / "tokens"
+    made = run("token", "partner-*")
+    token, entry = _token_and_entry(made)
+    tokens.write_text(entry)
+    tokens.chmod(0o600)
+    (tmp_path / "token").write_text(token + "\n")
+    with serving(tmp_path, "--tokens", tokens) as server:
+        to = (transactions, "--to", f"127.0.0.1:{server.port}", "--stream")
+        assert send(*to, "partner-1", "--token-file", tmp_path / "token").code == 0
+        refused = send(*to, "partner-1")
+        forbidden = send(*to, "other", "--token-file", tmp_path / "token")
+        monkeypatch.setenv("HOLDFAST_TOKEN", token)
+        assert send(*to, "partner-2").code == 0
+    assert (refused.code, forbidden.code) == (1, 1)
+    assert "UNAUTHORIZED" in refused.errors
+    assert "FORBIDDEN_STREAM" in forbidden.errors
+    assert len(refused.errors.splitlines()) == 1
+    assert token not in refused.errors + forbidden.errors
+
+
+def _token_and_entry(made: Result) -> tuple[str, str]:
+    text = made.output.decode() + made.errors
+    token = next(word for word in text.split() if word.startswith("holdfast_"))
+    return token, text[text.index("sha256:") :]
+
+
+def test_tls_verifies_the_server(transactions: Path, tmp_path: Path) -> None:
+    """A certificate that nobody vouches for is an error, not something to try again; one that is trusted works."""
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2",
+         "-keyout", tmp_path / "key.pem", "-out", tmp_path / "cert.pem", "-subj", "/CN=localhost",
+         "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"],
+        check=True, capture_output=True,
+    )  # fmt: skip
+    with serving(tmp_path, "--tls-cert", tmp_path / "cert.pem", "--tls-key", tmp_path / "key.pem") as server:
+        to = ("--to", f"127.0.0.1:{server.port}", "--stream", "s")
+        untrusted = send(transactions, "--tls", *to)
+        trusted = send(transactions, "--tls-ca", tmp_path / "cert.pem", "--summary", *to)
+        unencrypted = send(transactions, "--retry", "0", *to)
+        piped = send("--tls-ca", tmp_path / "cert.pem", *to, data=HEADER + ROWS + b"deposit,1,7777,1\n")
+    assert (untrusted.code, trusted.code, unencrypted.code, piped.code) == (1, 0, 1, 0)
+    assert "the server's certificate is not trusted" in untrusted.errors
+    assert "rows       3,000" in trusted.errors
+    assert len(untrusted.errors.splitlines()) == 1
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_stops_it_cleanly(number: signal.Signals, tmp_path: Path) -> None:
+    """It says how far it got, and the same command goes on from there."""
+    with serving(tmp_path) as server:
+        to = ("--to", f"127.0.0.1:{server.port}", "--stream", "s")
+        process = start("send", *to, stdin=subprocess.PIPE)
+        assert process.stdin is not None
+        process.stdin.write(HEADER + b"deposit,1,1,1\ndeposit,1,2,1\n")
+        process.stdin.flush()
+        with socket.create_connection(("127.0.0.1", server.port)) as other:
+            _wait_for_rows(other, server.port)
+        process.send_signal(number)
+        process.stdin.close()
+        process.stdin = None
+        stopped = finish(process)
+        assert stopped.code == 128 + number
+        assert "stopped; " in stopped.errors
+        assert "give the same command again to go on from row " in stopped.errors
+        resumed = send(*to, "--summary", data=HEADER + b"deposit,1,1,1\ndeposit,1,2,1\ndeposit,1,3,1\n")
+    assert "rows       1\napplied    1\n" in resumed.errors
+    assert "skipped    2\n" in resumed.errors
+
+
+def _wait_for_rows(_connection: socket.socket, port: int) -> None:
+    """Wait until the server has decided two rows, by asking with streams of one's own."""
+    deadline = time.monotonic() + TIMEOUT_SECONDS
+    while True:
+        with socket.create_connection(("127.0.0.1", port)) as probe:
+            probe.sendall(HEADER)
+            probe.shutdown(socket.SHUT_WR)
+            with probe.makefile("rb") as replies:
+                if json.loads(replies.readline())["sequence"] >= 2:
+                    return
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def test_a_server_that_is_not_there(transactions: Path) -> None:
+    """It is tried again until the time is over; the error says what, where and how far."""
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+        to = f"127.0.0.1:{bound.getsockname()[1]}"
+        at_once = send(transactions, "--to", to, "--retry", "0")
+        late = send(transactions, "--to", to, "--deadline", "0.4", "--stream", "s")
+    assert at_once.code == late.code == 1
+    assert at_once.errors.splitlines()[-1].startswith(
+        f"holdfast: {to}: cannot connect: Connection refused; gave up"
+    )
+    assert f"{to}: cannot connect: Connection refused; trying again in" in late.errors
+    assert "not done after 0.4 seconds; 0 rows are acknowledged" in late.errors
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--to", "localhost"], "is not HOST:PORT"),
+        (["--to", "::1:7070"], "stands in brackets, [::1]:7070"),
+        (["--to", "h:1", "--stream", "a b"], "a name is 1 to 128 of"),
+        (["--to", "h:1", "--deadline", "soon"], "'soon' is no number of seconds"),
+        (["--to", "h:1", "--tls-key", "k"], "--tls-key belongs to --tls-cert"),
+        (["-", "--to", "h:1"], "cannot be read twice"),
+        ([], "the following arguments are required: --to"),
+    ],
+)
+def test_a_command_line_that_cannot_be_meant(arguments: list[str], said: str, transactions: Path) -> None:
+    """It is refused before anything is sent."""
+    result = send(transactions, *arguments)
+    assert result.code == 2
+    assert said in result.errors
+
+
+def test_an_input_that_is_not_there(tmp_path: Path) -> None:
+    """An ordinary error in one line, without a connection."""
+    result = send(tmp_path / "nothing.csv", "--to", "127.0.0.1:1")
+    assert (result.code, len(result.errors.splitlines())) == (1, 1)
+    assert "nothing.csv: No such file or directory" in result.errors
+
+
+def test_sending_does_without_asyncio(transactions: Path) -> None:
+    """A blocking command has no use for an event loop."""
+    program = (
+        "import sys; from holdfast.app.cli import main\n"
+        "try: main(['send', sys.argv[1], '--to', '127.0.0.1:1', '--retry', '0'])\n"
+        "except SystemExit: print('asyncio' in sys.modules)"
+    )
+    done = subprocess.run([COMMAND[0], "-c", program, transactions], capture_output=True, check=True)
+    assert done.stdout == b"False\n"
+
+
+def test_a_terminal_shows_how_far_it_is(tmp_path: Path) -> None:
+    """Rows acknowledged, bytes and refused rows, on a line that is gone in the end."""
+    primary, secondary = os.openpty()
+    with serving(tmp_path) as server:
+        process = start(
+            "send",
+            "--to",
+            f"127.0.0.1:{server.port}",
+            "--stream",
+            "s",
+            stdin=subprocess.PIPE,
+            stderr=secondary,
+        )
+        os.close(secondary)
+        assert process.stdin is not None
+        seen = b""
+        process.stdin.write(HEADER)
+        deadline = time.monotonic() + TIMEOUT_SECONDS
+        while b" refused" not in seen or b"0 rows," in seen.split(b"\r")[-1]:
+            assert time.monotonic() < deadline
+            process.stdin.write(b"deposit,1,1,1\n")
+            process.stdin.flush()
+            time.sleep(0.02)
+            if select.select([primary], [], [], 0)[0]:
+                seen += os.read(primary, 4096)
+        process.stdin.close()
+        process.stdin = None
+        assert finish(process).code == 0
+        while select.select([primary], [], [], 0)[0]:
+            try:
+                seen += os.read(primary, 4096)
+            except OSError:
+                break
+    os.close(primary)
+    assert re.search(rb"\r[0-9]+ rows, [0-9]+ rows/s, [0-9.]+ k?B, [0-9]+ refused", seen)
+    assert seen.endswith(b" \r")

@@ -1,0 +1,506 @@
+"""Sources into one ledger: decided order against the model, what becomes of each, and of the others when one ends badly."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import threading
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from holdfast import (
+    Action,
+    Budget,
+    Deposit,
+    Engine,
+    InputError,
+    Outcome,
+    PolicyAbort,
+    RejectWriter,
+    Rules,
+    TablePolicy,
+)
+from holdfast.streaming import Source, SourceState, StreamProcessor
+from strategies import cut, cuts, rules, transaction_streams
+from streaming.sending import HEADER, Recorder, deposits, run, text_of, until, waiting
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator
+    from pathlib import Path
+
+    from holdfast import Rejection
+    from scenarios import TransactionRow
+
+ABORT = TablePolicy(Action.ABORT)
+
+
+@given(
+    st.lists(transaction_streams(rows_max=24), min_size=1, max_size=5),
+    rules(),
+    cuts(),
+    st.lists(st.integers(0, 3), min_size=5, max_size=5),
+)
+def test_merge_is_the_model_in_decided_order(
+    streams: list[list[TransactionRow]], profile: Rules, places: list[int], pauses: list[int]
+) -> None:
+    """Whatever the interleaving: the model agrees row by row in decided order, and no source's order is changed."""
+    engine = Recorder(profile)
+    texts = [HEADER + text_of(rows) for rows in streams]
+    sources: list[object] = [
+        waiting(list(cut(text, places)), pause) if pause else list(cut(text, places))
+        for text, pause in zip(texts, pauses, strict=False)
+    ]
+    processor = StreamProcessor(engine)
+    report = run(processor.merge(sources))
+    assert report.rows == len(engine.decided) == sum(map(len, streams))
+    model = engine.model()
+    assert list(engine.accounts()) == model.accounts()
+    assert report.applied == sum(outcome == Outcome.APPLIED for _, outcome in engine.decided)
+    decided = [row for row, _ in engine.decided]
+    for number, rows in enumerate(streams, 1):
+        assert processor.sources[str(number)].rows == len(rows)
+        left = iter(decided)
+        # A transfer's columns come back as they were sent; whatever stands in a reference's amount is nobody's business.
+        assert all(any(seen[:3] == row[:3] for seen in left) for row in rows)
+
+
+@given(transaction_streams(), rules(), cuts())
+def test_chain_is_one_stream(rows: list[TransactionRow], profile: Rules, places: list[int]) -> None:
+    """Sources one after the other are decided as their rows in that order."""
+    engine = Recorder(profile)
+    sources = [waiting([HEADER, text_of(part)]) for part in cut(rows, places)]
+    report = run(StreamProcessor(engine).chain(*sources))
+    assert [row[:3] for row, _ in engine.decided] == [row[:3] for row in rows]
+    assert list(engine.accounts()) == engine.model().accounts()
+    assert report.sequence == len(rows)
+
+
+def test_every_source_is_read_at_the_same_time() -> None:
+    """A thousand sources that wait for one another all come to their end."""
+    count = 1_000
+    started = 0
+
+    async def source(number: int) -> AsyncIterator[bytes]:
+        nonlocal started
+        started += 1
+        await until(lambda: started == count)
+        yield deposits(number, number, 1)
+
+    processor = StreamProcessor(Engine())
+    report = run(processor.merge([source(number) for number in range(count)]))
+    assert report.rows == report.applied == count
+
+
+def test_sources_that_do_not_wait_need_few_tasks() -> None:
+    """The tasks of a merge are as many as its sources that wait, not as its sources."""
+    most = 0
+
+    async def source(number: int) -> AsyncIterator[bytes]:
+        nonlocal most
+        most = max(most, len(asyncio.all_tasks()))
+        yield deposits(number, number, 1)
+
+    report = run(StreamProcessor(Engine()).merge(source(number) for number in range(500)))
+    assert report.applied == 500
+    assert most <= 100
+
+
+def test_a_source_runs_in_one_task() -> None:
+    """What its code learns about its task before it waits holds afterwards, so its timeouts reach it."""
+
+    async def source(number: int) -> AsyncIterator[bytes]:
+        task = asyncio.current_task()
+        yield HEADER
+        try:
+            async with asyncio.timeout(0.001):
+                assert asyncio.current_task() is task
+                await asyncio.Event().wait()
+        except TimeoutError:
+            assert asyncio.current_task() is task
+            yield deposits(number, 2 * number, 2).removeprefix(HEADER)
+
+    processor = StreamProcessor(Engine())
+    report = run(processor.merge([source(number) for number in range(20)]))
+    assert report.applied == 40
+    assert {source.state for source in processor.sources.values()} == {SourceState.ENDED}
+
+
+def test_a_source_that_never_waits_starves_nobody() -> None:
+    """Behind an endless source of ready pieces, one that waits and one that was added later are still served."""
+    is_over = False
+
+    def endless() -> Iterator[bytes]:
+        yield HEADER
+        tx = 0
+        while not is_over:
+            yield b"".join(b"deposit,1,%d,0.0001\n" % row for row in range(tx, tx + 100))
+            tx += 100
+
+    async def patient() -> AsyncIterator[bytes]:
+        nonlocal is_over
+        for piece in (deposits(2, 2**31, 1), b"deposit,2,%d,1\n" % (2**31 + 1)):
+            await asyncio.sleep(0.001)
+            yield piece
+        is_over = True
+
+    processor = StreamProcessor(Engine())
+    run(processor.merge({"endless": endless(), "ready": [deposits(3, 2**31 + 2, 1)], "patient": patient()}))
+    assert [processor.sources[name].rows for name in ("ready", "patient")] == [1, 2]
+
+
+def test_a_large_piece_gives_way_too() -> None:
+    """One piece of many rows is taken in parts, between which the loop turns."""
+    turns = 0
+
+    async def count_turns() -> None:
+        nonlocal turns
+        while True:
+            await asyncio.sleep(0)
+            turns += 1
+
+    async def merge() -> None:
+        counting = asyncio.ensure_future(count_turns())
+        await StreamProcessor(Engine(tx_bits=64)).merge([[deposits(1, 0, 40_000)]])
+        counting.cancel()
+
+    run(merge())
+    assert turns >= len(deposits(1, 0, 40_000)) // (64 * 1024)
+
+
+# --- one that ends badly ---
+
+
+def test_a_policy_stops_its_source_alone() -> None:
+    """The rows before the one named stand, none behind it is applied; the others go on under their own policy."""
+    engine = Engine()
+    processor = StreamProcessor(engine)
+    bad = HEADER + b"deposit,1,1,1\nwithdrawal,1,2,9\ndeposit,1,3,1\n"
+    report = run(
+        processor.merge(
+            {
+                "strict": Source(waiting([bad]), policy=ABORT),
+                "lax": waiting([HEADER, b"withdrawal,2,4,9\n"] * 2),
+            }
+        )
+    )
+    strict, lax = processor.sources["strict"], processor.sources["lax"]
+    assert (strict.state, strict.rows, strict.applied) == (SourceState.STOPPED, 2, 1)
+    assert isinstance(strict.error, PolicyAbort)
+    assert strict.error.rejection is not None
+    assert strict.error.rejection[:4] == ("strict", 3, 36, Outcome.INSUFFICIENT_FUNDS)
+    assert strict.error.report[:2] == (2, 1)
+    assert (lax.state, lax.rows, lax.applied) == (SourceState.ENDED, 3, 0)
+    assert report.refused_by_outcome == {Outcome.UNKNOWN_TYPE: 1, Outcome.INSUFFICIENT_FUNDS: 3}
+    assert engine.account(1).total_units == 1_0000
+
+
+def test_a_budget_is_each_source_s_own() -> None:
+    """Two sources of two refused rows each stay within a budget of two; one of three does not."""
+    policy = TablePolicy(Action.BUDGET, budget=Budget(rows=2))
+    processor = StreamProcessor(Engine(), policy=policy)
+    refused = b"dispute,1,1,\n"
+    run(processor.merge([[HEADER + refused * 2], [HEADER + refused * 2], [HEADER + refused * 4]]))
+    states = [(each.state, each.rows) for each in processor.sources.values()]
+    assert states == [(SourceState.ENDED, 2), (SourceState.ENDED, 2), (SourceState.STOPPED, 3)]
+
+
+def test_a_percentage_is_judged_at_the_end() -> None:
+    """A short source that exceeds its budget in percent is stopped at its end."""
+    policy = TablePolicy(Action.BUDGET, budget=Budget(ppm=10_000))
+    processor = StreamProcessor(Engine(), policy=policy)
+    run(processor.merge([[HEADER + b"dispute,1,1,\n"]]))
+    assert "exceeds the budget of 1%" in str(processor.sources["1"].error)
+
+
+def test_a_callback_sees_rows_of_all_kinds() -> None:
+    """Rows of text, of transactions and of columns are shown, and the callback decides."""
+    seen: list[tuple[str, int, bytes]] = []
+
+    def decide(rejection: Rejection) -> Action:
+        seen.append((rejection.input, rejection.line, rejection.raw))
+        return Action.SKIP
+
+    engine = Engine()
+    decoder = engine.new_decoder(keep_source=False)
+    decoder.feed(HEADER + b"deposit,1,1,-1\n")
+    policy = TablePolicy(Action.CALLBACK, callback=decide)
+    sources = {"text": [HEADER, b"dispute,1,1\n"], "rows": [Deposit(1, 1, "0")], "columns": [decoder.flush()]}
+    run(StreamProcessor(engine, policy=policy).chain(*(Source(data, name) for name, data in sources.items())))
+    assert seen == [
+        ("text", 2, b"dispute,1,1"),
+        ("rows", 2, b"deposit,1,1,0.0000"),
+        ("columns", 1, b"1,1,1,-10000"),
+    ]
+
+
+def test_rejects_are_listed() -> None:
+    """A reject file has the rows of all sources, each under its source's name."""
+    file = io.BytesIO()
+    processor = StreamProcessor(Engine(), rejects=RejectWriter(file))
+    run(processor.merge({"a": [HEADER + b"dispute,1,1\n"], "b": [HEADER + b"x,1,1\n"]}))
+    lines = file.getvalue().splitlines()[1:]
+    assert [line.split(b",")[0] for line in lines] == [b'"a"', b'"b"']
+
+
+async def _breaks() -> AsyncIterator[bytes]:
+    yield deposits(1, 1, 2)
+    raise LookupError("the sender is gone")
+
+
+async def _cancels_itself() -> AsyncIterator[bytes]:
+    yield deposits(1, 3, 1)
+    raise asyncio.CancelledError
+
+
+def test_a_source_that_fails_ends_itself_alone() -> None:
+    """Exceptions, headers that are none, text and mixtures: each is in its own report, and the others come to their ends."""
+    processor = StreamProcessor(Engine())
+    sources: dict[str, Any] = {
+        "raises": _breaks(),
+        "cancels": _cancels_itself(),
+        "no header": [b"deposit,1,1,1\n"],
+        "empty": b"",
+        "text": ["type,client,tx,amount\n"],
+        "mixed": [HEADER, Deposit(1, 9, 1)],
+        "numbers": [1],
+        "no file": "no/such/file.csv",
+        "fine": waiting([deposits(2, 10, 3)], 5),
+    }
+    report = run(processor.merge(sources))
+    errors = {name: each.error for name, each in processor.sources.items()}
+    assert isinstance(errors["raises"], LookupError)
+    assert "was cancelled from within" in str(errors["cancels"])
+    assert isinstance(errors["no header"], InputError)
+    assert str(errors["no header"]).startswith("no header: ")
+    assert str(errors["empty"]) == "empty: the input is empty"
+    assert "gave text" in str(errors["text"])
+    assert "gave bytes and then transactions" in str(errors["mixed"])
+    assert "gave int" in str(errors["numbers"])
+    assert isinstance(errors["no file"], FileNotFoundError)
+    assert errors["fine"] is None
+    assert {each.state for name, each in processor.sources.items() if name != "fine"} == {SourceState.FAILED}
+    assert (report.rows, report.applied) == (6, 6)
+
+
+@pytest.mark.parametrize("topology", ["merge", "chain"])
+def test_an_error_is_raised_where_that_is_asked_for(topology: str) -> None:
+    """It ends the run; the others are cancelled or never begun, and what was done stands in the report."""
+    processor = StreamProcessor(Engine())
+    closed: list[str] = []
+
+    async def other() -> AsyncIterator[bytes]:
+        try:
+            yield deposits(2, 10, 1)
+            await asyncio.Event().wait()
+        finally:
+            closed.append("other")
+
+    job = (
+        processor.merge([other(), _breaks()], on_source_error="raise")
+        if topology == "merge"
+        else processor.chain(_breaks(), other())
+    )
+    with pytest.raises(LookupError, match="the sender is gone"):
+        run(job)
+    states = [each.state for each in processor.sources.values()]
+    if topology == "merge":
+        assert states == [SourceState.CANCELLED, SourceState.FAILED]
+        assert closed == ["other"]
+        assert processor.report().applied == 3
+    else:
+        assert states == [SourceState.FAILED]
+        assert processor.report().applied == 2
+
+
+def test_a_chain_goes_on_where_that_is_asked_for() -> None:
+    """A source that fails ends itself, and the next one follows."""
+    processor = StreamProcessor(Engine())
+    report = run(processor.chain(_breaks(), [deposits(2, 10, 1)], on_source_error="report"))
+    assert report.applied == 3
+
+
+def test_errors_of_the_call_are_raised() -> None:
+    """What is no source, no collection of sources, or named twice is the caller's mistake."""
+    processor = StreamProcessor(Engine())
+    not_a_source: Any = 5
+    with pytest.raises(TypeError, match="a source is a path, bytes"):
+        run(processor.merge([not_a_source]))
+    with pytest.raises(TypeError, match="put a single one into a list"):
+        run(processor.merge("transactions.csv"))
+    with pytest.raises(ValueError, match="two sources of the name 'a'"):
+        run(processor.merge([Source([HEADER], "a"), Source([HEADER], "a")]))
+    with pytest.raises(ValueError, match="on_source_error is 'report' or 'raise'"):
+        run(processor.merge([], on_source_error="ignore"))  # type: ignore[arg-type]
+    with pytest.raises(RuntimeError, match="before the first run"):
+        StreamProcessor(Engine()).report()
+    with pytest.raises(ValueError, match="are 1 or more"):
+        StreamProcessor(Engine(), sources_max=0)
+
+
+def test_nothing_to_merge_is_a_run() -> None:
+    """No sources, no rows."""
+    assert run(StreamProcessor(Engine()).merge([])).rows == 0
+
+
+# --- cancelling ---
+
+
+def test_cancelling_leaves_the_ledger_between_two_batches(tmp_path: Path) -> None:
+    """Generators are closed, threads end, and the report says what was done: exactly what the accounts show."""
+    path = tmp_path / "large.csv"
+    path.write_bytes(deposits(3, 2**20, 200_000))
+    engine = Recorder()
+    processor = StreamProcessor(engine)
+    closed: list[int] = []
+    threads = threading.active_count()
+
+    async def source(number: int) -> AsyncIterator[bytes]:
+        try:
+            yield HEADER
+            for tx in range(number, 10**6, 10):
+                await asyncio.sleep(0)
+                yield b"deposit,%d,%d,0.0001\n" % (number, tx)
+        finally:
+            await asyncio.sleep(0)
+            closed.append(number)
+
+    def ready() -> Iterator[bytes]:
+        try:
+            yield HEADER
+            for tx in range(2**30, 2**31):
+                yield b"deposit,9,%d,0.0001\n" % tx
+        finally:
+            closed.append(9)
+
+    async def cancel() -> None:
+        merging = asyncio.ensure_future(
+            processor.merge([*(source(number) for number in range(5)), path, ready()])
+        )
+        await until(lambda: engine.sequence > 2_000)
+        merging.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await merging
+        assert sorted(closed) == [0, 1, 2, 3, 4, 9]
+
+    run(cancel())
+    report = processor.report()
+    assert (
+        report.rows
+        == engine.sequence
+        == len(engine.decided)
+        == sum(each.rows for each in processor.sources.values())
+    )
+    assert list(engine.accounts()) == engine.model().accounts()
+    assert {each.state for each in processor.sources.values()} <= {SourceState.CANCELLED, SourceState.ENDED}
+    assert threading.active_count() == threads
+    assert run(processor.merge([[deposits(1, 2**31 + 5, 1)]])).rows == 1
+
+
+def test_a_generator_that_does_not_want_to_end_is_reported() -> None:
+    """What closing a source raises is its error, unless there is one already."""
+
+    async def stubborn() -> AsyncIterator[bytes]:
+        try:
+            yield HEADER + b"x,1,1\n"
+        finally:
+            raise OSError("cannot close")
+
+    processor = StreamProcessor(Engine(), policy=ABORT)
+    run(processor.merge([stubborn()]))
+    assert isinstance(processor.sources["1"].error, PolicyAbort)
+
+
+# --- for ever ---
+
+
+def test_sources_are_added_while_others_run() -> None:
+    """Reports are there at any time; leaving the block waits for all that was added."""
+
+    async def job() -> None:
+        engine = Engine()
+        processor = StreamProcessor(engine)
+        gate = asyncio.Event()
+
+        async def gated() -> AsyncIterator[bytes]:
+            yield deposits(1, 1, 3)
+            await gate.wait()
+            yield b"deposit,1,9,1\n"
+
+        async with processor.running() as running:
+            assert running.add(gated()) == "1"
+            await until(lambda: running.sources["1"].rows == 3)
+            assert running.sources["1"].state is SourceState.RUNNING
+            assert running.report().applied == processor.report().applied == 3
+            assert running.add([deposits(2, 100, 5)], name="second") == "second"
+            await until(lambda: running.sources["second"].state is SourceState.ENDED)
+            assert running.open_sources == 1
+            with pytest.raises(RuntimeError, match="one run at a time"):
+                await processor.merge([])
+            gate.set()
+            await running.wait()
+            assert running.open_sources == 0
+            running.add(Source(waiting([deposits(3, 200, 1)]), "third"))
+        assert engine.sequence == 10
+        assert [each.rows for each in processor.sources.values()] == [4, 5, 1]
+
+    run(job())
+
+
+def test_an_exception_in_the_block_cancels() -> None:
+    """The sources are closed, and the exception is the caller's."""
+    processor = StreamProcessor(Engine())
+
+    async def job() -> None:
+        async with processor.running() as running:
+            running.add(_wait_for_ever(), name="slow")
+            running.add([HEADER], name="unstarted")
+            raise KeyError("mine")
+
+    with pytest.raises(KeyError, match="mine"):
+        run(job())
+    assert [each.state for each in processor.sources.values()] == [SourceState.CANCELLED] * 2
+
+
+async def _wait_for_ever() -> AsyncIterator[bytes]:
+    yield HEADER
+    await asyncio.Event().wait()
+
+
+def test_there_are_only_so_many_sources_at_a_time() -> None:
+    """A merge takes the next one when one has ended; adding one too many is refused."""
+    most = now = 0
+
+    async def source(number: int) -> AsyncIterator[bytes]:
+        nonlocal most, now
+        now += 1
+        most = max(most, now)
+        await asyncio.sleep(0)
+        yield deposits(number, number, 1)
+        now -= 1
+
+    processor = StreamProcessor(Engine(), sources_max=3)
+    assert run(processor.merge(source(number) for number in range(20))).applied == 20
+    assert most == 3
+
+    async def add_too_many() -> None:
+        async with processor.running() as running:
+            for _ in range(4):
+                running.add(_wait_for_ever())
+
+    with pytest.raises(RuntimeError, match="3 sources run or wait to"):
+        run(add_too_many())
+
+
+def test_reports_of_long_ago_are_forgotten_and_their_counts_are_not() -> None:
+    """The newest ended sources have reports, the totals have all."""
+    processor = StreamProcessor(Engine(), reports_max=10)
+    refused = HEADER + b"dispute,1,1\n"
+    report = run(processor.merge([deposits(1, 3 * n, 3)] if n % 2 else [refused] for n in range(50)))
+    assert list(processor.sources) == [str(number) for number in range(41, 51)]
+    assert len(processor.sources) == 10
+    assert (report.rows, report.applied, report.refused_by_outcome) == (100, 75, {Outcome.TX_NOT_FOUND: 25})
+    with pytest.raises(KeyError):
+        processor.sources["1"]
