@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from typing import Literal
 
 import pytest
 from hypothesis import given
@@ -30,7 +31,7 @@ def outcomes(ledger: Ledger, rows: list[Row]) -> list[int]:
     return list(batch.outcomes)
 
 
-def memory(code: str, values: tuple[int, ...]) -> memoryview:
+def memory(code: Literal["Q", "q"], values: tuple[int, ...]) -> memoryview[int]:
     """Give integers as a column of eight bytes each."""
     raw = b"".join(value.to_bytes(8, "little", signed=code == "q") for value in values)
     return memoryview(raw).cast(code)
