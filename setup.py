@@ -29,6 +29,7 @@ MODULES = (
     "fold",
     "image",
     "index",
+    "inlet",
     "ledger",
     "pages",
     "records",

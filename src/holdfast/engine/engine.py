@@ -14,6 +14,7 @@ from holdfast.io.compression import InputStream, open_source
 from holdfast.io.raw import InputError
 from holdfast.kernel.batch import ROWS_DEFAULT, Batch
 from holdfast.kernel.csv_decoder import ROW_BYTES_DEFAULT, CsvDecoder, HeaderError
+from holdfast.kernel.inlet import Inlet
 from holdfast.kernel.ledger import Ledger
 
 TYPE_CHECKING = False  # typing costs as much to import as a small job to do
@@ -74,8 +75,14 @@ class Engine:
         }
         self.new_decoder(keep_source=False)  # checks the settings
         self.ledger = Ledger(self.rules, client_bits, tx_bits, huge_pages)
-        self.sequence = 0
+        # Rows that were refused before they came to the ledger.
+        self._unreadable = 0
         self._lock = allocate_lock()
+
+    @property
+    def sequence(self) -> int:
+        """How many rows were decided since the engine was made: what names a point in time."""
+        return self.ledger.decided + self._unreadable
 
     def apply(self, transaction: Transaction) -> Outcome:
         """Apply one transaction.
@@ -98,7 +105,6 @@ class Engine:
                 return self._decided(error.outcome)
         with self._lock:
             code = self.ledger.apply_one(transaction.type, transaction.client, transaction.tx, units)
-            self.sequence += 1
         return Outcome(code)
 
     def apply_batch(
@@ -123,8 +129,7 @@ class Engine:
         step = self._decoder_settings["batch_rows"]
         for start in range(0, batch.rows, step):
             with self._lock:
-                stop = self.ledger.apply(batch, start, min(start + step, batch.rows))
-                self.sequence += stop - start
+                self.ledger.apply(batch, start, min(start + step, batch.rows))
         return bytes(batch.outcomes)
 
     def process(
@@ -227,11 +232,17 @@ class Engine:
     def apply_rows(self, batch: Batch, start: int, tally: Tally, stop: int = -1) -> int:
         """Apply rows of a batch under a policy's tally; give the first row that was not decided."""
         with self._lock:
-            reached = self.ledger.apply(batch, start, stop, tally)
-            self.sequence += reached - start
-        return reached
+            return self.ledger.apply(batch, start, stop, tally)
+
+    def new_inlet(self, decoder: CsvDecoder, like: Tally) -> Inlet:
+        """Make a way in for a stream of which nobody wants to see single rows; see :class:`~holdfast.kernel.inlet.Inlet`.
+
+        Raises:
+            ValueError: If ``like`` may stop at a row.
+        """
+        return Inlet(self.ledger, decoder, like)
 
     def _decided(self, outcome: Outcome) -> Outcome:
         with self._lock:
-            self.sequence += 1
+            self._unreadable += 1
         return outcome

@@ -1,5 +1,7 @@
 cimport cython
-from holdfast.kernel.fold cimport LedgerState
+from holdfast.kernel.batch cimport Batch
+from holdfast.kernel.fold cimport LedgerState, Rows
+from holdfast.kernel.tally cimport Tally
 from libc.stdint cimport uint64_t
 
 cdef class Ticket:
@@ -13,5 +15,9 @@ cdef class Ledger:
     cdef uint64_t client_max
     cdef uint64_t tx_max
     cdef list tickets
+    cdef readonly uint64_t decided
 
+    cdef int prepare(self, Batch batch, Rows *rows) except -1
+    cdef int apply_all(self, Batch batch, Tally tally) except -1
+    cdef int fail_at(self, Py_ssize_t row) except -1
     cdef int sweep(self) except -1

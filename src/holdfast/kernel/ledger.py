@@ -162,29 +162,54 @@ class Ledger:
             stop = batch.rows
         if not 0 <= start <= stop:
             raise IndexError(f"rows {start} to {stop} of a batch of {batch.rows}")
+        counted: Tally = Tally() if tally is None else tally
+        rows: Rows
+        self.prepare(batch, cython.address(rows))
+        counted.is_stopped = False
+        self.is_busy = True
+        reached: cython.Py_ssize_t
+        with cython.nogil:
+            reached = apply_rows(cython.address(self.state), cython.address(rows), start, stop, counted)
+        self.is_busy = False
+        self.decided += reached - start
+        if reached < stop and not counted.is_stopped:
+            self.fail_at(reached)
+        return reached
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def apply_all(self, batch: Batch, tally: Tally) -> cython.int:
+        """Apply all rows of a small batch under a tally that never stops, without letting another Python thread run."""
+        rows: Rows
+        self.prepare(batch, cython.address(rows))
+        reached: cython.Py_ssize_t = apply_rows(
+            cython.address(self.state), cython.address(rows), 0, batch.rows, tally
+        )
+        self.decided += reached
+        if reached < batch.rows:
+            self.fail_at(reached)
+        return 0
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def prepare(self, batch: Batch, rows: cython.pointer[Rows]) -> cython.int:
+        """Check that a batch can be applied now, and point at its columns."""
         if self.is_busy:
             raise RuntimeError("another thread is applying to this ledger: it has one writer at a time")
         if batch.client_max > self.client_max or batch.tx_max > self.tx_max:
             batch.check(self.client_max, self.tx_max)
-        counted: Tally = Tally() if tally is None else tally
-        counted.is_stopped = False
         self.sweep()
-        self.is_busy = True
-        rows: Rows
         rows.types = batch.type_column
         rows.clients = batch.client_column
         rows.txs = batch.tx_column
         rows.amounts = batch.amount_column
         rows.outcomes = batch.outcome_column
-        reached: cython.Py_ssize_t
-        with cython.nogil:
-            reached = apply_rows(cython.address(self.state), cython.address(rows), start, stop, counted)
-        self.is_busy = False
-        if reached < stop and not counted.is_stopped:
-            raise MemoryError(
-                f"no memory for row {reached} of the batch; {self.transactions} transactions are recorded"
-            )
-        return reached
+        return 0
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def fail_at(self, row: cython.Py_ssize_t) -> cython.int:
+        raise MemoryError(f"no memory for row {row} of the batch; {self.transactions} transactions are recorded")
 
     def apply_one(self, type: cython.int, client: uint64_t, tx: uint64_t, amount: int64_t) -> int:
         """Decide one transaction, given as the numbers of a row; give its outcome code.

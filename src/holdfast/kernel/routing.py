@@ -60,15 +60,6 @@ def shard_of(client: uint64_t, shards: cython.Py_ssize_t) -> int:
     return _shard_of(client, shards)
 
 
-def may_stop(tally: Tally) -> bool:
-    """Say whether there are outcomes at which this tally stops, or may stop once a budget is used up."""
-    code: cython.int
-    for code in range(256):
-        if tally.actions[code] != 0:
-            return True
-    return False
-
-
 def split(batch: Batch, start: cython.Py_ssize_t, stop: cython.Py_ssize_t, shards: cython.Py_ssize_t) -> list:
     """Copy rows into a batch for each shard, in their order; None for a shard that has none.
 

@@ -105,6 +105,14 @@ class Tally:
         """Whether more rows count against the budget than it covers, however few rows there were."""
         return self.budgeted > self.budget()
 
+    def may_stop(self) -> bool:
+        """Say whether there are outcomes at which it stops, or may stop once a budget is used up."""
+        code: cython.int
+        for code in range(256):
+            if self.actions[code] != 0:
+                return True
+        return False
+
     @cython.cfunc
     @cython.inline
     @cython.nogil

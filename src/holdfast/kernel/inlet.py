@@ -1,0 +1,73 @@
+"""One stream's way into a ledger: text in, rows decided, in one call.
+
+Among many short streams what is paid for each piece matters more than what is paid for each row. A caller who has nothing to
+decide beside the rows, because nobody wants to see those that are not applied and the policy never stops, hands text to an inlet
+and gets nothing back but counts.
+"""
+
+import cython
+from cython.cimports.holdfast.kernel.batch import Batch
+from cython.cimports.holdfast.kernel.csv_decoder import CsvDecoder
+from cython.cimports.holdfast.kernel.ledger import Ledger
+from cython.cimports.holdfast.kernel.tally import Tally
+
+
+@cython.cclass
+class Inlet:
+    """Decodes and applies the pieces of one stream.
+
+    What it applies it applies without letting another Python thread run, so that it takes no lock: pieces are to be small.
+
+    Args:
+        ledger: What rows are applied to.
+        decoder: Whose settings the stream's decoder has.
+        like: Whose actions the stream is counted under.
+
+    Raises:
+        ValueError: If ``like`` may stop at a row: somebody would have to be asked.
+    """
+
+    def __cinit__(self, ledger: Ledger, decoder: CsvDecoder, like: Tally):
+        if like.may_stop():
+            raise ValueError("an inlet asks nobody: its tally must not stop at any outcome")
+        self.ledger = ledger
+        self.decoder = decoder.fresh()
+        self.tally = Tally()
+
+    def take(self, data) -> int:
+        """Decide the rows of a piece.
+
+        Args:
+            data: Anything with the buffer protocol; it may be changed once this returns.
+
+        Returns:
+            How many bytes it has.
+
+        Raises:
+            HeaderError: If the stream does not begin with a usable header.
+            MemoryError: If there is no memory for a row; those before it stand.
+            RuntimeError: If another thread is applying.
+            ValueError: After :meth:`finish`.
+        """
+        batch: Batch
+        batches: list = self.decoder.feed(data)
+        for batch in batches:
+            self.ledger.apply_all(batch, self.tally)
+        batch = self.decoder.flush()
+        if batch is not None:
+            self.ledger.apply_all(batch, self.tally)
+        size: cython.Py_ssize_t = len(data)
+        self.input_bytes += size
+        return size
+
+    def finish(self) -> None:
+        """End the stream: its last line may have no line end.
+
+        Raises:
+            HeaderError: If there was no header, above all if there was nothing at all.
+            MemoryError: If there is no memory for a row.
+            RuntimeError: If another thread is applying.
+        """
+        batch: Batch = self.decoder.finish()
+        if batch is not None:
+            self.ledger.apply_all(batch, self.tally)
