@@ -107,8 +107,8 @@ def test_routing_checks_what_it_is_given() -> None:
 
 def test_tallies_that_may_stop() -> None:
     """One without actions never stops, one with any may."""
-    assert not routing.may_stop(Tally())
-    assert routing.may_stop(Tally(bytes([0] * 40 + [STOP] + [0] * 215)))
+    assert not Tally().may_stop()
+    assert Tally(bytes([0] * 40 + [STOP] + [0] * 215)).may_stop()
 
 
 def test_clients_spread_evenly() -> None:

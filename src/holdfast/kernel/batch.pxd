@@ -34,3 +34,4 @@ cdef class Batch:
     cdef int check(self, uint64_t client_max, uint64_t tx_max) except -1
 
 cdef Batch new_batch(Py_ssize_t capacity)
+cdef void clear_rows(Batch batch) noexcept

@@ -333,6 +333,15 @@ def new_batch(capacity: cython.Py_ssize_t) -> Batch:
 
 
 @cython.cfunc
+@cython.exceptval(check=False)
+def clear_rows(batch: Batch) -> cython.void:
+    """Empty a batch of a decoder's, so that it can be filled anew."""
+    batch.rows = 0
+    free(batch.line_column)
+    batch.line_column = cython.NULL
+
+
+@cython.cfunc
 @cython.exceptval(-1, check=False)
 def _take_columns(batch: Batch, columns: cython.pointer[Column]) -> cython.int:
     """Point a new batch at columns, or at wider copies of them; these and the outcomes are one allocation."""

@@ -8,6 +8,9 @@ from libc.stdint cimport uint8_t, uint64_t
 cdef enum:
     # What is kept of a line beyond the row limit: a byte order mark, a CR, and a byte that says that there was more.
     CARRY_EXTRA = 5
+    # Up to here a piece is decoded from a copy, without letting another Python thread run.
+    SMALL_BYTES = 16384
+    PAD_BYTES = 16480  # and REACH
 
 @cython.final
 cdef class CsvDecoder:
@@ -29,6 +32,9 @@ cdef class CsvDecoder:
 
     cdef int set_roles(self, bytes roles) except -1
     cdef int need_carry(self, Py_ssize_t length) except -1
+    cdef Batch take_rest(self)
+    cdef int lend(self, Batch batch) except -1
+    cdef int put_small(self, list batches, cbytes text, Py_ssize_t length, uint64_t offset) except -1
     cdef int need_batch(self) except -1
     cdef int hand_over(self, list batches) except -1
     cdef int put_rows(self, list batches, cbytes text, cbytes end, Py_ssize_t slack, uint64_t offset, object source) except -1

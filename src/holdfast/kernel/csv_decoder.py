@@ -9,7 +9,7 @@ feeds is one partial line, up to the row limit and no more.
 
 import cython
 from cython.cimports.cpython.bytes import PyBytes_FromStringAndSize
-from cython.cimports.holdfast.kernel.batch import new_batch
+from cython.cimports.holdfast.kernel.batch import Batch, clear_rows, new_batch
 from cython.cimports.holdfast.kernel.codes import NEWLINE, RETURN, ROW_TOO_LONG, UNDECIDED
 from cython.cimports.holdfast.kernel.csv_plain import (
     REACH,
@@ -35,6 +35,9 @@ EXCESS_DECIMALS = ("refuse", "half_even", "truncate")
 ID_BITS = (16, 32, 64)
 DECIMALS_MAX = 9
 PLAIN_ROLES = bytes(range(len(KNOWN)))
+
+pad = cython.declare(uint8_t[PAD_BYTES])
+pad_is_used = cython.declare(cython.bint)
 PLAIN_HEADER = cython.declare(cython.p_const_char, b"type,client,tx,amount")
 
 
@@ -118,10 +121,32 @@ class CsvDecoder:
         while text < end and (self.roles is None or self.carry_length):
             text += self.feed_line(batches, text, end, self.offset + (text - start))
         if text < end:
-            source = (self.offset, data if type(data) is bytes else bytes(view)) if self.keep_source else None
-            self.put_rows(batches, text, end, 0, self.offset + (text - start), source)
+            offset: uint64_t = self.offset + (text - start)
+            if self.keep_source:
+                source = (self.offset, data if type(data) is bytes else bytes(view))
+                self.put_rows(batches, text, end, 0, offset, source)
+            elif end - text <= SMALL_BYTES and self.is_plain:
+                self.put_small(batches, text, end - text, offset)
+            else:
+                self.put_rows(batches, text, end, 0, offset, None)
         self.offset += view.shape[0]
         return batches
+
+    @cython.cfunc
+    def take_rest(self) -> Batch:
+        """Let go of the batch that is being filled, None if there is none; it may have no rows."""
+        batch: Batch = self.batch
+        self.batch = None
+        return batch
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def lend(self, batch: Batch) -> cython.int:
+        """Fill a batch that nobody else looks at instead of a new one."""
+        clear_rows(batch)
+        batch.first_line = self.line
+        self.batch = batch
+        return 0
 
     def flush(self):
         """Give the rows decoded since the last full batch as a batch of their own, or None if there are none."""
@@ -234,6 +259,25 @@ class CsvDecoder:
 
     @cython.cfunc
     @cython.exceptval(-1, check=False)
+    def put_small(
+        self, batches: list, text: cbytes, length: cython.Py_ssize_t, offset: uint64_t
+    ) -> cython.int:
+        """Decode a small piece from a copy with room behind it: that is cheaper than to treat its last rows by themselves."""
+        global pad_is_used
+        if pad_is_used:
+            # The garbage collector may run anybody's code while objects are made.
+            return self.put_rows(batches, text, text + length, 0, offset, None)
+        pad_is_used = True
+        try:
+            memcpy(pad, text, length)
+            memset(pad + length, 0, REACH)
+            self.put_rows(batches, pad, pad + length, REACH, offset, None)
+        finally:
+            pad_is_used = False
+        return 0
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
     def put_rows(
         self,
         batches: list,
@@ -250,8 +294,12 @@ class CsvDecoder:
             self.need_batch()
             before: cython.Py_ssize_t = self.batch.rows
             taken: cython.Py_ssize_t
-            with cython.nogil:
+            if end - position <= SMALL_BYTES:
+                # Letting another thread run costs as much as several rows.
                 taken = self.decode_rows(position, end, slack, offset + (position - text))
+            else:
+                with cython.nogil:
+                    taken = self.decode_rows(position, end, slack, offset + (position - text))
             reached: cbytes = position + taken
             if source is not None and self.batch.rows > before:
                 self.batch.sources.append(source)

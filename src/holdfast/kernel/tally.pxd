@@ -7,6 +7,7 @@ cdef class Tally:
     cdef uint64_t refused_rows
     cdef uint64_t counts[256]
     cdef uint8_t actions[256]
+    cdef uint8_t stops  # not 0 if there is an action but to continue
     cdef readonly bint is_stopped
     cdef uint64_t budget_rows
     cdef uint64_t budget_ppm

@@ -78,9 +78,11 @@ class Tally:
     ):
         if len(actions) != 256:
             raise ValueError(f"actions has one byte for each of 256 codes, not {len(actions)}")
+        table: cython.pointer[cython.const[uint8_t]] = actions
         code: cython.int
         for code in range(256):
-            self.actions[code] = actions[code]
+            self.actions[code] = table[code]
+            self.stops |= table[code]
         self.budget_rows = budget_rows
         self.budget_ppm = budget_ppm
         self.budget_from_rows = budget_from_rows
@@ -107,11 +109,7 @@ class Tally:
 
     def may_stop(self) -> bool:
         """Say whether there are outcomes at which it stops, or may stop once a budget is used up."""
-        code: cython.int
-        for code in range(256):
-            if self.actions[code] != 0:
-                return True
-        return False
+        return self.stops != 0
 
     @cython.cfunc
     @cython.inline

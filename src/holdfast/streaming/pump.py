@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from holdfast.engine.run import PolicyAbort
 from holdfast.streaming.statistics import SourceState
+from holdfast.streaming.stream import explained
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -153,7 +154,7 @@ class Pump:
             error = RuntimeError(f"source {stream.name} was cancelled from within")
             error.__cause__ = cancelled
         except Exception as failure:  # noqa: BLE001  # a source is somebody else's code, and ends itself alone
-            state, error = SourceState.FAILED, failure
+            state, error = SourceState.FAILED, explained(failure, stream.name)
         finally:
             try:
                 if state is not SourceState.ENDED:

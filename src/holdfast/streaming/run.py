@@ -140,9 +140,10 @@ class StreamRun:
         return self._lanes[key]
 
     def _new_lane(self, policy: CompiledPolicy, name: str) -> Lane:
-        decider = Decider(self._target.engine_of(name), policy, self._rejects, describe_row)
+        engine = self._target.engine_of(name)
+        decider = Decider(engine, policy, self._rejects, describe_row)
         decoder = self._target.new_decoder(keep_source=decider.needs_text)
-        return Lane(decider, policy, decoder, self._target, self._clock)
+        return Lane(engine, decider, policy, decoder, self._target, self._clock)
 
 
 class SourceReports(Mapping[str, SourceReport]):

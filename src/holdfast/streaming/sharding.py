@@ -175,7 +175,7 @@ class Shards:
     def apply_rows(self, batch: Batch, start: int, tally: Tally, stop: int = -1) -> int:
         """Apply rows of a batch to their clients' shards, under a policy's tally; give the first row that was not decided."""
         end = batch.rows if stop < 0 else stop
-        if routing.may_stop(tally):
+        if tally.may_stop():
             return self._apply_in_turn(batch, start, tally, end)
         parts = routing.split(batch, start, end, len(self.engines))
         # One after the other: beside a piece of a stream, a few thousand rows, handing parts to threads costs more than it saves.

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from holdfast.domain.transaction import Transaction
 from holdfast.engine.deciding import say_budget_exceeded
+from holdfast.engine.engine import Engine
 from holdfast.engine.run import PolicyAbort
 from holdfast.io.raw import InputError
 from holdfast.io.rejects import Rejection, find_rejection
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from holdfast.engine.deciding import Decider
     from holdfast.engine.policy import CompiledPolicy
     from holdfast.engine.report import Report
+    from holdfast.kernel.inlet import Inlet
     from holdfast.kernel.tally import Tally
     from holdfast.streaming.sharding import RowTarget
 
@@ -37,6 +39,7 @@ class Lane:
     """What the sources of one policy and one engine share.
 
     Args:
+        engine: What their rows are applied to.
         decider: Applies their batches.
         policy: What it decides by.
         decoder: A new decoder, which theirs are made after.
@@ -44,10 +47,11 @@ class Lane:
         clock: Gives the loop's time.
     """
 
-    __slots__ = ("apply", "apply_rows", "clock", "fresh", "has_budget", "policy", "tally", "target")
+    __slots__ = ("apply", "clock", "fresh", "has_budget", "new_inlet", "policy", "tally", "target")
 
     def __init__(
         self,
+        engine: object,
         decider: Decider,
         policy: CompiledPolicy,
         decoder: CsvDecoder,
@@ -56,7 +60,8 @@ class Lane:
     ) -> None:
         self.apply = decider.apply
         # Where nobody sees rows and the policy never stops, there is nothing to decide beside the rows.
-        self.apply_rows = None if decider.needs_text else decider.apply_rows
+        asks_nobody = isinstance(engine, Engine) and not decider.needs_text and not policy.tally().may_stop()
+        self.new_inlet = engine.new_inlet(decoder, policy.tally()).fresh if asks_nobody else None
         self.fresh = decoder.fresh
         self.policy = policy
         self.tally = policy.tally
@@ -78,6 +83,7 @@ class Stream:
     __slots__ = (
         "_decoder",
         "_end",
+        "_inlet",
         "_kind",
         "_lane",
         "_refused",
@@ -102,9 +108,15 @@ class Stream:
         self._lane = lane
         self._start = start
         self._kind = ""
-        # Both are let go of when the source has ended: they are most of what it weighs.
-        self._tally: Tally = lane.tally()
+        # All three are let go of when the source has ended: they are most of what it weighs.
         self._decoder: CsvDecoder | None = None
+        self._inlet: Inlet | None = None
+        self._tally: Tally
+        if lane.new_inlet is None:
+            self._tally = lane.tally()
+        else:
+            self._inlet = lane.new_inlet()
+            self._tally = self._inlet.tally
 
     def take(self, item: Any) -> int:
         """Decode and apply one piece of the source at once.
@@ -114,7 +126,7 @@ class Stream:
             :meth:`parts` is to be used.
 
         Raises:
-            InputError: If it does not begin with a usable header.
+            HeaderError: If it does not begin with a usable header.
             PolicyAbort: If the policy stopped.
             TypeError: If the piece is nothing that a source may give.
         """
@@ -123,23 +135,18 @@ class Stream:
         size = len(item)
         if size > PIECE_BYTES:
             return 0
-        lane, decoder = self._lane, self._decoder
+        if self._inlet is not None:
+            # A call costs as much as several rows, and a source may be short.
+            return self._inlet.take(item) + _ITEM_COST
+        decoder = self._decoder
         if decoder is None or self._kind is not _BYTES:
             decoder = self._begin(_BYTES)
         self.input_bytes += size
-        try:
-            batches = decoder.feed(item)
-        except HeaderError as error:
-            raise InputError(self.name, str(error)) from error
-        for batch in batches:
+        for batch in decoder.feed(item):
             self._apply(batch)
         last = decoder.flush()
         if last is not None:
-            # A call costs as much as several rows, and a source may be short.
-            if lane.apply_rows is not None:
-                lane.apply_rows(last, 0, self._tally)
-            else:
-                self._apply(last)
+            self._apply(last)
         return size + _ITEM_COST
 
     def parts(self, item: Any) -> Iterator[int]:
@@ -161,14 +168,13 @@ class Stream:
         """Decide what is left now that the source has come to its end.
 
         Raises:
-            InputError: If there was no header.
+            HeaderError: If there was no header.
             PolicyAbort: If the policy stopped, or the rows exceed a budget that could not be judged before.
         """
-        if self._decoder is not None:
-            try:
-                batch = self._decoder.finish()
-            except HeaderError as error:
-                raise InputError(self.name, str(error)) from error
+        if self._inlet is not None:
+            self._inlet.finish()
+        elif self._decoder is not None:
+            batch = self._decoder.finish()
             if batch is not None:
                 self._apply(batch)
         if self._lane.has_budget and self._tally.exceeds_budget:
@@ -181,14 +187,17 @@ class Stream:
         self.state = state
         self.error = error
         self._end = end
-        self._rows = self._tally.rows
-        self._refused = self._tally.refused_by_code() if self._tally.refused else None
-        self._decoder = None
+        tally = self._tally
+        self._rows = tally.rows
+        self._refused = tally.refused_by_code() if tally.refused else None
+        if self._inlet is not None:
+            self.input_bytes = self._inlet.input_bytes
+        self._decoder = self._inlet = None
         del self._tally
 
     def count_into(self, counts: Counts) -> None:
         """Add what the source came to so far."""
-        counts.input_bytes += self.input_bytes
+        counts.input_bytes += self.input_bytes if self._inlet is None else self._inlet.input_bytes
         if self.state is _RUNNING:
             counts.rows += self._tally.rows
             counts.add_refused(self._tally.refused_by_code())
@@ -208,7 +217,7 @@ class Stream:
             rows=counts.rows,
             applied=counts.rows - sum(refused.values()),
             refused_by_outcome=refused,
-            input_bytes=self.input_bytes,
+            input_bytes=counts.input_bytes,
             seconds=(now if self.state is _RUNNING else self._end) - self._start,
             error=self.error,
         )
@@ -240,6 +249,11 @@ class Stream:
         return _ITEM_COST + 64 * len(item)
 
     def _begin(self, kind: str) -> CsvDecoder:
+        if self._inlet is not None and not self._inlet.is_used:
+            # It gives no text after all.
+            self._inlet = None
+        elif self._inlet is not None:
+            self._kind = _BYTES
         if self._kind:
             raise TypeError(
                 f"source {self.name} gave {self._kind} and then {kind}: a source gives one kind of thing"
@@ -261,6 +275,15 @@ class Stream:
         counts = Counts()
         self.count_into(counts)
         return counts.report(self._lane.target, self._lane.clock() - self._start)
+
+
+def explained(error: Exception, name: str) -> Exception:
+    """Name the source in what its decoder says of its header."""
+    if not isinstance(error, HeaderError):
+        return error
+    named = InputError(name, str(error))
+    named.__cause__ = error
+    return named
 
 
 def describe_row(batch: Batch, row: int, outcome: Outcome, name: str) -> Rejection:
