@@ -4,9 +4,9 @@ Data structures, what they cost, and why:
 
 * Accounts are reached by number and live in pages (:mod:`pages`), 17 bytes each. While client ids have 16 bits the number is the
   id: a direct table, no look-up at all. Wider ids go through an index (:mod:`index`), 6 to 12 bytes of table and 8 of key.
-* Transactions are append-only, immutable records that never move (:mod:`records`). Sequential ids stand side by side and cost 12
-  to 13 bytes a transaction; scattered ones are found by an index (:mod:`index`) and cost 22 to 28 bytes as a rule, 34 at worst (38
-  with wide ids).
+* Transactions are append-only, immutable records that never move (:mod:`records`). Sequential ids stand side by side and cost
+  12 to 13 bytes a transaction; scattered ones are found by an index (:mod:`index`) and cost 22 to 28 bytes as a rule, 34 at
+  worst (38 with wide ids).
 * Disputes are two bits per record (never, open, resolved, charged back) beside the records, for a run of sequential ids or for a
   chunk of the others in which something was disputed: no table that has to grow, and 0.25 bytes a transaction.
 
@@ -209,7 +209,9 @@ class Ledger:
     @cython.cfunc
     @cython.exceptval(-1, check=False)
     def fail_at(self, row: cython.Py_ssize_t) -> cython.int:
-        raise MemoryError(f"no memory for row {row} of the batch; {self.transactions} transactions are recorded")
+        raise MemoryError(
+            f"no memory for row {row} of the batch; {self.transactions} transactions are recorded"
+        )
 
     def apply_one(self, type: cython.int, client: uint64_t, tx: uint64_t, amount: int64_t) -> int:
         """Decide one transaction, given as the numbers of a row; give its outcome code.

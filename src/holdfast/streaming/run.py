@@ -143,7 +143,7 @@ class StreamRun:
         engine = self._target.engine_of(name)
         decider = Decider(engine, policy, self._rejects, describe_row)
         decoder = self._target.new_decoder(keep_source=decider.needs_text)
-        return Lane(engine, decider, policy, decoder, self._target, self._clock)
+        return Lane(decider, policy, decoder, self._target, engine=engine, clock=self._clock)
 
 
 class SourceReports(Mapping[str, SourceReport]):

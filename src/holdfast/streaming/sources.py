@@ -108,7 +108,7 @@ def _open_waiting(data: AsyncIterable[Any], _: asyncio.Semaphore) -> Pieces:
 
 
 def _open_bytes(data: bytes | bytearray | memoryview, _: asyncio.Semaphore) -> Pieces:
-    return None, _cut(data)
+    return None, iter((data,)) if type(data) is bytes and len(data) <= PIECE_BYTES else _cut(data)
 
 
 def _open_ready(data: Iterable[Any], _: asyncio.Semaphore) -> Pieces:

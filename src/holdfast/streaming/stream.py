@@ -39,11 +39,11 @@ class Lane:
     """What the sources of one policy and one engine share.
 
     Args:
-        engine: What their rows are applied to.
         decider: Applies their batches.
         policy: What it decides by.
         decoder: A new decoder, which theirs are made after.
         target: What all rows of the run go to.
+        engine: What their own rows are applied to.
         clock: Gives the loop's time.
     """
 
@@ -51,17 +51,20 @@ class Lane:
 
     def __init__(
         self,
-        engine: object,
         decider: Decider,
         policy: CompiledPolicy,
         decoder: CsvDecoder,
         target: RowTarget,
+        *,
+        engine: object,
         clock: Callable[[], float],
     ) -> None:
         self.apply = decider.apply
         # Where nobody sees rows and the policy never stops, there is nothing to decide beside the rows.
-        asks_nobody = isinstance(engine, Engine) and not decider.needs_text and not policy.tally().may_stop()
-        self.new_inlet = engine.new_inlet(decoder, policy.tally()).fresh if asks_nobody else None
+        # A class made after Engine may want to see the batches.
+        self.new_inlet: Callable[[], Inlet] | None = None
+        if type(engine) is Engine and not decider.needs_text and not policy.tally().may_stop():
+            self.new_inlet = engine.new_inlet(decoder, policy.tally()).fresh
         self.fresh = decoder.fresh
         self.policy = policy
         self.tally = policy.tally
