@@ -6,7 +6,7 @@ and gets nothing back but counts. All inlets of a ledger share one batch.
 """
 
 import cython
-from cython.cimports.holdfast.kernel.batch import Batch
+from cython.cimports.holdfast.kernel.batch import Batch  # noqa: TC002  # the C type of a variable
 from cython.cimports.holdfast.kernel.csv_decoder import CsvDecoder
 from cython.cimports.holdfast.kernel.ledger import Ledger
 from cython.cimports.holdfast.kernel.tally import Tally
