@@ -12,7 +12,7 @@ cdef enum:
     READY_LOAD = 10
     FULL_LOAD = 11
     # How many old keys are moved for every new one there may be, and how many keys are looked at together.
-    MOVES_PER_KEY = 2
+    MOVES_PER_KEY = 8
     BLOCK_KEYS = 64
     HUGE_FROM_BYTES = 2097152
     PAGE_BYTES = 4096

@@ -131,7 +131,7 @@ class Ledger:
 
     @property
     def size_bytes(self) -> int:
-        """How much address space the records and the indexes take; memory in use is less."""
+        """How much memory the records and the indexes take, reckoned in pages: no less than is in use."""
         return records_bytes(cython.address(self.state.records)) + index_bytes(
             cython.address(self.state.client_index)
         )

@@ -13,8 +13,9 @@ cdef enum:
     RUN_RECORDS = 8192
     RUN_MASK = 8191
     DIRECTORY_RUNS = 524288
-    # Runs are opened as long as a third of their records is in use, but for so many.
-    RUNS_SPARE = 16
+    # Runs are opened as long as a third of their records is in use, but for so many: as many senders may each be at the beginning
+    # of a run of his own.
+    RUNS_SPARE = 1024
     RUN_SPACE_PER_RECORD = 3
     # So many runs share one mapping of two megabytes, a huge page.
     ARENA_RUNS = 20

@@ -9,13 +9,13 @@ All other ids are in an index (:mod:`index`): 16 bytes a record (20 for wide ids
 grows. Which run gets a place is decided when its first id arrives, and stays so: as long as a third of the space of all runs is
 in use, or there are only a few, a new one is opened; otherwise the run is marked, by one bit, as one whose ids are in the index.
 So sequential ids cost 12 to 13 bytes and ids scattered at random 22 to 28. Whoever scatters his ids to waste runs gets 37 bytes
-a record and 16 runs more, and no further.
+a record and, in 1,024 runs more, a page of memory for each id, and no further.
 
 The states of the disputes of indexed records are two bits each as well, in chunks that exist only where something was disputed.
 """
 
 import cython
-from cython.cimports.holdfast.kernel.index import close_index, index_bytes, open_index
+from cython.cimports.holdfast.kernel.index import PAGE_BYTES, close_index, index_bytes, open_index
 from cython.cimports.holdfast.kernel.platform import hf_map_pages, hf_unmap_pages
 from cython.cimports.libc.stdint import uint8_t, uint32_t, uint64_t
 from cython.cimports.libc.stdlib import calloc, free, realloc
@@ -71,8 +71,9 @@ def close_records(records: cython.pointer[Records]) -> cython.void:
 @cython.nogil
 @cython.exceptval(check=False)
 def records_bytes(records: cython.pointer[cython.const[Records]]) -> uint64_t:
-    """Say how much address space the runs and the index take."""
-    return records.arena_count * ARENA_BYTES + index_bytes(cython.address(records.index))
+    """Say how much memory the runs take at most, a page for each record and one for a run's disputes, and the index."""
+    touched: uint64_t = (records.in_runs + records.run_count) * PAGE_BYTES
+    return min(records.arena_count * ARENA_BYTES, touched) + index_bytes(cython.address(records.index))
 
 
 @cython.cfunc
@@ -106,8 +107,9 @@ def _add_arena(records: cython.pointer[Records]) -> cython.bint:
     if arenas == cython.NULL:
         return False
     records.arenas = cython.cast(cython.pointer[cython.pointer[uint8_t]], arenas)
-    # An engine that records little shall not pay a huge page for its first record.
-    arena: cython.p_void = hf_map_pages(ARENA_BYTES, records.is_huge and records.arena_count > 0)
+    # An engine that records little shall not pay a huge page for its first record, and scattered ids none for each.
+    is_filled: cython.bint = records.in_runs * 2 > records.arena_count * ARENA_RUNS * RUN_RECORDS
+    arena: cython.p_void = hf_map_pages(ARENA_BYTES, records.is_huge and is_filled)
     if arena == cython.NULL:
         return False
     records.arenas[records.arena_count] = cython.cast(cython.pointer[uint8_t], arena)
