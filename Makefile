@@ -7,7 +7,12 @@ PYTHON ?= python3
 FUZZ_CC ?= clang
 FUZZ_SECONDS ?= 600
 PYTEST_ARGS ?=
-SANITIZE_TESTS ?= tests/kernel tests/property $(wildcard tests/engine)
+SANITIZE_TESTS ?= tests/kernel tests/property tests/engine tests/streaming/test_sharding.py
+# On as many cores as there are; PYTEST_ARGS="-n 0" for one after the other.
+PYTEST := -m pytest -n auto --dist worksteal
+# What these are about, the kernel has no part in: sockets, processes that talk to each other, plain Python, the benchmarks.
+NOT_OF_THE_KERNEL := tests/benchmarks tests/client tests/domain tests/app tests/test_architecture.py \
+	tests/e2e/test_send.py $(wildcard tests/e2e/test_serve*.py)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -37,15 +42,15 @@ run: $(RELEASE)/.installed ## Build, and run the sample transactions: the accoun
 	@$(RELEASE)/bin/holdfast examples/transactions.csv
 
 .PHONY: test
-test: test-release test-debug ## Build, and run all tests against the release and the debug kernel
+test: test-release test-debug ## Build, and run all tests, those of the kernel against the release and the debug build
 
 .PHONY: test-release
 test-release: $(RELEASE)/.installed $(RELEASE)/.dev ## ... against the release kernel alone
-	$(RELEASE)/bin/python -m pytest $(PYTEST_ARGS)
+	$(RELEASE)/bin/python $(PYTEST) $(PYTEST_ARGS)
 
 .PHONY: test-debug
 test-debug: $(DEBUG)/.installed $(DEBUG)/.test ## ... against the debug kernel alone
-	$(DEBUG)/bin/python -m pytest $(PYTEST_ARGS)
+	$(DEBUG)/bin/python $(PYTEST) $(NOT_OF_THE_KERNEL:%=--ignore=%) $(PYTEST_ARGS)
 
 .PHONY: lint
 lint: $(RELEASE)/.installed $(RELEASE)/.dev ## Check style and types
@@ -79,7 +84,7 @@ fuzz: $(FUZZ)/.installed $(FUZZ)/.fuzz ## Fuzz the CSV decoder for FUZZ_SECONDS 
 sanitize: $(SANITIZE)/.installed $(SANITIZE)/.test ## Run the kernel's tests under AddressSanitizer and UBSan (needs GCC)
 	LD_PRELOAD="$$(gcc -print-file-name=libasan.so) $$(gcc -print-file-name=libubsan.so)" PYTHONMALLOC=malloc \
 		ASAN_OPTIONS=detect_leaks=0:allocator_may_return_null=1 UBSAN_OPTIONS=print_stacktrace=1 \
-		$(SANITIZE)/bin/python -m pytest --capture=sys $(SANITIZE_TESTS) $(PYTEST_ARGS)
+		$(SANITIZE)/bin/python $(PYTEST) --capture=sys $(SANITIZE_TESTS) $(PYTEST_ARGS)
 
 .PHONY: wheel
 wheel: $(RELEASE)/.installed ## Build dist/holdfast-*.whl

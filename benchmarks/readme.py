@@ -60,13 +60,14 @@ def figures_section(document: dict[str, Any], name: str) -> str:
     """Write the figures that are held against a bar as a Markdown table, with where they come from."""
     machine = document["machine"]
     lines = ["| what | measured | bar | aim |", "|---|---|---|---|"]
-    for entry in document["figures"]:
-        if entry["bar"] is None:
-            continue
+    held = [entry for entry in document["figures"] if entry["bar"] is not None]
+    for entry in held:
         figure = Figure(*(entry[field] for field in ("what", "value", "unit", "ratio", "bar")))
         _, value, ratio, bar, aim, _ = figure.cells()
         shown = ratio if BARS[entry["bar"]].unit == "x" else value
-        row = f"| {BARS[entry['bar']].what} | {shown} | {bar} | {aim} |"
+        others = [other["what"] for other in held if other["bar"] == entry["bar"] and other is not entry]
+        what = ", ".join([BARS[entry["bar"]].what, *own_words(entry["what"], others)])
+        row = f"| {what} | {shown} | {bar} | {aim} |"
         lines.append(row.replace(" x |", " \u00d7 |"))
     source = (
         f"Medians of {document['repeats']} runs on {machine['date'][:10]} ({machine['cpu']}, {machine['cores']} cores, "
@@ -74,6 +75,14 @@ def figures_section(document: dict[str, Any], name: str) -> str:
         f"[{name}](benchmarks/results/{name})."
     )
     return "\n".join([*lines, "", source]) + "\n"
+
+
+def own_words(what: str, others: Sequence[str]) -> list[str]:
+    """Give what tells a figure from others that are held against the same bar: ``dense ids``; nothing if there are none."""
+    if not others:
+        return []
+    taken = {part for other in others for part in other.split(", ")}
+    return [part for part in what.split(", ") if part not in taken]
 
 
 def with_section(readme: str, section: Section, text: str) -> str:

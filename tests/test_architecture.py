@@ -31,8 +31,9 @@ LAYERS_BELOW = {
     "engine": {"io", "kernel", "domain"},
     "storage": {"engine", "io", "kernel", "domain"},
     "streaming": {"storage", "engine", "io", "kernel", "domain"},
-    "app": {"streaming", "storage", "engine", "io", "kernel", "domain"},
-    "cluster": {"streaming", "storage", "engine", "io", "kernel", "domain"},
+    "client": {"streaming", "storage", "engine", "io", "kernel", "domain"},
+    "app": {"client", "streaming", "storage", "engine", "io", "kernel", "domain"},
+    "cluster": {"client", "streaming", "storage", "engine", "io", "kernel", "domain"},
 }
 """What each layer may import beside itself. engine and io are one level; engine uses io, io not engine."""
 
@@ -59,16 +60,10 @@ START_UP_IS_FREE_OF = {
 """What ``import holdfast`` must not cost anybody."""
 
 COMMAND_IS_FREE_OF = {
-    "asyncio",
-    "dataclasses",
-    "decimal",
-    "inspect",
-    "logging",
-    "numpy",
-    "pathlib",
-    "tempfile",
-}
-"""What the command must not import to process a file: each of these costs more than a small job itself."""
+    "argparse", "asyncio", "contextlib", "dataclasses", "decimal", "gettext", "inspect", "json", "locale", "logging",
+    "numpy", "pathlib", "re", "socket", "ssl", "subprocess", "tempfile", "threading", "typing", "uvloop",
+}  # fmt: skip
+"""What the plain command must not import to process a file: each of these costs as much as a small job itself."""
 
 
 class Import(NamedTuple):
@@ -238,6 +233,27 @@ def test_ports_do_not_know_their_adapters() -> None:
     assert not offenders, listed(offenders)
 
 
+def test_streaming_knows_no_sockets() -> None:
+    """The sessions of a server are bytes in and replies out: sockets, TLS and processes are for app and client."""
+    offenders = [
+        str(each)
+        for each in imports()
+        if layer_of(each.importer) == "streaming"
+        and each.imported.split(".")[0] in {"socket", "ssl", "selectors", "signal", "subprocess", "uvloop"}
+    ]
+    assert not offenders, listed(offenders)
+
+
+def test_client_does_not_know_the_server() -> None:
+    """What both sides speak stands in one module of streaming; of the rest of it, a sender needs nothing."""
+    offenders = [
+        str(each)
+        for each, layer, imported in holdfast_imports()
+        if layer == "client" and imported == "streaming" and each.imported.split(".")[2:3] != ["wire"]
+    ]
+    assert not offenders, listed(offenders)
+
+
 def test_files_stay_small() -> None:
     """A file that grows past its limit wants to be two."""
     offenders = [
@@ -319,6 +335,23 @@ def _with_site_packages(script: str) -> str:
 def test_importing_holdfast_costs_nothing() -> None:
     """The names of the package are imported when somebody uses them."""
     assert not imported_by("import holdfast") & START_UP_IS_FREE_OF
+
+
+@pytest.mark.parametrize("package", ["streaming", "client"])
+def test_importing_a_public_package_costs_nothing(package: str) -> None:
+    """The same holds for the names of the other public packages."""
+    assert not imported_by(f"import holdfast.{package}") & START_UP_IS_FREE_OF
+
+
+def test_an_engine_starts_without_an_event_loop() -> None:
+    """Whoever applies rows by hand pays neither for streams nor for logs."""
+    imported = imported_by("from holdfast import Deposit, Engine; Engine().apply(Deposit(1, 1, 1))")
+    assert not imported & {"asyncio", "logging", "numpy", "socket", "threading"}
+
+
+def test_the_client_that_blocks_does_without_asyncio() -> None:
+    """Its two fronts share what decides, and not what waits."""
+    assert "asyncio" not in imported_by("from holdfast.client import Client, send")
 
 
 def test_processing_a_file_imports_little(tmp_path: Path) -> None:

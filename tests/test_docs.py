@@ -5,9 +5,12 @@ from __future__ import annotations
 import re
 from itertools import dropwhile, takewhile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
+import holdfast
+import holdfast.streaming
 from holdfast.domain.amount import format_units
 from holdfast.domain.outcome import Outcome, Severity
 from holdfast.domain.rules import CARDS, KNOBS, STANDARD, make_rules, read_rules
@@ -15,6 +18,11 @@ from holdfast.domain.transaction import TransactionType
 from holdfast.kernel.batch import Batch
 from holdfast.kernel.csv_decoder import ROW_BYTES_DEFAULT, ROW_BYTES_MAX, CsvDecoder
 from holdfast.kernel.ledger import Ledger
+from holdfast.kernel.routing import SHARDS_MAX
+from holdfast.streaming.processor import READERS_MAX, REPORTS_MAX, SOURCES_MAX
+
+if TYPE_CHECKING:
+    from types import ModuleType
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted(path.name for path in (ROOT / "docs").glob("*.md"))
@@ -121,6 +129,27 @@ def test_limits_are_the_codes() -> None:
         f"{ROW_BYTES_DEFAULT:,} bytes without the line end, configurable from 1 to {ROW_BYTES_MAX:,}"
         in read("csv.md")
     )
+
+
+def test_limits_of_streams_are_the_codes() -> None:
+    """So are the limits of streams that can be set."""
+    rows = [row[1:] for row in table(section(read("streaming.md"), "## What is bounded"))]
+    shown = {set_by: limit for limit, set_by in rows if set_by}
+    for option, limit in (
+        ("readers_max", READERS_MAX),
+        ("sources_max", SOURCES_MAX),
+        ("reports_max", REPORTS_MAX),
+    ):
+        assert re.search(rf"\b{limit:,}\b", shown[option]), option
+    assert f"N engines, 1 to {SHARDS_MAX}," in read("streaming.md")
+
+
+@pytest.mark.parametrize("package", [holdfast, holdfast.streaming], ids=["holdfast", "holdfast.streaming"])
+def test_every_public_name_is_there(package: ModuleType) -> None:
+    """Names are imported when they are used; none is promised in vain."""
+    for name in package.__all__:
+        assert getattr(package, name) is not None
+        assert name in dir(package)
 
 
 def decoded(amount: str) -> str:

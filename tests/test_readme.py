@@ -1,7 +1,8 @@
 """What the pages show works: every console command is run, every Python block is a program.
 
 A ``console`` block holds commands behind ``$ `` (``> `` continues one); what is shown below a command is its
-standard output, with ``...`` for what differs from run to run. Blocks of other languages are not run.
+standard output, with ``...`` for what differs from run to run. A block that begins with ``holdfast serve`` is run
+as a whole, by one shell. Blocks of other languages are not run.
 """
 
 from __future__ import annotations
@@ -20,8 +21,19 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 CONSOLE_PAGES = ("README.md", "docs/command.md", "docs/rules.md", "docs/csv.md", "docs/python.md")
-PYTHON_PAGES = ("README.md", "docs/python.md")
+PYTHON_PAGES = ("README.md", "docs/python.md", "docs/streaming.md")
+"""The programs of docs/client.md need a server; ``tests/client`` runs them."""
 TIMEOUT_SECONDS = 60
+SERVE = "holdfast serve "
+NC = f"""#!{sys.executable}
+# What OpenBSD's nc -N does: not every machine has it.
+import socket, sys
+with socket.create_connection((sys.argv[-2], int(sys.argv[-1])), timeout={TIMEOUT_SECONDS}) as connection:
+    connection.sendall(sys.stdin.buffer.read())
+    connection.shutdown(socket.SHUT_WR)
+    while data := connection.recv(65536):
+        sys.stdout.buffer.write(data)
+"""
 
 
 class Block(NamedTuple):
@@ -71,6 +83,18 @@ def commands(block: Block) -> list[Command]:
     return found
 
 
+def one_session(block: Block) -> Command:
+    """Make one script of a block with a server in the background, which takes any port that is free."""
+    parts = commands(block)
+    script = "\n".join(part.text for part in parts)
+    # However this test ends, the server does. In the foreground, because timeout otherwise signals twice.
+    server = f"timeout --foreground {TIMEOUT_SECONDS} {SERVE}--listen 127.0.0.1:0 --port-file port "
+    script = script.replace(SERVE, server)
+    script = script.replace("&\n", "&\nuntil [ -s port ]; do sleep 0.02; done\n", 1)
+    script = re.sub(r"(127\.0\.0\.1[: ])7070\b", r"\1$(cat port)", script)
+    return Command(script, "".join(part.expected for part in parts), block.line)
+
+
 def missing_make_target(command: str) -> str | None:
     """Say which target of a make command does not exist; running one here would build everything anew."""
     targets = [word for word in command.split()[1:] if "=" not in word and not word.startswith("-")]
@@ -80,7 +104,8 @@ def missing_make_target(command: str) -> str | None:
 
 def run(command: str, directory: Path) -> subprocess.CompletedProcess[str]:
     """Run a command as a person would who has activated this environment."""
-    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+    places = (str(directory / "bin"), str(Path(sys.executable).parent), os.environ["PATH"])
+    environment = {**os.environ, "PATH": os.pathsep.join(places)}
     return subprocess.run(
         ["bash", "-o", "pipefail", "-c", command],
         cwd=directory,
@@ -111,9 +136,13 @@ def check_command(page: str, command: Command, directory: Path) -> None:
 
 @pytest.fixture
 def clone(tmp_path: Path) -> Path:
-    """Make a directory that has the examples, as a clone has."""
+    """Make a directory that has the examples, as a clone has, and beside them what a machine may be short of."""
     shutil.copytree(ROOT / "examples", tmp_path / "examples")
     shutil.copy(ROOT / "examples" / "transactions.csv", tmp_path)
+    nc = tmp_path / "bin" / "nc"
+    nc.parent.mkdir()
+    nc.write_text(NC)
+    nc.chmod(0o755)
     return tmp_path
 
 
@@ -128,7 +157,8 @@ def test_commands_of_a_page(page: str, clone: Path) -> None:
     """Every command of a page succeeds and prints what is shown, one after the other in one directory."""
     for block in blocks(page):
         if block.language == "console":
-            for command in commands(block):
+            is_session = block.text.startswith(f"$ {SERVE}")
+            for command in [one_session(block)] if is_session else commands(block):
                 check_command(page, command, clone)
 
 
@@ -162,9 +192,20 @@ def test_python_of_a_page(page: str, block: Block, clone: Path) -> None:
     assert done.returncode == 0, f"{page}:{block.line}\n{done.stdout}{done.stderr}"
 
 
-def test_the_program_among_the_examples_runs(clone: Path) -> None:
+def test_the_example_of_an_embedded_engine_runs(clone: Path) -> None:
     """The example works as it stands, from any directory."""
     done = run("python examples/embed.py", clone)
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("APPLIED\nINSUFFICIENT_FUNDS: ")
     assert "client,available,held,total,locked\n1," in done.stdout
+
+
+def test_the_example_of_streams_runs(clone: Path) -> None:
+    """Its careless sender ends alone, and nobody else's row is missing."""
+    done = run("python examples/streams.py", clone)
+    assert done.returncode == 0, done.stderr
+    first, careless, client = done.stdout.splitlines()
+    assert first == "10000 rows applied, the last snapshot is at 10001"
+    assert careless.startswith("careless: ")
+    assert "INSUFFICIENT_FUNDS" in careless
+    assert client == "client 7: 500.0000 available"

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import json
+import random
 import signal
 import socket
 import stat
+import struct
 import subprocess
 import sys
 import textwrap
@@ -71,6 +73,42 @@ def test_killed_sender(tmp_path: Path) -> None:
         )
         assert resume == {"resume": 1}
         assert (summary["rows"], summary["skipped"], summary["sequence"]) == (1, 1, 2)
+
+
+def test_hostile_bytes(tmp_path: Path) -> None:
+    """Senders of junk of all kinds, who leave in all kinds of ways, do nothing to a sender of rows."""
+    source = random.Random(7)
+    beginnings = [
+        b"",
+        b"#holdfast",
+        b"#holdfast ",
+        b"#holdfast stream=a\n",
+        HEADER,
+        b"\xff\xfe",
+        b"\x16\x03\x01\x02\x00\x01",
+    ]
+    with serving(tmp_path) as server, server.connect(b"#holdfast ack=rows\n" + HEADER) as good:
+        for number in range(150):
+            junk = source.choice(
+                [b"", b"\n", source.randbytes(source.randrange(3000)), b",,,\n" * 500, b"\0" * 9000]
+            )
+            bad = server.connect(source.choice(beginnings) + junk)
+            if number % 3 == 0:
+                bad.shutdown(socket.SHUT_WR)
+                # One line at least, each of them of the protocol.
+                assert all(isinstance(reply, dict) for reply in replies(bad))
+            elif number % 3 == 1:
+                bad.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            bad.close()
+            good.sendall(deposits(number, 1))
+            ack = json.loads(receive_line(good))
+            assert ack["ack"] == number + 1
+        good.shutdown(socket.SHUT_WR)
+        assert replies(good)[-1]["applied"] == 150
+        assert server.stop() == 0
+    log = server.log.read_text()
+    assert "Traceback" not in log
+    assert "ERROR" not in log
 
 
 def test_stop_under_load(tmp_path: Path) -> None:

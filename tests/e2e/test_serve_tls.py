@@ -179,6 +179,16 @@ def test_error_arrives(pair: Pair, trusting: ssl.SSLContext, tmp_path: Path) -> 
         assert error_code(peer.replies()[0]) == "BAD_HEADER"
 
 
+def test_refused_connection_is_told_why(pair: Pair, trusting: ssl.SSLContext, tmp_path: Path) -> None:
+    """A connection too many is told so, though it is refused before its handshake."""
+    with (
+        tls_serving(tmp_path, pair, "--connections-max", 1) as server,
+        TlsPeer(server.port, trusting),
+        TlsPeer(server.port, trusting) as late,
+    ):
+        assert error_code(late.replies()[0]) == "TOO_MANY_CONNECTIONS"
+
+
 def test_plain_text_to_a_tls_server(pair: Pair, tmp_path: Path) -> None:
     """A sender without TLS is not understood, and the server lives on."""
     with tls_serving(tmp_path, pair) as server:

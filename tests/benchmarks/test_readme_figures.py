@@ -1,0 +1,36 @@
+"""The README's tables: one line for each figure that has a bar, and no two lines that read the same."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from benchmarks.readme import figures_section
+from benchmarks.report import Figure, describe_machine
+
+FIGURES = [
+    Figure("50 M recorded, dense ids, median batch", 0.2, "ms"),
+    Figure("50 M recorded, dense ids, slowest / median batch", 0.7, "ms", 3.24, "growth"),
+    Figure("50 M recorded, sparse ids, slowest / median batch", 2.9, "ms", 6.77, "growth"),
+    Figure("65,536 accounts: taking an image", 0.0025, "ms", bar="image-small"),
+]
+
+
+def document() -> dict[str, Any]:
+    """Make what a file of results holds."""
+    fields = ("what", "value", "unit", "ratio", "bar")
+    return {
+        "machine": describe_machine(),
+        "repeats": 5,
+        "figures": [{field: getattr(figure, field) for field in fields} for figure in FIGURES],
+    }
+
+
+def test_lines_tell_figures_apart_that_share_a_bar() -> None:
+    """What one of them has in its words and the others have not stands in its line; where there is one, its bar says it all."""
+    lines = [line for line in figures_section(document(), "newest.md").splitlines() if line.startswith("|")]
+    bar = "slowest batch while 50 M transactions are recorded, times the median batch"
+    assert lines[2:] == [
+        f"| {bar}, dense ids | 3.24 \u00d7 | ≤ 20 \u00d7 | ≤ 5 \u00d7 |",
+        f"| {bar}, sparse ids | 6.77 \u00d7 | ≤ 20 \u00d7 | ≤ 5 \u00d7 |",
+        "| taking an image of 65,536 accounts | 0.0025 ms | ≤ 1 ms |  |",
+    ]
