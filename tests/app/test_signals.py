@@ -6,12 +6,13 @@ import os
 import signal
 import subprocess
 import threading
+import time
 from typing import TYPE_CHECKING
 
 import pytest
 
 from commands import finish, run, start, wait_until_blocked, wait_until_ready
-from holdfast.app.signals import Interrupted, StopSignals
+from holdfast.app.signals import SAME_SIGNAL_SECONDS, Interrupted, StopSignals
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -139,6 +140,7 @@ def test_the_same_signal_again_ends_undisturbed_work() -> None:
     process.stdin.write(b"x")
     process.stdin.flush()
     wait_until_ready(process)
+    time.sleep(2 * SAME_SIGNAL_SECONDS)
     process.terminate()
     assert process.wait(30) == -signal.SIGTERM
     assert finish(process) == (-signal.SIGTERM, b"", "")
@@ -216,9 +218,33 @@ def test_the_same_signal_again_ends_the_process_at_once() -> None:
     process.stdin.write(b"x")
     process.stdin.flush()
     wait_until_ready(process)
+    time.sleep(2 * SAME_SIGNAL_SECONDS)
     process.terminate()
     assert process.wait(30) == -signal.SIGTERM
     assert finish(process) == (-signal.SIGTERM, b"", "")
+
+
+def test_a_signal_that_is_sent_twice_is_one() -> None:
+    """``timeout`` sends it to its child, and at once to the group that the child is in."""
+    job = """
+        def job(runner):
+            os.write(1, b"ready\\n")
+            try:
+                with runner.interruptible():
+                    os.read(0, 1)
+            except Interrupted:
+                os.read(0, 1)
+                os.write(1, b"cleaned up")
+            return 3
+    """
+    process = start(job, stdin=subprocess.PIPE)
+    assert process.stdin is not None
+    wait_until_ready(process)
+    process.terminate()
+    process.terminate()
+    process.stdin.write(b"x")
+    process.stdin.flush()
+    assert finish(process) == (3, b"cleaned up", "")
 
 
 def test_an_ignored_signal_stays_ignored() -> None:

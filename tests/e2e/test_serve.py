@@ -20,6 +20,7 @@ import pytest
 
 from e2e.command import HEADER, OUTPUT_HEADER, TIMEOUT_SECONDS, run
 from e2e.serving import deposits, error_code, receive_line, replies, serving
+from holdfast.app.signals import SAME_SIGNAL_SECONDS
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -166,9 +167,20 @@ def test_second_signal_stops_at_once(number: int, code: int, tmp_path: Path) -> 
     with serving(tmp_path, "-o", accounts, "--grace", "60") as server, server.connect(HEADER + b"dep"):
         server.process.send_signal(signal.SIGTERM)
         server.wait_for_log("stopping: ")
+        time.sleep(2 * SAME_SIGNAL_SECONDS)
         assert server.stop(number) == code
     assert not accounts.exists()
     assert "Traceback" not in server.log.read_text()
+
+
+def test_a_signal_that_is_sent_twice_is_one(tmp_path: Path) -> None:
+    """``timeout`` sends it to the server and at once to its group: the accounts are written all the same."""
+    accounts = tmp_path / "accounts.csv"
+    with serving(tmp_path, "-o", accounts) as server:
+        server.exchange(HEADER + deposits(0, 3))
+        server.process.send_signal(signal.SIGTERM)
+        assert server.stop(signal.SIGTERM) == 0
+    assert accounts.read_bytes() == accounts_of(3)
 
 
 def test_snapshots(tmp_path: Path) -> None:

@@ -3,20 +3,25 @@
 - A signal is noted; the job hears of it at its next :meth:`StopSignals.check` or, if it blocks, inside
   :meth:`StopSignals.interruptible`. Nowhere else is a job interrupted, and nowhere inside
   :meth:`StopSignals.undisturbed`.
-- The same signal again ends the process at once: its default disposition is back once the first is noted.
+- The same signal again ends the process at once, but for one that comes with the first: ``timeout`` and a terminal's process group
+  bring it twice.
 - A signal that was ignored when the command started (``nohup``, a background job) stays ignored.
 """
 
 from __future__ import annotations
 
+import os
 import signal
 from _thread import get_ident
+from time import monotonic
 
 TYPE_CHECKING = False  # typing costs more to import than all of this
 if TYPE_CHECKING:
     from collections.abc import Callable
     from types import FrameType
 
+SAME_SIGNAL_SECONDS = 0.05
+"""Two signals within so little time are one that was sent twice."""
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -39,6 +44,7 @@ class StopSignals:
         self._before: dict[int, Callable[[int, FrameType | None], object] | int] = {}
         self._main_thread = get_ident()
         self._signal_number: int | None = None
+        self._noted_at: dict[int, float] = {}
         self._told = False
         self._wait_depth = 0
         self._undisturbed_depth = 0
@@ -53,6 +59,7 @@ class StopSignals:
         """
         self._main_thread = get_ident()
         self._signal_number = None
+        self._noted_at.clear()
         self._told = False
         self._wait_depth = 0
         self._undisturbed_depth = 0
@@ -127,7 +134,12 @@ class StopSignals:
             self._interrupt(self._signal_number)
 
     def _note(self, number: int, _frame: FrameType | None) -> None:
-        signal.signal(number, signal.SIG_DFL)
+        noted_at = self._noted_at.setdefault(number, now := monotonic())
+        if noted_at != now:
+            if now - noted_at >= SAME_SIGNAL_SECONDS:
+                signal.signal(number, signal.SIG_DFL)
+                os.kill(os.getpid(), number)
+            return
         if self._signal_number is None:
             self._signal_number = number
         if self._wait_depth and not self._told and not self._undisturbed_depth:

@@ -1,7 +1,8 @@
 """The typed columns that cross every boundary: type, client, tx, amount, and one outcome per row.
 
-A batch decoded from text owns its columns, in one allocation of 42 bytes a row (1 type, 8 client, 8 tx, 8
-amount, 1 outcome, 8 byte offset, and 8 line number only once a blank line stands between its rows). A batch
+A batch decoded from text owns its columns, in one allocation of 34 bytes a row (1 type, 8 client, 8 tx, 8
+amount, 1 outcome, 8 byte offset; 8 more for line numbers once a blank line stands between its rows), which a
+later batch takes over. A batch
 made from columns points into memory that others own, and keeps it alive; a column narrower than 64 bits it
 copies, wider. An outcome of 0 means that nobody has decided on the row; the decoder writes its code there for
 a malformed row, and whoever applies the batch leaves such rows alone.

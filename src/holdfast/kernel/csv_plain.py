@@ -205,7 +205,7 @@ def set_plain_format(
 @cython.exceptval(check=False)
 def _plain_row(
     at: cbytes,
-    row_end: cbytes,
+    line_end: cbytes,
     end_bits: uint64_t,
     form: cython.pointer[cython.const[PlainFormat]],
     row: cython.pointer[PlainRow],
@@ -214,7 +214,7 @@ def _plain_row(
 
     Args:
         at: Its first byte.
-        row_end: The first byte behind it.
+        line_end: Its line end.
         end_bits: A bit for each byte that may end a field.
         form: The widths.
         row: Takes what it says.
@@ -222,6 +222,8 @@ def _plain_row(
     word: cython.pointer[Word] = cython.address(words[at[4] & 15])
     if hf_unlikely(not _is_word(at, word)):
         return False
+    # Not before the row is known to have a type: an empty one has no last byte.
+    row_end: cbytes = line_end - ((line_end - 1)[0] == RETURN)
     # All that follows counts from behind the type's comma.
     field: cbytes = at + word.length
     end_bits >>= word.length
@@ -295,8 +297,7 @@ def decode_plain_rows(
         if hf_unlikely(line_bits == 0):
             break
         line_end: cbytes = at + hf_trailing_zeros(line_bits)
-        row_end: cbytes = line_end - ((line_end - 1)[0] == RETURN)
-        if hf_unlikely(not _plain_row(at, row_end, end_bits, cython.address(form), cython.address(values))):
+        if hf_unlikely(not _plain_row(at, line_end, end_bits, cython.address(form), cython.address(values))):
             break
         to.types[row] = values.type
         to.clients[row] = values.client

@@ -6,6 +6,7 @@ import asyncio
 import gc
 import logging
 import signal
+import time
 from dataclasses import replace
 from importlib import import_module
 from importlib.util import find_spec
@@ -16,6 +17,7 @@ from holdfast.app.server.command import write_ports
 from holdfast.app.server.listening import DESCRIPTORS_RESERVED, bound_address, raise_descriptor_limit
 from holdfast.app.server.server import Server
 from holdfast.app.server.status import Statistics, dump, terminal_line
+from holdfast.app.signals import SAME_SIGNAL_SECONDS
 from holdfast.streaming.intake import Intake
 from holdfast.streaming.snapshots import Snapshots
 
@@ -80,6 +82,7 @@ class Service:
                 keep=options.snapshot_keep,
             )
         self._stop = asyncio.Event()
+        self._stop_began = 0.0
         self._stopped_by: int | None = None
         self._main: asyncio.Task[None] | None = None
         self._tasks: set[asyncio.Task[None]] = set()
@@ -178,8 +181,12 @@ class Service:
                 loop.add_signal_handler(number, action)
 
     def _stop_by(self, number: signal.Signals) -> None:
+        now = time.monotonic()
         if not self._stop.is_set():
             self._stop.set()
+            self._stop_began = now
+        elif now - self._stop_began < SAME_SIGNAL_SECONDS:
+            return
         elif self._stopped_by is None and self._main is not None:
             self._stopped_by = number
             self._main.cancel()
