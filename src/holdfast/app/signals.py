@@ -3,7 +3,7 @@
 - A signal is noted; the job hears of it at its next :meth:`StopSignals.check` or, if it blocks, inside
   :meth:`StopSignals.interruptible`. Nowhere else is a job interrupted, and nowhere inside
   :meth:`StopSignals.undisturbed`.
-- The same signal again ends the process at once, but for one that comes with the first: ``timeout`` and a terminal's process group
+- The same signal again ends the process at once, but for one that comes with the first: ``timeout`` and process groups
   bring it twice.
 - A signal that was ignored when the command started (``nohup``, a background job) stays ignored.
 """
