@@ -331,7 +331,8 @@ class CsvDecoder:
         Returns how many bytes that took.
         """
         start: cbytes = text
-        last_plain_start: cbytes = end + slack - REACH
+        # Behind the end there may be room, and in it what somebody left there.
+        last_plain_start: cbytes = end + slack - REACH if slack < REACH else end - 1
         while self.batch.rows < self.batch.capacity and text < end:
             if self.is_plain and text <= last_plain_start:
                 text += self.plain_rows(text, last_plain_start, offset + (text - start))
