@@ -137,15 +137,7 @@ def _process(
     run = Run(engine, policy, rejects, on_progress)
     try:
         _check_names(options.files)
-        for stream in _open_inputs(runner, options.files):
-            with stream:
-                batches = engine.read(stream, keep_source=run.needs_text, on_wait=run.report_progress)
-                try:
-                    run.add(stream, batches)
-                finally:
-                    # Whoever keeps the exception that ended this would keep the threads that read ahead as well.
-                    batches.close()
-        return run.finish(), None
+        return run.process(_open_inputs(runner, options.files)), None
     except PolicyAbort as abort:
         return abort.report, abort
     except Interrupted:

@@ -52,8 +52,9 @@ def _refuse_overwriting(
         taken[_identity(_STDIN if name == "-" else name)] = (
             "standard input" if name == "-" else f"the input {name}"
         )
-    if options.rules.endswith(".toml"):
-        taken[_identity(options.rules)] = f"the rules file {options.rules}"
+    rules = getattr(options, "rules", "")
+    if rules.endswith(".toml"):
+        taken[_identity(rules)] = f"the rules file {rules}"
     if output in {None, "-"}:
         # A shell's redirection has overwritten its file by now: it is too late to refuse what goes there.
         taken.setdefault(_identity(_STDOUT), "standard output, where the accounts go")

@@ -233,7 +233,6 @@ class _Sending:
 def _check_names(options: argparse.Namespace, refuse: Refuse) -> None:
     from holdfast.app.paths import check_paths  # noqa: PLC0415  # --help does without
 
-    options.rules = ""
     check_paths(options, refuse)
     pipes = [name for name in options.files if name == "-" or not stat.S_ISREG(os.stat(name).st_mode)]
     if pipes and len(options.files) > 1:
@@ -297,36 +296,20 @@ def _how_far(report: SendReport | None, stream: str | None) -> str:
 
 
 def _write_summary(runner: Runner, options: argparse.Namespace, report: SendReport) -> None:
-    if options.json_summary is not None:
-        import json  # noqa: PLC0415  # on request
+    from holdfast.app.summary import say_summary, write_summary  # noqa: PLC0415  # --help does without
 
-        with runner.atomic_output(options.json_summary) as file:
-            file.write(json.dumps(report.to_json(), indent=2).encode() + b"\n")
-    if options.quiet or not (options.summary or options.verbose):
-        return
-    if options.log_format == "json":
-        import logging  # noqa: PLC0415  # configured by now
-
-        logging.getLogger("holdfast.command").warning("summary", extra=report.to_json())
-        return
-    lines = [
-        f"rows       {report.rows:,}",
-        f"applied    {report.applied:,}",
-        f"refused    {report.refused:,}",
-        *(f"  {outcome.name:<21}{count:,}" for outcome, count in report.refused_by_outcome.items()),
-    ]
-    if report.untold:
-        lines.append(
-            f"untold     {report.untold:,} (decided, but what became of them was lost with a connection)"
-        )
-    lines += [
+    write_summary(runner, options, report)
+    more = [
         f"skipped    {report.skipped:,}",
         f"sequence   {report.sequence:,}",
         f"reconnects {report.reconnects:,}",
         f"seconds    {report.seconds:.3f} ({report.rows_per_second:,.0f} rows/s)",
     ]
-    if sys.stderr is not None:
-        sys.stderr.write("\n".join(lines) + "\n")
+    if report.untold:
+        more.insert(
+            0, f"untold     {report.untold:,} (decided, but what became of them was lost with a connection)"
+        )
+    say_summary(options, report, more)
 
 
 def _seconds(text: str) -> float:

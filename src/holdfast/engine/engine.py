@@ -171,16 +171,7 @@ class Engine:
     ) -> Report:
         """Apply CSV inputs as :meth:`process` does; each is asked for when the one before it is done."""
         run = Run(self, CompiledPolicy(policy or ErrorPolicy()), rejects, on_progress)
-        for each in sources:
-            stream = each if isinstance(each, InputStream) else open_source(each)
-            with stream:
-                batches = self.read(stream, keep_source=run.needs_text, on_wait=run.report_progress)
-                try:
-                    run.add(stream, batches)
-                finally:
-                    # Whoever keeps the exception that ended this would keep the threads that read ahead as well.
-                    batches.close()
-        return run.finish()
+        return run.process(each if isinstance(each, InputStream) else open_source(each) for each in sources)
 
     def account(self, client: int) -> Account:
         """Look a client's account up as it is now.

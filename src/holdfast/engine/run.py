@@ -10,7 +10,7 @@ from holdfast.engine.report import Report
 
 TYPE_CHECKING = False  # typing costs as much to import as a small job to do
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from holdfast.engine.engine import Engine
     from holdfast.engine.policy import CompiledPolicy
@@ -66,7 +66,25 @@ class Run:
         """Whether rows will have to be shown, so that batches must keep their text."""
         return self._decider.needs_text
 
-    def add(self, stream: InputStream, batches: Iterator[Batch]) -> None:
+    def process(self, streams: Iterable[InputStream]) -> Report:
+        """Apply inputs, each asked for when the one before it is done, and end the run.
+
+        Raises:
+            PolicyAbort: If the policy says so.
+            InputError: If an input has no usable header, or is compressed and corrupt.
+            OSError: If an input cannot be read.
+        """
+        for stream in streams:
+            with stream:
+                batches = self._engine.read(stream, keep_source=self.needs_text, on_wait=self.report_progress)
+                try:
+                    self._add(stream, batches)
+                finally:
+                    # Whoever keeps the exception that ended this would keep the threads that read ahead as well.
+                    batches.close()
+        return self._finish()
+
+    def _add(self, stream: InputStream, batches: Iterator[Batch]) -> None:
         """Apply all batches of an input.
 
         Raises:
@@ -83,7 +101,7 @@ class Run:
             self._bytes_before += stream.raw_position()
             self._stream = None
 
-    def finish(self) -> Report:
+    def _finish(self) -> Report:
         """End the run.
 
         Raises:
