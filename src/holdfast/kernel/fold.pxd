@@ -1,16 +1,10 @@
-from holdfast.kernel.index cimport Index
+from holdfast.kernel.index cimport Index, Vacancy
 from holdfast.kernel.pages cimport AccountTable
 from holdfast.kernel.records cimport Record, Records
 from holdfast.kernel.tally cimport Tally
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 
 cdef enum:
-    # The states of a transaction's dispute, two bits each.
-    NEVER_DISPUTED = 0
-    OPEN = 1
-    RESOLVED = 2
-    CHARGED_BACK = 3
-    CLIENT_CHUNK_BITS = 16
     # No outcome: there was no memory for the row.
     FAILED = 255
 
@@ -28,10 +22,8 @@ ctypedef struct Lookahead:
     Py_ssize_t stop
     Record *records[64]  # where the record is or would be, for ids with a run; for all others NULL,
     uint64_t homes[64]  # and where they belong in the index
-    uint64_t hashes[64]
     uint64_t generation
     uint64_t client_homes[64]
-    uint64_t client_hashes[64]
     uint64_t client_generation
 
 # One row, and where its keys belong.
@@ -43,11 +35,10 @@ ctypedef struct Step:
     const Lookahead *block
     Py_ssize_t place  # of the row within its block
 
-# What looking an id up gave: its record, or else the place for it, which in a run is the same.
+# What looking an id up gave: its record, which in a run is the place for it as well, or else the place for it in the index.
 ctypedef struct Found:
-    Record *record  # in a run, or NULL for an id that is not in the index
-    uint32_t *vacancy  # in the index
-    uint64_t ordinal  # in the index
+    Record *record
+    Vacancy vacancy
 
 # A batch's columns.
 ctypedef struct Rows:

@@ -30,15 +30,15 @@ from cython.cimports.holdfast.kernel.codes import (
 )
 from cython.cimports.holdfast.kernel.index import (
     BLOCK_KEYS,
+    ROOM_KEYS,
+    Index,
+    Vacancy,
     append,
     find,
-    find_homes,
-    hash_key,
-    home_slot,
-    key_at,
+    home_of,
     make_room,
-    prefetch_slots,
-    record_at,
+    prefetch_bucket,
+    prefetch_further,
 )
 from cython.cimports.holdfast.kernel.pages import (
     EXISTS,
@@ -47,32 +47,29 @@ from cython.cimports.holdfast.kernel.pages import (
     PAGE_MASK,
     AccountPage,
     Balance,
+    client_of,
     reserve_accounts,
     writable_page,
 )
 from cython.cimports.holdfast.kernel.platform import hf_check, hf_likely, hf_prefetch, hf_unlikely
 from cython.cimports.holdfast.kernel.records import (
     ACCOUNT_MASK,
+    ACCOUNTS_LIMIT,
+    BURNED,
+    CHARGED_BACK,
+    DISPUTE_MASK,
     IS_WITHDRAWAL,
-    RECORD_CHUNK_BITS,
-    RECORD_CHUNK_MASK,
+    OPEN,
+    RESOLVED,
     RUN_MASK,
-    DisputeCell,
     Record,
     Records,
     Run,
-    may_open_run,
-    note_indexed,
-    open_run,
-    reserve_disputes,
-    run_disputes,
     run_of,
+    take_run,
 )
 from cython.cimports.holdfast.kernel.tally import Tally
-from cython.cimports.libc.stdint import INT64_MAX, INT64_MIN, int64_t, uint32_t, uint64_t
-
-IS_BURNED = cython.declare(uint32_t, 0x80000000)
-"""What a record's owner says beside :data:`IS_WITHDRAWAL`: the rules refused it, and its id is used up."""
+from cython.cimports.libc.stdint import INT64_MAX, INT64_MIN, int64_t, uint8_t, uint32_t, uint64_t
 
 
 @cython.cfunc
@@ -96,7 +93,7 @@ def apply_rows(
         later.start = following.stop
         later.stop = min(later.start + BLOCK_KEYS, stop)
         # Room for this block and the two before it, which may not have been applied yet.
-        if later.start < later.stop and _reserve(ledger, 3 * BLOCK_KEYS) < 0:
+        if later.start < later.stop and _reserve(ledger, ROOM_KEYS) < 0:
             # Without it, those before still have what they asked for.
             stop = later.stop = later.start
         _find_homes(ledger, rows, later)
@@ -125,30 +122,20 @@ def _find_homes(
         tx: uint64_t = rows.txs[row]
         run = run_of(records, tx)
         if hf_unlikely(run == cython.NULL):
-            if (
-                rows.types[row] <= WITHDRAWAL
-                and rows.outcomes[row] == UNDECIDED
-                and may_open_run(records, tx)
-            ):
-                run = open_run(records, tx)
+            if rows.types[row] <= WITHDRAWAL and rows.outcomes[row] == UNDECIDED:
+                run = take_run(records, tx)
             if run == cython.NULL:
                 block.records[place] = cython.NULL
-                block.homes[place] = home_slot(
-                    cython.address(records.index), cython.address(records.index.table), tx
-                )
-                block.hashes[place] = hash_key(cython.address(records.index), tx)
+                block.homes[place] = home_of(cython.address(records.index), tx)
                 continue
         block.records[place] = cython.address(run.records[tx & RUN_MASK])
     block.generation = records.index.generation
     block.client_generation = ledger.client_index.generation
     if not ledger.is_direct:
-        find_homes(
-            cython.address(ledger.client_index),
-            rows.clients + block.start,
-            block.stop - block.start,
-            block.client_homes,
-            block.client_hashes,
-        )
+        for row in range(block.start, block.stop):
+            block.client_homes[row - block.start] = home_of(
+                cython.address(ledger.client_index), rows.clients[row]
+            )
 
 
 @cython.cfunc
@@ -162,45 +149,38 @@ def _look_ahead(
     following: cython.pointer[Lookahead],
     later: cython.pointer[Lookahead],
 ) -> cython.void:
-    """Prefetch: what a row of the block after next looks up, and what a row of the following block refers to.
+    """Prefetch what a row of the block after next looks up, and where a row of the following block has to look further.
 
-    Done row by row between those that are applied, so that memory and arithmetic overlap. A home that is of an earlier table
-    by now is still one within the table.
+    Done row by row between those that are applied, so that memory and arithmetic overlap. A home from before keys were moved is
+    still one within the table.
     """
+    record: cython.pointer[Record]
     row: cython.Py_ssize_t = later.start + place
     if row < later.stop:
-        record: cython.pointer[Record] = later.records[place]
+        record = later.records[place]
         if hf_likely(record != cython.NULL):
             hf_prefetch(record)
         else:
-            prefetch_slots(cython.address(ledger.records.index), rows.txs[row], later.homes[place])
+            prefetch_bucket(
+                cython.address(ledger.records.index), later.homes[place], cython.sizeof(Record)
+            )
         if ledger.is_direct:
             _prefetch_account(ledger, rows.clients[row] & 0xFFFF)
         else:
-            prefetch_slots(cython.address(ledger.client_index), rows.clients[row], later.client_homes[place])
+            prefetch_bucket(
+                cython.address(ledger.client_index), later.client_homes[place], cython.sizeof(uint32_t)
+            )
     row = following.start + place
-    if row < following.stop and rows.types[row] > WITHDRAWAL:
+    if row < following.stop:
         record = following.records[place]
-        if hf_likely(record != cython.NULL):
-            hf_prefetch(run_disputes(record, rows.txs[row]))
-        else:
-            _prefetch_reference(cython.address(ledger.records), following.homes[place])
-
-
-@cython.cfunc
-@cython.inline
-@cython.nogil
-@cython.exceptval(check=False)
-def _prefetch_reference(records: cython.pointer[cython.const[Records]], home: uint64_t) -> cython.void:
-    """Prefetch the record that a home slot names, nearly always the one looked for, and the state of its dispute."""
-    entry: uint32_t = records.index.table.slots[home]
-    if entry == 0:
-        return
-    ordinal: uint64_t = (entry & records.index.table.number_mask) - 1
-    hf_prefetch(record_at(cython.address(records.index.store), ordinal))
-    chunk: uint64_t = ordinal >> RECORD_CHUNK_BITS
-    if chunk < records.dispute_chunks and records.disputes[chunk] != cython.NULL:
-        hf_prefetch(records.disputes[chunk] + ((ordinal & RECORD_CHUNK_MASK) >> 2))
+        if hf_unlikely(record == cython.NULL):
+            prefetch_further(
+                cython.address(ledger.records.index), following.homes[place], cython.sizeof(Record)
+            )
+        if not ledger.is_direct:
+            prefetch_further(
+                cython.address(ledger.client_index), following.client_homes[place], cython.sizeof(uint32_t)
+            )
 
 
 @cython.cfunc
@@ -219,20 +199,15 @@ def _prefetch_account(ledger: cython.pointer[LedgerState], number: uint64_t) -> 
 @cython.nogil
 @cython.exceptval(check=False)
 def _reserve(ledger: cython.pointer[LedgerState], rows: uint64_t) -> cython.int:
-    """Make room for so many new transactions and accounts, so that no row can fail later; -1 if there is none.
-
-    A block's share of growth is done with it: room is made for three blocks, but one of them is new.
-    """
-    if make_room(cython.address(ledger.records.index), rows, BLOCK_KEYS) < 0:
+    """Make room for so many new transactions and accounts, so that no row can fail later; -1 if there is none."""
+    if make_room(cython.address(ledger.records.index)) < 0:
         return -1
     if ledger.is_direct:
         return 0
-    if (
-        ledger.client_index.count + rows > ACCOUNT_MASK
-        or make_room(cython.address(ledger.client_index), rows, BLOCK_KEYS) < 0
-    ):
+    accounts: uint64_t = ledger.client_index.count + rows
+    if accounts > ACCOUNTS_LIMIT or make_room(cython.address(ledger.client_index)) < 0:
         return -1
-    return reserve_accounts(cython.address(ledger.accounts), ledger.client_index.count + rows)
+    return reserve_accounts(cython.address(ledger.accounts), accounts)
 
 
 @cython.cfunc
@@ -295,23 +270,36 @@ def _apply_block(
 @cython.exceptval(check=False)
 def _open_account(ledger: cython.pointer[LedgerState], step: cython.pointer[cython.const[Step]]) -> int64_t:
     """Give the number of the client's account, which comes into being here if need be; -1 if there is no memory."""
-    number: int64_t = step.client
-    if not ledger.is_direct:
-        index: cython.pointer[Index] = cython.address(ledger.client_index)
-        vacancy: cython.pointer[uint32_t] = cython.NULL
-        home: uint64_t = step.block.client_homes[step.place]
-        hash_: uint64_t = step.block.client_hashes[step.place]
-        number = find(index, step.client, hash_, home, cython.address(vacancy))
-        if number < 0:
-            # The account exists once its page says so, below; a number without a page is taken up by the next try.
-            number = append(index, step.client, hash_, vacancy)
+    number: int64_t = step.client if ledger.is_direct else _number_client(ledger, step)
     page: cython.pointer[AccountPage] = writable_page(cython.address(ledger.accounts), number)
     if hf_unlikely(page == cython.NULL):
         return -1
     if hf_unlikely(not page.flags[number & PAGE_MASK] & EXISTS):
         page.flags[number & PAGE_MASK] |= EXISTS
+        if not ledger.is_direct:
+            page.clients[number & PAGE_MASK] = step.client
         ledger.accounts.count += 1
     return number
+
+
+@cython.cfunc
+@cython.inline
+@cython.nogil
+@cython.exceptval(check=False)
+def _number_client(
+    ledger: cython.pointer[LedgerState], step: cython.pointer[cython.const[Step]]
+) -> int64_t:
+    """Give the number of a client; his account exists once its page says so: until then the number waits for it."""
+    vacancy: Vacancy
+    index: cython.pointer[Index] = cython.address(ledger.client_index)
+    home: uint64_t = step.block.client_homes[step.place]
+    value: cython.pointer[uint8_t] = find(
+        index, step.client, home, cython.address(vacancy), cython.sizeof(uint32_t)
+    )
+    if hf_unlikely(value == cython.NULL):
+        value = append(index, step.client, home, cython.address(vacancy), cython.sizeof(uint32_t))
+        cython.cast(cython.pointer[uint32_t], value)[0] = cython.cast(uint32_t, index.count)
+    return cython.cast(int64_t, cython.cast(cython.pointer[uint32_t], value)[0]) - 1
 
 
 @cython.cfunc
@@ -325,36 +313,36 @@ def _look_up(
 ) -> cython.bint:
     """Look the transaction of a row up; give whether it is known."""
     found.record = step.block.records[step.place]
-    found.vacancy = cython.NULL
-    found.ordinal = 0
+    found.vacancy.bucket = cython.NULL
+    found.vacancy.slot = 0
     if hf_unlikely(found.record == cython.NULL):
-        return _look_further(cython.address(ledger.records), step, found)
-    return found.record.owner != 0
+        _look_further(cython.address(ledger.records), step, found)
+    return found.record != cython.NULL and found.record.owner != 0
 
 
 @cython.cfunc
+@cython.inline
 @cython.nogil
 @cython.exceptval(check=False)
 def _look_further(
     records: cython.pointer[Records],
     step: cython.pointer[cython.const[Step]],
     found: cython.pointer[Found],
-) -> cython.bint:
-    """Look a transaction up that had no run when its block was prepared."""
-    run: cython.pointer[Run] = run_of(records, step.tx)
-    if run != cython.NULL:
-        # Opened in the meantime, for a row behind this one.
-        found.record = cython.address(run.records[step.tx & RUN_MASK])
-        return found.record.owner != 0
-    index: cython.pointer[Index] = cython.address(records.index)
-    hash_: uint64_t = step.block.hashes[step.place]
-    home: uint64_t = step.block.homes[step.place]
-    ordinal: int64_t = find(index, step.tx, hash_, home, cython.address(found.vacancy))
-    found.ordinal = ordinal
-    if ordinal < 0:
-        return False
-    found.record = cython.cast(cython.pointer[Record], record_at(cython.address(index.store), ordinal))
-    return True
+) -> cython.void:
+    """Look a transaction up that had no run when its block was prepared.
+
+    If it has one now, a row behind this one opened it: no row before this one can have recorded it there.
+    """
+    found.record = cython.cast(
+        cython.pointer[Record],
+        find(
+            cython.address(records.index),
+            step.tx,
+            step.block.homes[step.place],
+            cython.address(found.vacancy),
+            cython.sizeof(Record),
+        ),
+    )
 
 
 @cython.cfunc
@@ -375,7 +363,9 @@ def _transfer(ledger: cython.pointer[LedgerState], step: cython.pointer[cython.c
     if hf_unlikely(step.amount <= 0):
         outcome = AMOUNT_NOT_POSITIVE
     elif hf_unlikely(is_known):
-        is_same: cython.bint = found.record.owner == owner and found.record.amount == step.amount
+        is_same: cython.bint = (
+            found.record.owner & ~DISPUTE_MASK == owner and found.record.amount == step.amount
+        )
         return DUPLICATE_TX if is_same else TX_ID_REUSED
     elif hf_unlikely(page.flags[number & PAGE_MASK] & LOCKED and ledger.knobs.locked_refuses[step.type]):
         outcome = ACCOUNT_LOCKED
@@ -386,7 +376,7 @@ def _transfer(ledger: cython.pointer[LedgerState], step: cython.pointer[cython.c
         balance.available += -step.amount if step.type == WITHDRAWAL else step.amount
         _record(cython.address(ledger.records), step, cython.address(found), owner)
     elif ledger.knobs.burns_ids and not is_known:
-        _record(cython.address(ledger.records), step, cython.address(found), owner | IS_BURNED)
+        _record(cython.address(ledger.records), step, cython.address(found), BURNED)
         ledger.burned += 1
     return outcome
 
@@ -406,10 +396,16 @@ def _record(
     if hf_likely(record != cython.NULL):
         records.in_runs += 1
     else:
-        index: cython.pointer[Index] = cython.address(records.index)
-        ordinal: uint64_t = append(index, step.tx, step.block.hashes[step.place], found.vacancy)
-        record = cython.cast(cython.pointer[Record], record_at(cython.address(index.store), ordinal))
-        note_indexed(records, step.tx)
+        record = cython.cast(
+            cython.pointer[Record],
+            append(
+                cython.address(records.index),
+                step.tx,
+                step.block.homes[step.place],
+                cython.address(found.vacancy),
+                cython.sizeof(Record),
+            ),
+        )
     record.amount = step.amount
     record.owner = owner
 
@@ -424,45 +420,22 @@ def _refer(ledger: cython.pointer[LedgerState], step: cython.pointer[cython.cons
     if not _look_up(ledger, step, cython.address(found)):
         return TX_NOT_FOUND
     record: cython.pointer[Record] = found.record
-    if record.owner & IS_BURNED:
+    if record.owner == BURNED:
         return TX_NOT_FOUND
     number: uint64_t = (record.owner & ACCOUNT_MASK) - 1
-    owner: uint64_t = (
-        number if ledger.is_direct else key_at(cython.address(ledger.client_index.store), number)
-    )
+    owner: uint64_t = number if ledger.is_direct else client_of(cython.address(ledger.accounts), number)
     if owner != step.client:
         return CLIENT_MISMATCH
     if step.type == DISPUTE and record.owner & IS_WITHDRAWAL and not ledger.knobs.disputes_withdrawals:
         return NOT_DISPUTABLE
     page: cython.pointer[AccountPage] = writable_page(cython.address(ledger.accounts), number)
-    cell: DisputeCell = _dispute_cell(cython.address(ledger.records), step, cython.address(found))
-    if page == cython.NULL or cell.byte == cython.NULL:
+    if page == cython.NULL:
         return FAILED
     if page.flags[number & PAGE_MASK] & LOCKED and ledger.knobs.locked_refuses[step.type]:
         return ACCOUNT_LOCKED
     if step.type == DISPUTE:
-        return _dispute(ledger, cell, record, cython.address(page.balances[number & PAGE_MASK]))
-    return _settle(ledger, step.type, cell, record, page, number & PAGE_MASK)
-
-
-@cython.cfunc
-@cython.inline
-@cython.nogil
-@cython.exceptval(check=False)
-def _dispute_cell(
-    records: cython.pointer[Records],
-    step: cython.pointer[cython.const[Step]],
-    found: cython.pointer[cython.const[Found]],
-) -> DisputeCell:
-    """Find the state of a known transaction's dispute; its byte is NULL if there is no memory for it."""
-    cell: DisputeCell
-    if hf_likely(run_of(records, step.tx) != cython.NULL):
-        cell.byte = run_disputes(found.record, step.tx)
-        cell.shift = (step.tx & 3) << 1
-    else:
-        cell.byte = reserve_disputes(records, found.ordinal)
-        cell.shift = (found.ordinal & 3) << 1
-    return cell
+        return _dispute(ledger, record, cython.address(page.balances[number & PAGE_MASK]))
+    return _settle(ledger, step.type, record, page, number & PAGE_MASK)
 
 
 @cython.cfunc
@@ -471,13 +444,12 @@ def _dispute_cell(
 @cython.exceptval(check=False)
 def _dispute(
     ledger: cython.pointer[LedgerState],
-    cell: DisputeCell,
-    record: cython.pointer[cython.const[Record]],
+    record: cython.pointer[Record],
     balance: cython.pointer[Balance],
 ) -> cython.int:
     """Hold the amount of a deposit, or credit that of a withdrawal provisionally."""
     amount: int64_t = record.amount
-    state: cython.int = _state(cell)
+    state: uint32_t = record.owner & DISPUTE_MASK
     if state == OPEN or (state == RESOLVED and not ledger.knobs.allows_redispute):
         return ALREADY_DISPUTED
     if state == CHARGED_BACK:
@@ -495,7 +467,7 @@ def _dispute(
     # After this point nothing can fail.
     balance.available -= amount
     balance.held += record.amount
-    _set_state(cell, OPEN)
+    record.owner = record.owner & ~DISPUTE_MASK | OPEN
     ledger.open_disputes += 1
     return APPLIED
 
@@ -507,8 +479,7 @@ def _dispute(
 def _settle(
     ledger: cython.pointer[LedgerState],
     type: cython.int,
-    cell: DisputeCell,
-    record: cython.pointer[cython.const[Record]],
+    record: cython.pointer[Record],
     page: cython.pointer[AccountPage],
     slot: uint64_t,
 ) -> cython.int:
@@ -516,35 +487,19 @@ def _settle(
     balance: cython.pointer[Balance] = cython.address(page.balances[slot])
     is_chargeback: cython.bint = type == CHARGEBACK
     is_withdrawal: cython.bint = record.owner & IS_WITHDRAWAL != 0
-    if _state(cell) != OPEN:
+    if record.owner & DISPUTE_MASK != OPEN:
         return NOT_DISPUTED
     # What is held is part of a total that fits, so giving it back to available fits as well.
     hf_check(balance.held >= record.amount)
     if is_chargeback == is_withdrawal:
         balance.available += record.amount
     balance.held -= record.amount
-    _set_state(cell, CHARGED_BACK if is_chargeback else RESOLVED)
+    record.owner = record.owner & ~DISPUTE_MASK | (CHARGED_BACK if is_chargeback else RESOLVED)
     ledger.open_disputes -= 1
     if is_chargeback and not page.flags[slot] & LOCKED:
         page.flags[slot] |= LOCKED
         ledger.accounts.locked += 1
     return APPLIED
-
-
-@cython.cfunc
-@cython.inline
-@cython.nogil
-@cython.exceptval(check=False)
-def _state(cell: DisputeCell) -> cython.int:
-    return (cell.byte[0] >> cell.shift) & 3
-
-
-@cython.cfunc
-@cython.inline
-@cython.nogil
-@cython.exceptval(check=False)
-def _set_state(cell: DisputeCell, state: cython.int) -> cython.void:
-    cell.byte[0] = (cell.byte[0] & ~(3 << cell.shift)) | (state << cell.shift)
 
 
 @cython.cfunc

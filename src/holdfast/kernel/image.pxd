@@ -1,5 +1,4 @@
 cimport cython
-from holdfast.kernel.index cimport Store
 from holdfast.kernel.ledger cimport Ledger, Ticket
 from holdfast.kernel.pages cimport AccountPage, Balance
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
@@ -21,7 +20,6 @@ cdef class Image:
     cdef uint64_t count
     cdef readonly Py_ssize_t locked_accounts
     cdef bint is_direct
-    cdef Store clients  # its directories are this image's own, its chunks the ledger's
     cdef uint32_t *order  # account numbers by client, once somebody asks
 
     cdef int sort(self) except -1

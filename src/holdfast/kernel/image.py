@@ -6,7 +6,6 @@ clients when somebody first asks for an order: for direct tables that is a scan,
 """
 
 import cython
-from cython.cimports.holdfast.kernel.index import Store, key_at
 from cython.cimports.holdfast.kernel.ledger import Ledger, Ticket
 from cython.cimports.holdfast.kernel.pages import EXISTS, LOCKED, PAGE_BITS, PAGE_MASK, AccountPage, Balance
 from cython.cimports.holdfast.kernel.platform import hf_check
@@ -30,29 +29,9 @@ def new_image(ledger: Ledger, ticket: Ticket) -> Image:
         raise MemoryError
     if pages_bytes:
         memcpy(image.pages, ledger.state.accounts.pages, pages_bytes)
-    if not image.is_direct:
-        _copy_directory(cython.address(image.clients), cython.address(ledger.state.client_index.store))
     # Only now: an image that failed half-way shows nothing.
     image.ticket = ticket
     return image
-
-
-@cython.cfunc
-@cython.exceptval(-1, check=False)
-def _copy_directory(own: cython.pointer[Store], store: cython.pointer[Store]) -> cython.int:
-    """Copy what the ledger may reallocate as it grows; the chunks themselves never move."""
-    directory_bytes: cython.size_t = store.chunk_count * cython.sizeof(cython.p_void)
-    own[0] = store[0]
-    own.chunks = cython.cast(cython.pointer[cython.pointer[uint8_t]], malloc(directory_bytes or 1))
-    own.upper_chunks = cython.cast(cython.pointer[cython.pointer[uint32_t]], malloc(directory_bytes or 1))
-    if own.chunks == cython.NULL or own.upper_chunks == cython.NULL:
-        raise MemoryError
-    if directory_bytes == 0:
-        return 0
-    memcpy(own.chunks, store.chunks, directory_bytes)
-    if store.is_wide:
-        memcpy(own.upper_chunks, store.upper_chunks, directory_bytes)
-    return 0
 
 
 @cython.cclass
@@ -65,8 +44,6 @@ class Image:
     def __dealloc__(self):
         free(self.pages)
         free(self.order)
-        free(self.clients.chunks)
-        free(self.clients.upper_chunks)
         if self.ticket is not None:
             self.ticket.is_live = False
 
@@ -150,7 +127,9 @@ class Image:
     @cython.nogil
     @cython.exceptval(check=False)
     def client_of(self, number: uint64_t) -> uint64_t:
-        return number if self.is_direct else key_at(cython.address(self.clients), number)
+        if self.is_direct:
+            return number
+        return self.pages[number >> PAGE_BITS].clients[number & PAGE_MASK]
 
     @cython.cfunc
     @cython.nogil

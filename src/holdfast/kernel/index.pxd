@@ -1,159 +1,198 @@
 # The structures of the index and the functions of its hot path, inline; index.py says how it works and does the rest.
 
-from holdfast.kernel.platform cimport hf_check, hf_likely, hf_prefetch, hf_scan_line, hf_trailing_zeros
-from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+from holdfast.kernel.platform cimport hf_check, hf_equal_32, hf_equal_64, hf_likely, hf_prefetch, hf_trailing_zeros, hf_unlikely
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
 
 cdef enum:
-    LINE_SLOTS = 16  # a cache line of slots
-    LINE_MASK = 15
-    FIRST_BITS = 12
-    BITS_MAX = 32
-    # In sixteenths of the slots: from where on the next table is made ready, and when it takes over.
-    READY_LOAD = 10
-    FULL_LOAD = 11
-    # How many old keys are moved for every new one there may be, and how many keys are looked at together.
-    MOVES_PER_KEY = 8
+    SEGMENT_BYTES = 65536
+    # So many segments share one mapping of two megabytes, a huge page.
+    ARENA_SEGMENTS = 32
+    ARENA_BITS = 21
+    ARENA_BYTES = 2097152
+    ARENA_MASK = 2097151
+    # The most buckets that a segment has, and slots that a bucket has.
+    SEGMENT_BUCKETS_MAX = 1024
+    HALVES_BUCKETS_MAX = 2048
+    SEGMENT_SLOTS_MAX = 8192
+    # Neighbouring keys, equal above so many bits, go to neighbouring buckets.
+    GROUP_BITS = 6
+    POSITION_BITS = 62
+    DEPTH_MAX = 24
+    VALUE_BYTES_MAX = 12
+    # How many keys are looked up together, and how many may be appended before there has to be room again.
     BLOCK_KEYS = 64
-    HUGE_FROM_BYTES = 2097152
+    ROOM_KEYS = 192
     PAGE_BYTES = 4096
-    SAMPLED_LINES = 128
 
-# Append-only records by ordinal, in chunks that never move. A record holds the lower half of its key; the upper halves stand in
-# chunks of their own, which exist only where keys are wider than 32 bits.
-ctypedef struct Store:
-    uint8_t **chunks
-    uint32_t **upper_chunks
-    uint64_t chunk_count
-    uint64_t chunk_capacity
-    int chunk_bits
-    uint32_t chunk_mask
-    uint32_t record_bytes
-    uint32_t key_offset
-    bint is_wide
+# A key and its value on their way from one bucket to another.
+ctypedef struct Moved:
+    uint64_t key
+    uint32_t value[3]
 
-# Open-addressed slots: 0, or the ordinal of a key plus one in the lower `bits` bits and a tag of its hash in the others.
-ctypedef struct Table:
-    uint32_t *slots
-    uint64_t mask
-    uint32_t number_mask
-    int bits
-    uint64_t size
+# A part of the keys: those whose position begins with the `depth` bits of `prefix`.
+ctypedef struct Segment:
+    uint32_t count
+    uint32_t depth
+    uint32_t prefix
 
 ctypedef struct Index:
-    Store store
     uint64_t count
-    Table table  # takes new keys
-    Table old  # holds the keys below old_count while they are moved
-    Table next  # being made ready for the next growth
-    Table retired  # nobody needs it: its memory takes the next records
-    uint64_t old_count
-    uint64_t old_key_max  # no key in the old table is larger
-    uint64_t key_max
-    uint64_t moved
-    uint64_t ready_bytes
-    uint64_t generation  # changes with the table
+    uint64_t generation  # changes whenever keys are moved
+    uint32_t *directory  # the segment of every position, by its first `depth` bits
+    uint32_t depth
+    uint8_t **arenas  # the buckets of the segments
+    Segment *segments
+    uint64_t segment_count
+    uint64_t segment_capacity
+    uint32_t full[192]  # segments to be split before more keys come
+    uint32_t full_count
+    uint32_t full_keys  # so many keys make a segment full
+    Moved *moved  # the keys of a segment that is being split
+    int segment_bits  # of a bucket's number, those that count within its segment
+    uint32_t value_bytes
+    bint is_wide
     bint is_huge  # huge pages: less to do for the processor, in bigger pieces
     uint64_t seed
-    uint64_t window_seed
+    uint64_t group_seed
 
-cdef int open_index(Index *index, int key_bits, int chunk_bits, uint32_t record_bytes, uint32_t key_offset) except -1
+# Where things are in a bucket.
+ctypedef struct Shape:
+    bint is_wide
+    int bucket_bits
+    uint32_t slots
+    uint32_t values_offset
+    uint32_t value_bytes
+
+# Where a key may go that is not there.
+ctypedef struct Vacancy:
+    uint8_t *bucket
+    uint32_t slot
+
+cdef int open_index(Index *index, int key_bits, uint32_t value_bytes) except -1
 cdef void close_index(Index *index) noexcept nogil
-cdef int make_room(Index *index, uint64_t keys, uint64_t share_keys) noexcept nogil
+cdef int split_full(Index *index) noexcept nogil
 cdef uint64_t index_bytes(const Index *index) noexcept nogil
 
-cdef inline uint64_t hash_key(const Index *index, uint64_t key) noexcept nogil:
-    # Two rounds of multiply and fold by a secret odd number, after Steele, Lea and Flood's SplitMix (OOPSLA 2014).
-    cdef uint64_t word = (key ^ (key >> 29) ^ index.window_seed) * index.seed
+cdef inline uint64_t home_of(const Index *index, uint64_t key) noexcept nogil:
+    # The number of the bucket that a key belongs to. Two rounds of multiply and fold by a secret odd number, after Steele, Lea and
+    # Flood's SplitMix (OOPSLA 2014), then u(2 + u)/3 of the upper bits: twice as many keys at the first positions as at the last.
+    cdef uint64_t group = key >> GROUP_BITS
+    cdef uint64_t word = (group ^ (group >> 29) ^ index.group_seed) * index.seed
+    cdef uint64_t position
     word = (word ^ (word >> 32)) * <uint64_t>0x4CF5AD432745937F
-    return word ^ (word >> 28)
+    word ^= word >> 28
+    position = (word >> 33) * ((<uint64_t>1 << 32) + (word >> 33)) // 3
+    return (
+        <uint64_t>index.directory[position >> (POSITION_BITS - index.depth)] << index.segment_bits
+        | (word + key) & bucket_mask(index)
+    )
 
-cdef inline uint64_t home_slot(const Index *index, const Table *table, uint64_t key) noexcept nogil:
-    # Keys of one window (equal above the table's bits) keep their order and never meet; windows are laid over each other at random.
-    cdef uint64_t window = ((key >> table.bits) * index.window_seed)
-    return (key ^ (window >> 32) ^ (window >> 7)) & table.mask if key >> table.bits else key & table.mask
+cdef inline uint64_t bucket_mask(const Index *index) noexcept nogil:
+    return (<uint64_t>1 << index.segment_bits) - 1
 
-cdef inline void find_homes(const Index *index, const uint64_t *keys, Py_ssize_t count, uint64_t *homes, uint64_t *hashes) noexcept nogil:
-    # Where keys belong. The secrets and the table are copied, so that the compiler need not read them anew for each key.
-    cdef Index known
-    cdef Py_ssize_t key
-    known.seed = index.seed
-    known.window_seed = index.window_seed
-    known.table = index.table
-    for key in range(count):
-        homes[key] = home_slot(&known, &known.table, keys[key])
-        hashes[key] = hash_key(&known, keys[key])
+cdef inline uint64_t next_home(const Index *index, uint64_t home) noexcept nogil:
+    return home & ~bucket_mask(index) | (home + 1) & bucket_mask(index)
 
-cdef inline uint8_t *record_at(const Store *store, uint64_t ordinal) noexcept nogil:
-    hf_check(ordinal >> store.chunk_bits < store.chunk_count)
-    return store.chunks[ordinal >> store.chunk_bits] + (ordinal & store.chunk_mask) * store.record_bytes
+cdef inline uint8_t *bucket_at(const Index *index, uint64_t home, Shape shape) noexcept nogil:
+    hf_check(home >> index.segment_bits < index.segment_count)
+    return index.arenas[home >> (ARENA_BITS - shape.bucket_bits)] + (home << shape.bucket_bits & ARENA_MASK)
 
-cdef inline uint64_t key_at(const Store *store, uint64_t ordinal) noexcept nogil:
-    cdef uint64_t key = (<uint32_t *>(record_at(store, ordinal) + store.key_offset))[0]
-    if store.is_wide:
-        key |= <uint64_t>store.upper_chunks[ordinal >> store.chunk_bits][ordinal & store.chunk_mask] << 32
-    return key
+cdef inline Shape shape_of(bint is_wide, uint32_t value_bytes) noexcept nogil:
+    # Where things are in a bucket. What calls this with constants becomes code that has them built in.
+    cdef Shape shape
+    cdef uint32_t key_bytes = 8 if is_wide else 4
+    shape.is_wide = is_wide
+    # A cache line, or two where one would have very few slots.
+    shape.bucket_bits = 6 if key_bytes + value_bytes <= 16 else 7
+    shape.slots = (<uint32_t>1 << shape.bucket_bits) // (key_bytes + value_bytes)
+    shape.values_offset = shape.slots * key_bytes
+    shape.value_bytes = value_bytes
+    return shape
 
-cdef inline void set_key(Store *store, uint64_t ordinal, uint64_t key) noexcept nogil:
-    (<uint32_t *>(record_at(store, ordinal) + store.key_offset))[0] = <uint32_t>key
-    if store.is_wide:
-        store.upper_chunks[ordinal >> store.chunk_bits][ordinal & store.chunk_mask] = <uint32_t>(key >> 32)
+cdef inline uint8_t *value_at(uint8_t *bucket, uint32_t slot, Shape shape) noexcept nogil:
+    return bucket + shape.values_offset + slot * shape.value_bytes
 
-cdef inline uint64_t next_line(const Table *table, uint64_t line, uint64_t hash, int turn) noexcept nogil:
-    # Behind its home line a key goes to a line drawn by its hash, and from there on by an odd stride drawn by it: that reaches
-    # every line, and does not walk along the full lines that a sequential stream leaves behind.
-    cdef uint64_t stride = ((hash >> 40) | 1) * LINE_SLOTS
-    return (hash if turn == 0 else line + stride) & table.mask & ~<uint64_t>LINE_MASK
+cdef inline bint is_used(uint8_t *bucket, uint32_t slot, Shape shape) noexcept nogil:
+    # A value's last four bytes are never 0.
+    return (<uint32_t *>(value_at(bucket, slot, shape) + shape.value_bytes - 4))[0] != 0
 
-cdef inline int64_t find_in(const Index *index, const Table *table, uint64_t key, uint64_t hash, uint64_t home, uint32_t **vacancy) noexcept nogil:
-    # The ordinal of the key, or -1 and a slot where it may go. Nothing is ever deleted, so a line with a vacancy ends the search.
-    cdef uint32_t tag_mask = ~table.number_mask
-    cdef uint32_t tag = <uint32_t>(hash >> 32) & tag_mask
-    cdef uint32_t entry = table.slots[home]
-    cdef uint32_t *line
-    cdef uint32_t tagged, empty
-    cdef uint64_t first
-    cdef int turn = 0
-    hf_check(home <= table.mask)
-    if hf_likely(entry == 0):
-        vacancy[0] = table.slots + home
-        return -1
-    if (entry & tag_mask) == tag and key_at(&index.store, (entry & table.number_mask) - 1) == key:
-        return (entry & table.number_mask) - 1
-    first = home & ~<uint64_t>LINE_MASK
+cdef inline uint32_t slots_with(const uint8_t *bucket, uint64_t key, Shape shape) noexcept nogil:
+    # A bit for each slot of a bucket that has this key; for key 0 the empty ones are among them.
+    if shape.is_wide:
+        return hf_equal_64(<const uint64_t *>bucket, shape.slots, key)
+    return hf_equal_32(<const uint32_t *>bucket, shape.slots, <uint32_t>key)
+
+cdef inline uint8_t *search(const Index *index, uint64_t key, uint64_t home, Vacancy *vacancy, Shape shape) noexcept nogil:
+    # The value of a key, or NULL and a slot where it may go. Nothing is ever deleted, so a bucket with a vacancy ends the search.
+    cdef uint32_t slots
     while True:
-        line = table.slots + first
-        tagged = hf_scan_line(line, tag, tag_mask, &empty)
-        while tagged:
-            entry = line[hf_trailing_zeros(tagged)] & table.number_mask
-            if key_at(&index.store, entry - 1) == key:
-                return entry - 1
-            tagged &= tagged - 1
-        if hf_likely(empty != 0):
-            vacancy[0] = line + hf_trailing_zeros(empty)
-            return -1
-        first = next_line(table, first, hash, turn)
-        turn = 1
+        vacancy.bucket = bucket_at(index, home, shape)
+        slots = slots_with(vacancy.bucket, key, shape)
+        while slots:
+            vacancy.slot = hf_trailing_zeros(slots)
+            if hf_likely(is_used(vacancy.bucket, vacancy.slot, shape)):
+                return value_at(vacancy.bucket, vacancy.slot, shape)
+            slots &= slots - 1
+        slots = slots_with(vacancy.bucket, 0, shape)
+        while hf_likely(slots != 0):
+            vacancy.slot = hf_trailing_zeros(slots)
+            if hf_likely(not is_used(vacancy.bucket, vacancy.slot, shape)):
+                return NULL
+            # Key 0 itself.
+            slots &= slots - 1
+        home = next_home(index, home)
 
-cdef inline int64_t find(const Index *index, uint64_t key, uint64_t hash, uint64_t home, uint32_t **vacancy) noexcept nogil:
-    cdef uint32_t *ignored
-    cdef int64_t ordinal = find_in(index, &index.table, key, hash, home, vacancy)
-    # A sequential stream's new keys are larger than all old ones, and searching the old table in vain is what is slow.
-    if ordinal < 0 and index.old.slots != NULL and key <= index.old_key_max:
-        ordinal = find_in(index, &index.old, key, hash, home_slot(index, &index.old, key), &ignored)
-    return ordinal
+cdef inline void put_key(const Vacancy *vacancy, uint64_t key, Shape shape) noexcept nogil:
+    if shape.is_wide:
+        (<uint64_t *>vacancy.bucket)[vacancy.slot] = key
+    else:
+        (<uint32_t *>vacancy.bucket)[vacancy.slot] = <uint32_t>key
 
-cdef inline uint64_t append(Index *index, uint64_t key, uint64_t hash, uint32_t *vacancy) noexcept nogil:
-    # Only after make_room(), which is what can fail.
-    cdef uint64_t ordinal = index.count
-    hf_check(vacancy[0] == 0)
-    hf_check((ordinal + 1) <= index.table.number_mask)
-    set_key(&index.store, ordinal, key)
-    vacancy[0] = (<uint32_t>(hash >> 32) & ~index.table.number_mask) | <uint32_t>(ordinal + 1)
-    index.count = ordinal + 1
-    index.key_max = key if key > index.key_max else index.key_max
-    return ordinal
+cdef inline void prefetch_shaped(const Index *index, uint64_t home, Shape shape) noexcept nogil:
+    cdef uint8_t *bucket = bucket_at(index, home, shape)
+    hf_prefetch(bucket)
+    if shape.bucket_bits > 6:
+        hf_prefetch(bucket + 64)
 
-cdef inline void prefetch_slots(const Index *index, uint64_t key, uint64_t home) noexcept nogil:
-    hf_prefetch(index.table.slots + home)
-    if index.old.slots != NULL and key <= index.old_key_max:
-        hf_prefetch(index.old.slots + home_slot(index, &index.old, key))
+cdef inline void prefetch_next(const Index *index, uint64_t home, Shape shape) noexcept nogil:
+    cdef bint is_full = is_used(bucket_at(index, home, shape), shape.slots - 1, shape)
+    cdef uint64_t further = next_home(index, home)
+    hf_prefetch(bucket_at(index, home + (further - home) * is_full, shape))
+
+# What the others call: with a constant number of bytes, so that each has a path of its own for both widths of keys.
+
+cdef inline uint8_t *find(const Index *index, uint64_t key, uint64_t home, Vacancy *vacancy, uint32_t value_bytes) noexcept nogil:
+    if index.is_wide:
+        return search(index, key, home, vacancy, shape_of(True, value_bytes))
+    return search(index, key, home, vacancy, shape_of(False, value_bytes))
+
+cdef inline uint8_t *append(Index *index, uint64_t key, uint64_t home, const Vacancy *vacancy, uint32_t value_bytes) noexcept nogil:
+    # Give the value of a new key, to be written at once. Only after make_room(), which is what can fail.
+    cdef Segment *segment = index.segments + (home >> index.segment_bits)
+    cdef Shape shape = shape_of(index.is_wide, value_bytes)
+    hf_check(not is_used(vacancy.bucket, vacancy.slot, shape))
+    put_key(vacancy, key, shape)
+    index.count += 1
+    segment.count += 1
+    if hf_unlikely(segment.count == index.full_keys):
+        hf_check(index.full_count < ROOM_KEYS)
+        index.full[index.full_count] = <uint32_t>(home >> index.segment_bits)
+        index.full_count += 1
+    return value_at(vacancy.bucket, vacancy.slot, shape)
+
+cdef inline int make_room(Index *index) noexcept nogil:
+    # Make sure that ROOM_KEYS keys can be appended; -1 without memory.
+    return split_full(index) if hf_unlikely(index.full_count != 0) else 0
+
+cdef inline void prefetch_bucket(const Index *index, uint64_t home, uint32_t value_bytes) noexcept nogil:
+    if index.is_wide:
+        prefetch_shaped(index, home, shape_of(True, value_bytes))
+    else:
+        prefetch_shaped(index, home, shape_of(False, value_bytes))
+
+cdef inline void prefetch_further(const Index *index, uint64_t home, uint32_t value_bytes) noexcept nogil:
+    # Once a bucket has come: what is looked at next, if it is full. Without a branch, as nobody can foretell that.
+    if index.is_wide:
+        prefetch_next(index, home, shape_of(True, value_bytes))
+    else:
+        prefetch_next(index, home, shape_of(False, value_bytes))

@@ -4,8 +4,6 @@ from typing_extensions import Buffer, disjoint_base
 
 from holdfast.kernel.batch import _NumpyArray
 
-KEYS_MAX: Final[int]
-
 @disjoint_base
 class KeyIndex:
     def __new__(cls, key_bits: int = 64) -> Self: ...

@@ -3,15 +3,14 @@
 Data structures, what they cost, and why:
 
 * Accounts are reached by number and live in pages (:mod:`pages`), 17 bytes each. While client ids have 16 bits the number is the
-  id: a direct table, no look-up at all. Wider ids go through an index (:mod:`index`), 6 to 12 bytes of table and 8 of key.
-* Transactions are append-only, immutable records that never move (:mod:`records`). Sequential ids stand side by side and cost
-  12 to 13 bytes a transaction; scattered ones are found by an index (:mod:`index`) and cost 22 to 28 bytes as a rule, 34 at
-  worst (38 with wide ids).
-* Disputes are two bits per record (never, open, resolved, charged back) beside the records, for a run of sequential ids or for a
-  chunk of the others in which something was disputed: no table that has to grow, and 0.25 bytes a transaction.
+  id: a direct table, no look-up at all. Wider ids are numbered by an index (:mod:`index`), 12 bytes for an id of 32 bits and 19 for
+  one of 64, and kept with the account, 8 bytes more.
+* Transactions are recorded once (:mod:`records`) and never removed. Sequential ids stand side by side and cost 12 bytes a
+  transaction; scattered ones stand in an index (:mod:`index`) and cost 24 bytes (32 with wide ids).
+* Disputes are two bits of a record's word for its owner (never, open, resolved, charged back): no table, nothing to look up.
 
-The fold over these (:mod:`fold`) costs a row at worst one miss of the cache for its place in the index, one for the record if it
-refers to one, and one for the account, and lets these misses overlap.
+The fold over these (:mod:`fold`) costs a row at worst one miss of the cache for its transaction, one for its client if ids are wide,
+and one for the account, and lets these misses overlap.
 """
 
 import cython
@@ -24,7 +23,6 @@ from cython.cimports.holdfast.kernel.codes import (
     WITHDRAWAL,
 )
 from cython.cimports.holdfast.kernel.fold import (
-    CLIENT_CHUNK_BITS,
     Knobs,
     Rows,
     apply_rows,
@@ -32,10 +30,10 @@ from cython.cimports.holdfast.kernel.fold import (
 from cython.cimports.holdfast.kernel.image import new_image
 from cython.cimports.holdfast.kernel.index import (
     Index,
+    Vacancy,
     close_index,
     find,
-    hash_key,
-    home_slot,
+    home_of,
     index_bytes,
     open_index,
 )
@@ -50,16 +48,15 @@ from cython.cimports.holdfast.kernel.pages import (
     free_retired,
     open_accounts,
 )
-from cython.cimports.holdfast.kernel.records import close_records, open_records, records_bytes
+from cython.cimports.holdfast.kernel.records import ACCOUNTS_LIMIT, close_records, open_records, records_bytes
 from cython.cimports.holdfast.kernel.tally import Tally
-from cython.cimports.libc.stdint import UINT64_MAX, int64_t, uint32_t, uint64_t
+from cython.cimports.libc.stdint import UINT64_MAX, int64_t, uint8_t, uint32_t, uint64_t
 from cython.cimports.libc.stdlib import free, malloc
 
 from holdfast.domain.rules import STANDARD, Rules
 from holdfast.kernel.csv_decoder import ID_BITS
 
-IS_BURNED = cython.declare(uint32_t, 0x80000000)
-ACCOUNTS_MAX = 1 << 30
+ACCOUNTS_MAX = ACCOUNTS_LIMIT
 """How many accounts a ledger takes."""
 
 
@@ -97,11 +94,12 @@ class Ledger:
         self.tx_max = UINT64_MAX >> (64 - tx_bits)
         self.tickets = []
         _take_rules(cython.address(self.state.knobs), rules)
-        if open_accounts(cython.address(self.state.accounts), 1 << 16 if self.state.is_direct else 0) < 0:
+        accounts: uint64_t = 1 << 16 if self.state.is_direct else 0
+        if open_accounts(cython.address(self.state.accounts), accounts, not self.state.is_direct) < 0:
             raise MemoryError
         open_records(cython.address(self.state.records), tx_bits, huge_pages)
         if not self.state.is_direct:
-            open_index(cython.address(self.state.client_index), client_bits, CLIENT_CHUNK_BITS, 4, 0)
+            open_index(cython.address(self.state.client_index), client_bits, cython.sizeof(uint32_t))
         self.state.client_index.is_huge = huge_pages
 
     def __dealloc__(self):
@@ -258,12 +256,14 @@ class Ledger:
         wanted: uint64_t = client
         number: int64_t = cython.cast(int64_t, wanted)
         if not self.state.is_direct:
-            vacancy: cython.pointer[uint32_t] = cython.NULL
+            vacancy: Vacancy
             index: cython.pointer[Index] = cython.address(self.state.client_index)
-            home: uint64_t = home_slot(index, cython.address(index.table), wanted)
-            number = find(index, wanted, hash_key(index, wanted), home, cython.address(vacancy))
-        if number < 0:
-            return None
+            value: cython.pointer[uint8_t] = find(
+                index, wanted, home_of(index, wanted), cython.address(vacancy), cython.sizeof(uint32_t)
+            )
+            if value == cython.NULL:
+                return None
+            number = cython.cast(int64_t, cython.cast(cython.pointer[uint32_t], value)[0]) - 1
         page: cython.pointer[AccountPage] = self.state.accounts.pages[number >> PAGE_BITS]
         if page == cython.NULL or not page.flags[number & PAGE_MASK] & EXISTS:
             return None

@@ -17,6 +17,7 @@ ctypedef struct Balance:
 
 ctypedef struct AccountPage:
     uint64_t epoch  # the one it was made in: older than the table's, and it belongs to images
+    uint64_t *clients  # whose these accounts are, unless a number says it; all copies of a page have the same
     Balance balances[512]
     uint8_t flags[512]
 
@@ -28,6 +29,7 @@ ctypedef struct RetiredPage:
 ctypedef struct AccountTable:
     AccountPage **pages
     uint64_t page_capacity
+    bint names_clients
     uint64_t epoch  # how many images have been taken
     uint64_t count
     uint64_t locked
@@ -35,11 +37,15 @@ ctypedef struct AccountTable:
     uint64_t retired_count
     uint64_t retired_capacity
 
-cdef int open_accounts(AccountTable *table, uint64_t accounts) noexcept nogil
+cdef int open_accounts(AccountTable *table, uint64_t accounts, bint names_clients) noexcept nogil
 cdef void close_accounts(AccountTable *table) noexcept nogil
 cdef int reserve_accounts(AccountTable *table, uint64_t accounts) noexcept nogil
 cdef AccountPage *replace_page(AccountTable *table, uint64_t page_number) noexcept nogil
 cdef void free_retired(AccountTable *table, const uint64_t *epochs, uint64_t epoch_count) noexcept nogil
+
+cdef inline uint64_t client_of(const AccountTable *table, uint64_t account) noexcept nogil:
+    # The client of an account that exists.
+    return table.pages[account >> PAGE_BITS].clients[account & PAGE_MASK]
 
 cdef inline AccountPage *writable_page(AccountTable *table, uint64_t account) noexcept nogil:
     # The page of an account, to write to; NULL if there is no memory for it.

@@ -1,7 +1,7 @@
 """Accounts by number, with point-in-time images at the price of a page copied now and then.
 
-A page holds 512 accounts: 16 bytes of balances and a byte of flags each. A table of page pointers leads to
-them. Taking an image copies that table of pointers (8 bytes for 512 accounts) and raises the epoch. A page
+A page holds 512 accounts: 16 bytes of balances and a byte of flags each, and where accounts are numbered in order of arrival it
+leads to the ids of their clients, 8 bytes each, which never change and are not copied. A table of page pointers leads to pages. Taking an image copies that table of pointers (8 bytes for 512 accounts) and raises the epoch. A page
 made before the last image is never written again: the first write to it puts a copy in its place, and the
 original is kept until no image that shows it is alive. So an image costs the writer at most one copy of 9 KB
 per page it touches, and never a wait.
@@ -16,9 +16,12 @@ from cython.cimports.libc.string import memcpy, memset
 @cython.cfunc
 @cython.nogil
 @cython.exceptval(check=False)
-def open_accounts(table: cython.pointer[AccountTable], accounts: uint64_t) -> cython.int:
+def open_accounts(
+    table: cython.pointer[AccountTable], accounts: uint64_t, names_clients: cython.bint
+) -> cython.int:
     """Make an empty table with room for so many accounts; -1 if there is no memory."""
     memset(table, 0, cython.sizeof(AccountTable))
+    table.names_clients = names_clients
     return reserve_accounts(table, accounts)
 
 
@@ -29,6 +32,8 @@ def close_accounts(table: cython.pointer[AccountTable]) -> cython.void:
     """Give everything back. No image of the table may be alive."""
     number: uint64_t
     for number in range(table.page_capacity):
+        if table.pages[number] != cython.NULL:
+            free(table.pages[number].clients)
         free(table.pages[number])
     for number in range(table.retired_count):
         free(table.retired[number].page)
@@ -65,7 +70,7 @@ def replace_page(table: cython.pointer[AccountTable], page_number: uint64_t) -> 
     shown: cython.pointer[AccountPage] = table.pages[page_number]
     page: cython.pointer[AccountPage]
     if shown == cython.NULL:
-        page = cython.cast(cython.pointer[AccountPage], calloc(1, cython.sizeof(AccountPage)))
+        page = _new_page(table.names_clients)
     else:
         if table.retired_count == table.retired_capacity and _extend_retired(table) < 0:
             return cython.NULL
@@ -79,6 +84,24 @@ def replace_page(table: cython.pointer[AccountTable], page_number: uint64_t) -> 
         table.retired_count += 1
     page.epoch = table.epoch
     table.pages[page_number] = page
+    return page
+
+
+@cython.cfunc
+@cython.nogil
+@cython.exceptval(check=False)
+def _new_page(names_clients: cython.bint) -> cython.pointer[AccountPage]:
+    page: cython.pointer[AccountPage] = cython.cast(
+        cython.pointer[AccountPage], calloc(1, cython.sizeof(AccountPage))
+    )
+    if page == cython.NULL or not names_clients:
+        return page
+    page.clients = cython.cast(
+        cython.pointer[uint64_t], malloc(PAGE_ACCOUNTS * cython.sizeof(uint64_t))
+    )
+    if page.clients == cython.NULL:
+        free(page)
+        return cython.NULL
     return page
 
 

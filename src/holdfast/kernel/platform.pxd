@@ -65,35 +65,30 @@ cdef extern from * nogil:
         return word;
     }
 
-    /* A cache line of sixteen 4-byte slots at once: one bit for each slot that is empty, and one for each whose bits under `mask`
-       are `tag`. */
+    /* One bit for each of up to 32 keys that is the one given. Of 32-bit keys there are a multiple of four. */
     #ifdef __SSE2__
     #include <emmintrin.h>
-    static inline uint32_t hf_slot_bits(const __m128i equal[4]) {
-        __m128i lower = _mm_packs_epi32(equal[0], equal[1]), upper = _mm_packs_epi32(equal[2], equal[3]);
-        return (uint32_t)_mm_movemask_epi8(_mm_packs_epi16(lower, upper));
-    }
-    static inline uint32_t hf_scan_line(const uint32_t *line, uint32_t tag, uint32_t mask, uint32_t *empty) {
-        __m128i is_empty[4], is_tagged[4], wanted = _mm_set1_epi32((int)tag), tag_bits = _mm_set1_epi32((int)mask);
-        for (int quarter = 0; quarter < 4; quarter++) {
-            __m128i slots = _mm_load_si128((const __m128i *)line + quarter);
-            is_empty[quarter] = _mm_cmpeq_epi32(slots, _mm_setzero_si128());
-            is_tagged[quarter] = _mm_cmpeq_epi32(_mm_and_si128(slots, tag_bits), wanted);
+    static inline uint32_t hf_equal_32(const uint32_t *keys, uint32_t count, uint32_t key) {
+        __m128i wanted = _mm_set1_epi32((int)key);
+        uint32_t equal = 0;
+        for (uint32_t first = 0; first < count; first += 4) {
+            __m128i four = _mm_load_si128((const __m128i *)(keys + first));
+            equal |= (uint32_t)_mm_movemask_ps(_mm_castsi128_ps(_mm_cmpeq_epi32(four, wanted))) << first;
         }
-        *empty = hf_slot_bits(is_empty);
-        return hf_slot_bits(is_tagged) & ~*empty;
+        return equal;
     }
     #else
-    static inline uint32_t hf_scan_line(const uint32_t *line, uint32_t tag, uint32_t mask, uint32_t *empty) {
-        uint32_t is_empty = 0, is_tagged = 0;
-        for (int slot = 0; slot < 16; slot++) {
-            is_empty |= (uint32_t)(line[slot] == 0) << slot;
-            is_tagged |= (uint32_t)((line[slot] & mask) == tag) << slot;
-        }
-        *empty = is_empty;
-        return is_tagged & ~is_empty;
+    static inline uint32_t hf_equal_32(const uint32_t *keys, uint32_t count, uint32_t key) {
+        uint32_t equal = 0;
+        for (uint32_t number = 0; number < count; number++) equal |= (uint32_t)(keys[number] == key) << number;
+        return equal;
     }
     #endif
+    static inline uint32_t hf_equal_64(const uint64_t *keys, uint32_t count, uint64_t key) {
+        uint32_t equal = 0;
+        for (uint32_t number = 0; number < count; number++) equal |= (uint32_t)(keys[number] == key) << number;
+        return equal;
+    }
 
     /* One bit for each of the next 48 bytes that is a line end, and one for each that may end a field: all below "0", and those that
        are not ASCII. */
@@ -159,7 +154,8 @@ cdef extern from * nogil:
     void hf_check(bint condition)
     uint64_t hf_load_8(cbytes text)
     uint32_t hf_load_4(cbytes text)
-    uint32_t hf_scan_line(const uint32_t *line, uint32_t tag, uint32_t mask, uint32_t *empty)
+    uint32_t hf_equal_32(const uint32_t *keys, uint32_t count, uint32_t key)
+    uint32_t hf_equal_64(const uint64_t *keys, uint32_t count, uint64_t key)
     void hf_row_bits(cbytes text, uint64_t *line_ends, uint64_t *field_ends)
     void *hf_map_pages(size_t size, bint huge)
     void hf_unmap_pages(void *start, size_t size)
