@@ -1,4 +1,4 @@
-"""The index by itself against a dict: any keys, in any order, through many growths."""
+"""The index by itself against a dict: any keys, in any order, through many splits."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     Keys = npt.NDArray[np.uint64]
 
 MANY = 150_000
-"""From 4,096 slots on, that many keys cross six growths."""
+"""So many keys fill more than thirty segments."""
 
 
 def keys_of(numbers: Iterable[int]) -> Keys:
@@ -90,7 +90,7 @@ class Pair:
 @pytest.mark.parametrize("bits", [32, 64])
 @pytest.mark.parametrize("pattern", PATTERNS)
 def test_patterns(pattern: str, bits: int) -> None:
-    """Ordinals count in order of arrival, through six growths, whatever the keys look like."""
+    """Ordinals count in order of arrival, through all splits, whatever the keys look like."""
     pair = Pair(bits)
     keys = PATTERNS[pattern](MANY, bits)
     for start in range(0, MANY, 10_007):
@@ -103,7 +103,7 @@ def test_patterns(pattern: str, bits: int) -> None:
 
 @pytest.mark.parametrize("bits", [32, 64])
 def test_every_key_is_found_while_the_table_grows(bits: int) -> None:
-    """Amid a growth, while keys are moved, old and new ones are found and none is entered twice."""
+    """Between any two splits, old and new keys are found and none is entered twice."""
     pair = Pair(bits)
     keys = drawn(5, bits, 30_000)
     for start in range(0, len(keys), 97):
@@ -148,8 +148,8 @@ def test_the_same_key_within_a_block() -> None:
     assert (pair.index.ordinal(5), pair.index.ordinal(6), len(pair.index)) == (0, 1, 2)
 
 
-def test_many_chunks_of_records() -> None:
-    """Records in many chunks keep their keys, over a million of them."""
+def test_many_segments() -> None:
+    """Over a million keys in hundreds of segments keep their numbers."""
     index = KeyIndex(64)
     keys = shuffled(np.arange(1_200_000, dtype=np.uint64) * np.uint64(3))
     assert index.insert_all(keys) == len(keys)
@@ -159,13 +159,17 @@ def test_many_chunks_of_records() -> None:
         assert index.ordinal(int(keys[ordinal])) == ordinal
 
 
-def test_size() -> None:
-    """The address space taken is bounded by the keys, whatever growth is under way."""
-    index = KeyIndex(64)
+@pytest.mark.parametrize(("bits", "least", "most"), [(32, 14, 20), (64, 22, 32)])
+@pytest.mark.parametrize("pattern", ["sparse", "dense"])
+def test_size(pattern: str, bits: int, least: int, most: int) -> None:
+    """What a key costs is the same at any number of keys: segments are not all split at the same time."""
+    index = KeyIndex(bits)
     assert index.size_bytes < 100_000
-    index.insert_all(np.arange(1_000_000, dtype=np.uint64))
-    # 8 bytes of record and at most 17.5 of tables, and a chunk that is not full yet.
-    assert 13_000_000 < index.size_bytes < 27_000_000
+    keys = PATTERNS[pattern](800_000, bits)
+    index.insert_all(keys[:200_000])
+    for start in range(200_000, len(keys), 50_000):
+        assert least < index.size_bytes / len(index) < most
+        index.insert_all(keys[start : start + 50_000])
 
 
 @given(st.lists(st.lists(st.integers(0, 2**64 - 1) | st.integers(0, 20), max_size=100), max_size=20))

@@ -161,9 +161,7 @@ def _look_ahead(
         if hf_likely(record != cython.NULL):
             hf_prefetch(record)
         else:
-            prefetch_bucket(
-                cython.address(ledger.records.index), later.homes[place], cython.sizeof(Record)
-            )
+            prefetch_bucket(cython.address(ledger.records.index), later.homes[place], cython.sizeof(Record))
         if ledger.is_direct:
             _prefetch_account(ledger, rows.clients[row] & 0xFFFF)
         else:
@@ -286,9 +284,7 @@ def _open_account(ledger: cython.pointer[LedgerState], step: cython.pointer[cyth
 @cython.inline
 @cython.nogil
 @cython.exceptval(check=False)
-def _number_client(
-    ledger: cython.pointer[LedgerState], step: cython.pointer[cython.const[Step]]
-) -> int64_t:
+def _number_client(ledger: cython.pointer[LedgerState], step: cython.pointer[cython.const[Step]]) -> int64_t:
     """Give the number of a client; his account exists once its page says so: until then the number waits for it."""
     vacancy: Vacancy
     index: cython.pointer[Index] = cython.address(ledger.client_index)

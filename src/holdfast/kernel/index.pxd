@@ -74,17 +74,16 @@ cdef int split_full(Index *index) noexcept nogil
 cdef uint64_t index_bytes(const Index *index) noexcept nogil
 
 cdef inline uint64_t home_of(const Index *index, uint64_t key) noexcept nogil:
-    # The number of the bucket that a key belongs to. Two rounds of multiply and fold by a secret odd number, after Steele, Lea and
-    # Flood's SplitMix (OOPSLA 2014), then u(2 + u)/3 of the upper bits: twice as many keys at the first positions as at the last.
+    # The number of the bucket that a key belongs to. Two multiplications with a fold between them, by a secret odd number and as in
+    # Steele, Lea and Flood's SplitMix (OOPSLA 2014), then u(2 + u)/3 of the upper bits: twice as many keys at the first positions
+    # as at the last. The bits behind those say which bucket of the segment.
     cdef uint64_t group = key >> GROUP_BITS
-    cdef uint64_t word = (group ^ (group >> 29) ^ index.group_seed) * index.seed
-    cdef uint64_t position
+    cdef uint64_t word = (group ^ index.group_seed) * index.seed
     word = (word ^ (word >> 32)) * <uint64_t>0x4CF5AD432745937F
-    word ^= word >> 28
-    position = (word >> 33) * ((<uint64_t>1 << 32) + (word >> 33)) // 3
+    cdef uint64_t position = (word >> 33) * ((<uint64_t>1 << 32) + (word >> 33)) // 3
     return (
         <uint64_t>index.directory[position >> (POSITION_BITS - index.depth)] << index.segment_bits
-        | (word + key) & bucket_mask(index)
+        | ((word >> 20) + key) & bucket_mask(index)
     )
 
 cdef inline uint64_t bucket_mask(const Index *index) noexcept nogil:

@@ -1,25 +1,27 @@
-"""Keys to values: an append-only table of 32- or 64-bit keys and a small value each, kept where the key is.
+"""Keys to values: an append-only table of 32- or 64-bit keys with a small value each, kept where the key is.
 
-Keys and values stand in buckets of 128 bytes, two cache lines: first the keys, so that a few instructions compare a key with all
-of them, then the values. A value's last four bytes are never 0; that says that a slot is in use. With values of 12 bytes a
-bucket has 8 slots (6 if keys are wide), with values of 4 bytes 16 (10). A key that finds its bucket full goes to the next one.
+Keys and values stand in buckets of 64 bytes, a cache line: first the keys, so that a few instructions compare a key with all of
+them, then the values. A value's last four bytes are never 0, which says that a slot is in use. With values of 12 bytes a bucket
+has 4 slots (6 of twice the size if keys are wide), with values of 4 bytes 8 (5). A key that finds its bucket full goes to the
+next.
 
 Buckets are in segments of 64 KB, by extendible hashing after Fagin, Nievergelt, Pippenger and Strong (TODS 4, 1979): a
-directory says which segment holds the keys whose position begins with these bits. A segment that is nine tenths full is split in
-two by one bit more: its keys are read in order, and written in order to the same place of one or the other. So growing costs a
-key about one such move at any size, and the only thing ever done for all at once is doubling the directory, 4 bytes for some
-2,500 keys.
+directory says which segment holds the keys whose position begins with these bits. A segment that is seven tenths full is split
+in two by one bit more: its keys are read in order, and written in order to the same place of one or the other. So a key is
+moved once or twice in its life at any size, and the only thing ever done for all at once is to double the directory, 4 bytes
+for some 2,000 keys.
 
 The position of a key is a seeded hash, so that nobody can choose keys that collide without knowing the seed. It is not even:
-there are twice as many keys at the first positions as at the last, falling off in between. Segments of equal shares would all be
-full in the same moment; so each comes to it at a time of its own, and the load is the same at all times, as in spiral storage
-(Martin, Spiral Storage: Incrementally Augmentable Hash Addressed Storage, Warwick 1979). Neighbours, 64 keys, share a
-segment and go to one bucket after the other: sequential keys meet the same few pages.
+there are twice as many keys at the first positions as at the last, falling off in between. Segments of equal shares would all
+be full at the same moment; so each is at a time of its own, and the load is the same at all times, as in spiral storage
+(Martin, Spiral Storage: Incrementally Augmentable Hash Addressed Storage, Warwick 1979). Neighbours, 64 keys, share a segment
+and go to one bucket after the other: sequential keys meet the same few pages.
 
-Costs: slots are two thirds in use, 0.45 to 0.9 by segment: 24 bytes for a 32-bit key with a value of 12 (32 for a wide one), 12
-with a value of 4 (19). A look-up costs one miss of the cache, two adjacent lines, which a caller prefetches. Expected probes are
-bounded by the load whatever the keys; the worst case, for someone who knows the seed, is a segment of 512 buckets, and a table that
-takes no more keys once the directory is 64 MB large.
+Costs: half of the slots are in use, 0.35 to 0.7 by segment: 33 bytes for a 32-bit key with a value of 12 (43 for a wide one),
+16 with a value of 4 (26). Fuller segments would take less memory and more time, as the next bucket has to be looked at more
+often. A look-up costs one miss of the cache, which a caller prefetches, and a second one for every fourth key or so, which can
+be prefetched as well. Expected probes are bounded by the load whatever the keys; the worst case, for someone who knows the
+seed, is a whole segment, and a table that takes no more keys once the directory has 2^24 entries.
 """
 
 import os
@@ -198,9 +200,7 @@ def _distribute(index: cython.pointer[Index], number: uint32_t, other: uint32_t)
 @cython.inline
 @cython.nogil
 @cython.exceptval(check=False)
-def _put_all(
-    index: cython.pointer[Index], number: uint32_t, other: uint32_t, shape: Shape
-) -> cython.void:
+def _put_all(index: cython.pointer[Index], number: uint32_t, other: uint32_t, shape: Shape) -> cython.void:
     """Take the keys out of a segment and put each into one of the two.
 
     How far a bucket is filled is counted apart, because reading what was just written in smaller pieces makes a processor wait.

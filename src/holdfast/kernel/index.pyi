@@ -1,4 +1,4 @@
-from typing import Final, Self
+from typing import Self
 
 from typing_extensions import Buffer, disjoint_base
 

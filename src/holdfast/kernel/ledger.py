@@ -2,15 +2,15 @@
 
 Data structures, what they cost, and why:
 
-* Accounts are reached by number and live in pages (:mod:`pages`), 17 bytes each. While client ids have 16 bits the number is the
-  id: a direct table, no look-up at all. Wider ids are numbered by an index (:mod:`index`), 12 bytes for an id of 32 bits and 19 for
-  one of 64, and kept with the account, 8 bytes more.
+* Accounts are reached by number and live in pages (:mod:`pages`), 17 bytes each. While client ids have 16 bits the number is
+  the id: a direct table, no look-up at all. Wider ids are numbered by an index (:mod:`index`), 16 bytes for an id of 32 bits
+  and 26 for one of 64, and kept with the account, 8 bytes more.
 * Transactions are recorded once (:mod:`records`) and never removed. Sequential ids stand side by side and cost 12 bytes a
-  transaction; scattered ones stand in an index (:mod:`index`) and cost 24 bytes (32 with wide ids).
+  transaction; scattered ones stand in an index (:mod:`index`) and cost 33 bytes (43 with wide ids).
 * Disputes are two bits of a record's word for its owner (never, open, resolved, charged back): no table, nothing to look up.
 
-The fold over these (:mod:`fold`) costs a row at worst one miss of the cache for its transaction, one for its client if ids are wide,
-and one for the account, and lets these misses overlap.
+The fold over these (:mod:`fold`) costs a row at worst one miss of the cache for its transaction, one for its client if ids are
+wide, and one for the account, and lets these misses overlap.
 """
 
 import cython

@@ -1,10 +1,10 @@
 """Accounts by number, with point-in-time images at the price of a page copied now and then.
 
 A page holds 512 accounts: 16 bytes of balances and a byte of flags each, and where accounts are numbered in order of arrival it
-leads to the ids of their clients, 8 bytes each, which never change and are not copied. A table of page pointers leads to pages. Taking an image copies that table of pointers (8 bytes for 512 accounts) and raises the epoch. A page
-made before the last image is never written again: the first write to it puts a copy in its place, and the
-original is kept until no image that shows it is alive. So an image costs the writer at most one copy of 9 KB
-per page it touches, and never a wait.
+leads to the ids of their clients, 8 bytes each, which never change and are not copied. A table of page pointers leads to pages.
+Taking an image copies that table of pointers (8 bytes for 512 accounts) and raises the epoch. A page made before the last image
+is never written again: the first write to it puts a copy in its place, and the original is kept until no image that shows it is
+alive. So an image costs the writer at most one copy of 9 KB per page it touches, and never a wait.
 """
 
 import cython
@@ -96,9 +96,7 @@ def _new_page(names_clients: cython.bint) -> cython.pointer[AccountPage]:
     )
     if page == cython.NULL or not names_clients:
         return page
-    page.clients = cython.cast(
-        cython.pointer[uint64_t], malloc(PAGE_ACCOUNTS * cython.sizeof(uint64_t))
-    )
+    page.clients = cython.cast(cython.pointer[uint64_t], malloc(PAGE_ACCOUNTS * cython.sizeof(uint64_t)))
     if page.clients == cython.NULL:
         free(page)
         return cython.NULL

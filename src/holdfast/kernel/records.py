@@ -1,15 +1,15 @@
-"""What is recorded of transactions: found by tx id, never moved by anything but the growth of the index.
+"""What is recorded of transactions: found by tx id, never removed.
 
-Ids are mostly sequential, by sender if not over all. So ids are taken in runs of 8,192 neighbours, and a run of which enough ids
-are in use has its records side by side in the order of the ids: 12 bytes each (amount, owner), found by three loads, without a
-hash and without an index that has to grow, and written in the order in which a stream brings them. A directory (2 MB of address
-space, in memory only where it was looked at) says where a run of 32-bit ids is.
+Ids are mostly sequential, by sender if not over all. So ids are taken in runs of 8,192 neighbours, and a run of which enough
+ids are in use has its records side by side in the order of the ids: 12 bytes each (amount, owner), found by three loads,
+without a hash and without an index that has to grow, and written in the order in which a stream brings them. A directory (2 MB
+of address space, in memory only where it was looked at) says where a run of 32-bit ids is.
 
-All other ids are in an index (:mod:`index`), with their records as its values: 24 bytes each, 32 for wide ids. Which run gets a
-place is decided when its first id arrives, and stays so: as long as a third of the space of all runs is in use, or there are only
-a few, a new one is opened; otherwise the run is marked, by one bit, as one whose ids are in the index. So sequential ids cost 12
-bytes and ids scattered at random 24. Whoever scatters his ids to waste runs gets 36 bytes a record and, in 256 runs more, a page of
-memory for each id, and no further.
+All other ids are in an index (:mod:`index`), with their records as its values: 33 bytes each, 43 for wide ids. Which run gets a
+place is decided when its first id arrives, and stays so: as long as a third of the space of all runs is in use, or there are
+only a few, a new one is opened; otherwise the run is marked, by one bit, as one whose ids are in the index. So sequential ids
+cost 12 bytes and ids scattered at random 33. Whoever scatters his ids to waste runs gets 36 bytes a record and, in 256 runs
+more, a page of memory for each id, and no further.
 
 The state of a transaction's dispute is two bits of the owner's word: a dispute finds it where it finds the transaction.
 """
