@@ -7,7 +7,8 @@ PYTHON ?= python3
 FUZZ_CC ?= clang
 FUZZ_SECONDS ?= 600
 PYTEST_ARGS ?=
-SANITIZE_TESTS ?= tests/kernel tests/property tests/engine tests/streaming/test_sharding.py
+SANITIZE_TESTS ?= tests/kernel tests/property tests/engine tests/streaming/test_sharding.py \
+	tests/streaming/test_processor.py
 # On as many cores as there are; PYTEST_ARGS="-n 0" for one after the other.
 PYTEST := -m pytest -n auto --dist worksteal
 # What these are about, the kernel has no part in: sockets, processes that talk to each other, plain Python, the benchmarks.

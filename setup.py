@@ -18,23 +18,24 @@ from setuptools.command.build_ext import build_ext
 from setuptools.command.build_py import build_py
 from setuptools.errors import CCompilerError, CompileError, ExecError, PlatformError
 
-KERNEL = Path("src", "holdfast", "kernel")
+PACKAGES = Path("src")
 MODULES = (
-    "batch",
-    "columns",
-    "csv_decoder",
-    "csv_encoder",
-    "csv_plain",
-    "csv_row",
-    "fold",
-    "image",
-    "index",
-    "inlet",
-    "ledger",
-    "pages",
-    "records",
-    "routing",
-    "tally",
+    "holdfast.kernel.batch",
+    "holdfast.kernel.columns",
+    "holdfast.kernel.csv_decoder",
+    "holdfast.kernel.csv_encoder",
+    "holdfast.kernel.csv_plain",
+    "holdfast.kernel.csv_row",
+    "holdfast.kernel.fold",
+    "holdfast.kernel.image",
+    "holdfast.kernel.index",
+    "holdfast.kernel.inlet",
+    "holdfast.kernel.ledger",
+    "holdfast.kernel.pages",
+    "holdfast.kernel.records",
+    "holdfast.kernel.routing",
+    "holdfast.kernel.tally",
+    "holdfast.streaming.books",
 )
 
 
@@ -99,14 +100,14 @@ class BuildPython(build_py):
         """List a package's modules but for those that are compiled."""
         # Setuptools has no annotations here.
         modules = super().find_package_modules(package, package_dir)  # type: ignore[no-untyped-call]
-        return [module for module in modules if not (package == "holdfast.kernel" and module[1] in MODULES)]
+        return [module for module in modules if f"{package}.{module[1]}" not in MODULES]
 
 
 def _extensions() -> Any:
     extensions = [
         Extension(
-            f"holdfast.kernel.{module}",
-            [str(KERNEL / f"{module}.py")],
+            module,
+            [str(PACKAGES.joinpath(*module.split(".")).with_suffix(".py"))],
             extra_compile_args=_compile_arguments(),
             extra_link_args=_instrumentation(),
             define_macros=[("CYTHON_CLINE_IN_TRACEBACK", "0")],

@@ -47,8 +47,8 @@ FILE_LINES_MAX = 450
 FILE_LINES_EXCEPTIONS = {
     # The fold and the checks it calls for every row: one compilation unit, so that all of it is inlined.
     "kernel/fold.py": 600,
-    # One class: the state of a stream and the ways into it, for pieces of any size.
-    "kernel/csv_decoder.py": 480,
+    # One class: the state of a stream and the ways into it, for pieces of any size, and what one stream leaves to the next.
+    "kernel/csv_decoder.py": 520,
 }
 
 FUNCTION_LINES_MAX = 70

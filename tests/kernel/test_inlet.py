@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from array import array
+from collections import Counter
 from itertools import pairwise
+from typing import ClassVar
 
 import pytest
 from hypothesis import given
@@ -10,7 +13,7 @@ from hypothesis import strategies as st
 
 from holdfast.kernel.csv_decoder import CsvDecoder, HeaderError
 from holdfast.kernel.csv_encoder import encode_accounts
-from holdfast.kernel.inlet import Inlet
+from holdfast.kernel.inlet import CALL_COST, PIECE_BYTES, Inlet, Totals
 from holdfast.kernel.ledger import Ledger
 from holdfast.kernel.tally import STOP, Tally
 
@@ -32,45 +35,182 @@ def by_hand(text: bytes) -> tuple[bytes, dict[int, int], int]:
     return b"".join(encode_accounts(ledger.image(), 4)), tally.refused_by_code(), tally.rows
 
 
-@given(
-    st.lists(st.tuples(st.integers(0, 5), st.integers(0, 3), st.integers(0, 20)), max_size=40),
-    st.lists(st.integers(0, 6000), max_size=6),
-    st.booleans(),
-)
+def new_inlet(ledger: Ledger | None = None, decoder: CsvDecoder | None = None) -> Inlet:
+    """Make the first inlet of a ledger."""
+    return Inlet(ledger or Ledger(), decoder or CsvDecoder(), Tally(), Totals())
+
+
+ROWS = st.lists(st.tuples(st.integers(0, 5), st.integers(0, 3), st.integers(0, 20)), max_size=40)
+
+
+@given(ROWS, st.lists(st.integers(0, 6000), max_size=6), st.booleans())
 def test_any_pieces_give_the_same(
     rows: list[tuple[int, int, int]], cuts: list[int], is_unended: bool
 ) -> None:
     """Also when another inlet of the ledger takes its own pieces in between, and the last line has no end."""
     text = HEADER + lines_of(rows)
     text = text[:-1] if is_unended and rows else text
-    ledger, decoder = Ledger(), CsvDecoder()
-    inlet = Inlet(ledger, decoder, Tally())
+    ledger = Ledger()
+    inlet = new_inlet(ledger)
     other = inlet.fresh()
     places = sorted({0, len(text), *(min(cut, len(text)) for cut in cuts)})
     for start, stop in pairwise(places):
-        assert inlet.take(text[start:stop]) == stop - start
+        for begin in range(start, stop, PIECE_BYTES):
+            end = min(begin + PIECE_BYTES, stop)
+            assert inlet.take(text[begin:end]) == end - begin + CALL_COST
         other.take(HEADER if start == 0 else b"")
     inlet.finish()
     other.finish()
     accounts, refused, decided = by_hand(text)
     assert b"".join(encode_accounts(ledger.image(), 4)) == accounts
-    assert (inlet.tally.refused_by_code(), inlet.tally.rows) == (refused, decided)
-    assert (ledger.decided, other.tally.rows, inlet.input_bytes) == (decided, 0, len(text))
+    assert (inlet.refused_by_code(), inlet.rows) == (refused, decided)
+    assert (ledger.decided, other.rows, inlet.input_bytes) == (decided, 0, len(text))
+
+
+HEADERS = (
+    HEADER,
+    HEADER.replace(b"\n", b"\r\n"),
+    b"\xef\xbb\xbf" + HEADER,
+    b"\n" + HEADER,
+    b"amount,client,type,tx\n",
+    b"type,client,tx,amount,note\n",
+    b"type,client,tx\n",
+)
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from(HEADERS), ROWS, st.integers(0, 60), st.booleans()), max_size=6),
+    st.sampled_from([10, 200, 4096]),
+)
+def test_a_stream_inherits_nothing_but_memory(
+    streams: list[tuple[bytes, list[tuple[int, int, int]], int, bool]], row_bytes_max: int
+) -> None:
+    """Whatever the streams before it were like, and however they ended: each is decided as if it were the first."""
+    ledger, by_itself = Ledger(), Ledger()
+    decoder = CsvDecoder(row_bytes_max=row_bytes_max)
+    totals = Totals()
+    first = Inlet(ledger, decoder, Tally(), totals)
+    rows, refused, input_bytes = 0, Counter[int](), 0
+    for header, lines, cut, is_finished in streams:
+        text = header + lines_of(lines)[:PIECE_BYTES]
+        other, tally = decoder.fresh(), Tally()
+        inlet = first.fresh()
+        errors: list[str] = []
+        try:
+            for batch in [*other.feed(text), other.finish() if is_finished else other.flush()]:
+                if batch is not None:
+                    by_itself.apply(batch, 0, -1, tally)
+        except HeaderError as error:
+            errors.append(str(error))
+        try:
+            inlet.take(text[:cut])
+            inlet.take(memoryview(bytearray(text))[cut:])
+            if is_finished:
+                inlet.finish()
+        except HeaderError as error:
+            errors.append(str(error))
+        assert errors == errors[:1] * 2
+        inlet.release()
+        assert (inlet.rows, inlet.refused_by_code()) == (tally.rows, tally.refused_by_code())
+        assert inlet.has_ended
+        rows += tally.rows
+        refused.update(tally.refused_by_code())
+        input_bytes += inlet.input_bytes
+    assert (totals.rows, totals.input_bytes) == (rows, input_bytes)
+    assert list(totals.refused_by_code().items()) == sorted(refused.items())
+    assert [bytes(each) for each in encode_accounts(ledger.image(), 4)] == [
+        bytes(each) for each in encode_accounts(by_itself.image(), 4)
+    ]
+
+
+def test_a_decoder_is_left_to_the_next_stream() -> None:
+    """That is what makes short streams cheap: the next one begins with what the last one has left."""
+    first = new_inlet()
+    inlet, other = first.fresh(), first.fresh()
+    decoder, tally = inlet.decoder, inlet.tally
+    assert other.decoder is not decoder
+    inlet.release()
+    third = first.fresh()
+    assert third.decoder is decoder
+    assert third.tally is tally
+    with pytest.raises(ValueError, match="has ended"):
+        inlet.take(HEADER)
+    with pytest.raises(ValueError, match="has ended"):
+        _ = inlet.decoder
+    with pytest.raises(ValueError, match="has ended"):
+        inlet.fresh()
 
 
 def test_more_rows_than_a_batch_has() -> None:
     """A piece of several batches is applied to its end."""
-    rows = b"".join(b"deposit,1,%d,1\n" % tx for tx in range(20_000))
+    rows = b"".join(b"deposit,1,%d,1\n" % tx for tx in range(2_000))
     ledger = Ledger()
-    inlet = Inlet(ledger, CsvDecoder(), Tally())
+    inlet = new_inlet(ledger, CsvDecoder(batch_rows=300))
     inlet.take(HEADER + rows)
-    assert (inlet.tally.applied, ledger.transactions) == (20_000, 20_000)
+    assert (inlet.rows, inlet.refused_by_code(), ledger.transactions) == (2_000, {}, 2_000)
+
+
+def test_pieces_are_small() -> None:
+    """A larger one is not taken, not even in part, since nothing else runs meanwhile."""
+    inlet = new_inlet()
+    assert inlet.take(bytes(PIECE_BYTES + 1)) == inlet.take(memoryview(bytes(PIECE_BYTES + 1))) == 0
+    assert not inlet.is_used
+    inlet.finish()
+    assert inlet.take(HEADER + b"#" * (PIECE_BYTES - len(HEADER))) == PIECE_BYTES + CALL_COST
+
+
+def test_text_is_bytes() -> None:
+    """Of any kind that holds them; whatever else comes is for a subclass to take, or an error."""
+    inlet = new_inlet()
+    inlet.take(bytearray(HEADER))
+    inlet.take(memoryview(b"__deposit,1,1,1\n")[2:])
+    assert inlet.rows == 1
+    with pytest.raises(ValueError, match="items of 4 bytes"):
+        inlet.take(memoryview(array("i", [1])))
+    with pytest.raises(BufferError):
+        inlet.take(memoryview(HEADER)[::2])
+    with pytest.raises(TypeError, match="takes text as bytes, not str"):
+        inlet.take("deposit,1,2,1\n")
+
+
+class _Listener(Inlet):
+    """Keeps what is no text."""
+
+    heard: ClassVar[list[object]] = []
+
+    def take_other(self, data: object) -> int:
+        """Keep it."""
+        self.heard.append(data)
+        return 7
+
+    def finish_other(self) -> None:
+        """Keep that it is the end."""
+        self.heard.append(self.tally.rows)
+
+
+def test_a_subclass_takes_the_rest() -> None:
+    """It is asked for what is no text, and for all there is without a ledger; what is made like it is of its class."""
+    _Listener.heard.clear()
+    first = _Listener(Ledger(), CsvDecoder(), Tally(), Totals())
+    inlet = first.fresh()
+    assert type(inlet) is _Listener
+    assert inlet.take(HEADER) == len(HEADER) + CALL_COST
+    assert inlet.take(5) == 7
+    inlet.finish()
+    assert _Listener.heard == [5]
+    stops = bytes([STOP]) * 256
+    asking = _Listener(None, CsvDecoder(), Tally(stops), Totals()).fresh()
+    assert asking.take(HEADER) == 7
+    asking.finish()
+    assert asking.tally.may_stop()
+    asking.finish()
+    assert _Listener.heard == [5, HEADER, 0]
 
 
 def test_an_unusable_header_is_an_error_and_decides_nothing() -> None:
     """Of a stream, and not of its neighbours, who go on with the batch that all share."""
     ledger = Ledger()
-    inlet = Inlet(ledger, CsvDecoder(), Tally())
+    inlet = new_inlet(ledger)
     good, empty, unused = inlet.fresh(), inlet.fresh(), inlet.fresh()
     with pytest.raises(HeaderError, match="no column"):
         inlet.take(b"who,what\ndeposit,1,1,1\n")
@@ -79,7 +219,7 @@ def test_an_unusable_header_is_an_error_and_decides_nothing() -> None:
     with pytest.raises(HeaderError, match="empty"):
         empty.finish()
     unused.finish()
-    assert (ledger.decided, good.tally.applied) == (1, 1)
+    assert (ledger.decided, good.rows, good.refused_by_code()) == (1, 1, {})
 
 
 def test_an_inlet_asks_nobody() -> None:
@@ -87,4 +227,4 @@ def test_an_inlet_asks_nobody() -> None:
     actions = bytearray(256)
     actions[31] = STOP
     with pytest.raises(ValueError, match="must not stop"):
-        Inlet(Ledger(), CsvDecoder(), Tally(bytes(actions)))
+        Inlet(Ledger(), CsvDecoder(), Tally(bytes(actions)), Totals())

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-import holdfast.kernel
+import holdfast
 from holdfast.domain.rules import STANDARD
 from holdfast.kernel.batch import ROWS_DEFAULT
 from holdfast.kernel.csv_decoder import ROW_BYTES_DEFAULT, CsvDecoder
@@ -19,14 +19,16 @@ from holdfast.kernel.index import KeyIndex
 from holdfast.kernel.ledger import Ledger
 from holdfast.kernel.tally import Tally
 
-KERNEL = Path(holdfast.kernel.__file__).parent
-STUBS = sorted(path.stem for path in KERNEL.glob("*.pyi"))
+PACKAGE = Path(str(holdfast.__file__)).parent
+STUBS = sorted(
+    ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts) for path in PACKAGE.rglob("*.pyi")
+)
 # What stubtest cannot know about Cython: one pattern a line, with the reason.
 ALLOWED = """
 # How Cython shares C functions with other compiled modules, and what it adds for doctest and pickle.
-holdfast\\.kernel\\..*\\.__pyx_capi__
-holdfast\\.kernel\\..*\\.__test__
-holdfast\\.kernel\\..*\\.__(reduce|setstate)_cython__
+holdfast\\..*\\.__pyx_capi__
+holdfast\\..*\\.__test__
+holdfast\\..*\\.__(reduce|setstate)_cython__
 # Compiled constructors hide their parameters; test_constructors() holds them to the stubs.
 holdfast\\.kernel\\.csv_decoder\\.CsvDecoder\\.__(init|new)__
 holdfast\\.kernel\\.tally\\.Tally\\.__init__
@@ -36,6 +38,7 @@ holdfast\\.kernel\\.batch\\.Batch\\.__init__
 holdfast\\.kernel\\.image\\.Image\\.__(init|new)__
 # Of no use outside of the kernel.
 holdfast\\.kernel\\.ledger\\.Ticket
+holdfast\\.kernel\\.inlet\\.Stock
 holdfast\\.kernel\\.ledger\\.ID_BITS
 """
 
@@ -44,7 +47,7 @@ def stubtest(tmp_path: Path, *modules: str) -> subprocess.CompletedProcess[str]:
     """Compare stubs with the modules as they are compiled."""
     allowed = tmp_path / "allowed"
     allowed.write_text(ALLOWED, encoding="utf-8")
-    source = str(KERNEL.parents[1])
+    source = str(PACKAGE.parent)
     arguments = ["--concise", "--ignore-unused-allowlist", "--allowlist", str(allowed)]
     # An installed package is found anyway, and mypy refuses to be pointed at where packages are installed.
     paths = {} if "site-packages" in source else {"MYPYPATH": source, "PYTHONPATH": source}
@@ -62,13 +65,17 @@ def stubtest(tmp_path: Path, *modules: str) -> subprocess.CompletedProcess[str]:
 def test_stubs_are_what_is_compiled(tmp_path: Path) -> None:
     """Names, parameters, defaults, kinds and final classes agree."""
     pytest.importorskip("mypy.stubtest", reason="mypy is not installed")
-    done = stubtest(tmp_path, *(f"holdfast.kernel.{stub}" for stub in STUBS))
+    done = stubtest(tmp_path, *STUBS)
     assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_every_compiled_module_has_a_stub() -> None:
     """No compiled module is left to guesses."""
-    compiled = {path.name.partition(".")[0] for path in KERNEL.iterdir() if path.suffix in {".so", ".pyd"}}
+    compiled = {
+        ".".join((*path.relative_to(PACKAGE.parent).parent.parts, path.name.partition(".")[0]))
+        for path in PACKAGE.rglob("*")
+        if path.suffix in {".so", ".pyd"}
+    }
     assert compiled == set(STUBS)
 
 
@@ -90,7 +97,8 @@ CONSTRUCTORS: dict[type, dict[str, Any]] = {
 
 def constructor_parameters(kind: type) -> list[str]:
     """Read the parameters of a class's constructor from its stub."""
-    stub = ast.parse((KERNEL / f"{kind.__module__.rpartition('.')[2]}.pyi").read_text(encoding="utf-8"))
+    path = PACKAGE.parent.joinpath(*kind.__module__.split(".")).with_suffix(".pyi")
+    stub = ast.parse(path.read_text(encoding="utf-8"))
     (class_,) = (node for node in stub.body if isinstance(node, ast.ClassDef) and node.name == kind.__name__)
     (function,) = (
         node

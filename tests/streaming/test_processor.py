@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import io
 import threading
+import weakref
+from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -31,7 +34,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
     from pathlib import Path
 
-    from holdfast import Rejection
+    from holdfast import ErrorPolicy, Rejection
+    from holdfast.kernel.batch import Batch
     from scenarios import TransactionRow
 
 ABORT = TablePolicy(Action.ABORT)
@@ -108,6 +112,50 @@ def test_sources_that_do_not_wait_need_few_tasks() -> None:
     assert most <= 100
 
 
+def test_giving_way_is_not_waiting() -> None:
+    """Short sources that are always ready take many turns of the loop together, and still need one task."""
+    most = turns = 0
+
+    async def count_turns() -> None:
+        nonlocal turns
+        while True:
+            await asyncio.sleep(0)
+            turns += 1
+
+    async def source(number: int) -> AsyncIterator[bytes]:
+        nonlocal most
+        most = max(most, len(asyncio.all_tasks()))
+        yield deposits(number, 100 * number, 100)
+
+    async def merge() -> None:
+        counting = asyncio.ensure_future(count_turns())
+        await StreamProcessor(Engine()).merge(source(number) for number in range(500))
+        counting.cancel()
+
+    run(merge())
+    assert turns >= 500 * len(deposits(100, 10_000, 100)) // (64 * 1024)
+    # The test's, the counting one, the worker.
+    assert most <= 3
+
+
+def test_one_that_is_always_ready_gets_help() -> None:
+    """A source of many turns keeps its task, and those behind it get another one."""
+    order: list[str] = []
+
+    def long() -> Iterator[bytes]:
+        yield HEADER
+        for first in range(0, 40_000, 1_000):
+            yield deposits(1, first, 1_000).removeprefix(HEADER)
+        order.append("long")
+
+    async def short() -> AsyncIterator[bytes]:
+        yield deposits(2, 2**20, 1)
+        order.append("short")
+
+    run(StreamProcessor(Engine()).merge([long(), short()]))
+    assert order == ["short", "long"]
+
+
 def test_a_source_runs_in_one_task() -> None:
     """What its code learns about its task before it waits holds afterwards, so its timeouts reach it."""
 
@@ -168,6 +216,92 @@ def test_a_large_piece_gives_way_too() -> None:
 
     run(merge())
     assert turns >= len(deposits(1, 0, 40_000)) // (64 * 1024)
+
+
+# --- what is told of them ---
+
+
+def test_sources_are_called_by_their_names() -> None:
+    """Whatever a mapping's keys are, and by their numbers where there is no name; a number may be taken."""
+
+    class Till(StrEnum):
+        FIRST = "first"
+
+    processor = StreamProcessor(Engine())
+    named: Any = {Till.FIRST: [deposits(1, 1, 1)], 7: [deposits(1, 2, 1)]}
+    run(processor.merge(named))
+    assert [source.name for source in processor.sources.values()] == [Till.FIRST, 7]
+    assert processor.sources["first"].rows == 1
+    with pytest.raises(ValueError, match="two sources of the name '2'"):
+        run(processor.merge([Source([deposits(1, 3, 1)], "2"), [deposits(1, 4, 1)]]))
+    run(processor.merge([[deposits(1, 5, 1)], Source([deposits(1, 6, 1)], "x"), (deposits(1, 7, 1),)]))
+    assert list(processor.sources) == ["1", "x", "3"]
+
+
+def test_seconds_are_the_loop_s() -> None:
+    """A loop with a time of its own is asked for it, at a source's beginning and at its end."""
+
+    class Loop(asyncio.SelectorEventLoop):
+        hours = 0.0
+
+        def time(self) -> float:
+            """Tell a time that passes when somebody says so."""
+            return super().time() + 3600 * self.hours
+
+    loop = Loop()
+
+    async def slow() -> AsyncIterator[bytes]:
+        yield HEADER
+        loop.hours += 1
+
+    processor = StreamProcessor(Engine())
+    with asyncio.Runner(loop_factory=lambda: loop) as runner:
+        report = runner.run(processor.merge([[HEADER], slow(), [HEADER]]))
+    assert [round(source.seconds / 3600) for source in processor.sources.values()] == [0, 1, 0]
+    assert round(report.seconds / 3600) == 1
+    run(processor.merge([[HEADER]]))
+    assert 0 < processor.sources["1"].seconds < 60
+
+
+@pytest.mark.parametrize("policy", [None, ABORT])
+def test_a_source_s_counts_are_its_own(policy: ErrorPolicy | None) -> None:
+    """A source begins with what another one has left, and nothing of that is seen in its report."""
+    bad = HEADER + b"deposit,1,1,1\nwithdrawal,1,2,9\n"
+    processor = StreamProcessor(Engine(), policy=policy)
+    good = deposits(1, 10, 2)
+    run(processor.merge([[bad], [HEADER], [b"who\n"], [good], [Deposit(1, 20, 1)], []]))
+    counts = [(each.rows, each.refused, each.input_bytes) for each in processor.sources.values()]
+    assert counts[:2] == [(2, 1, len(bad)), (0, 0, len(HEADER))]
+    assert counts[2][:2] == (0, 0)
+    assert counts[3:] == [(2, 0, len(good)), (1, 0, 0), (0, 0, 0)]
+    assert [each.state is SourceState.ENDED for each in processor.sources.values()] == [
+        policy is None,
+        True,
+        False,
+        True,
+        True,
+        True,
+    ]
+    report = processor.report()
+    assert (report.rows, report.refused) == (5, 1)
+    assert report.input_bytes == sum(each.input_bytes for each in processor.sources.values())
+
+
+def test_a_report_keeps_no_more_than_counts() -> None:
+    """A source's policy is let go of with the source, however long its report is kept."""
+
+    async def merge() -> None:
+        policy = TablePolicy(Action.SKIP)
+        kept = weakref.ref(policy)
+        async with StreamProcessor(Engine()).running() as running:
+            running.add(Source([HEADER + b"dispute,1,1\n"], "own", policy))
+            del policy
+            await running.wait()
+            gc.collect()
+            assert kept() is None
+            assert running.sources["own"].refused == 1
+
+    run(merge())
 
 
 # --- one that ends badly ---
@@ -255,6 +389,12 @@ async def _cancels_itself() -> AsyncIterator[bytes]:
     raise asyncio.CancelledError
 
 
+def _large_batch() -> Batch | None:
+    decoder = Engine().new_decoder(keep_source=False)
+    decoder.feed(deposits(3, 2**20, 5_000))
+    return decoder.flush()
+
+
 def test_a_source_that_fails_ends_itself_alone() -> None:
     """Exceptions, headers that are none, text and mixtures: each is in its own report, and the others come to their ends."""
     processor = StreamProcessor(Engine())
@@ -265,6 +405,8 @@ def test_a_source_that_fails_ends_itself_alone() -> None:
         "empty": b"",
         "text": ["type,client,tx,amount\n"],
         "mixed": [HEADER, Deposit(1, 9, 1)],
+        "mixed again": [Deposit(1, 8, 1), HEADER],
+        "mixed at large": [_large_batch(), HEADER],
         "numbers": [1],
         "no file": "no/such/file.csv",
         "fine": waiting([deposits(2, 10, 3)], 5),
@@ -278,11 +420,13 @@ def test_a_source_that_fails_ends_itself_alone() -> None:
     assert str(errors["empty"]) == "empty: the input is empty"
     assert "gave text" in str(errors["text"])
     assert "gave bytes and then transactions" in str(errors["mixed"])
+    assert "gave transactions and then bytes" in str(errors["mixed again"])
+    assert "gave batches and then bytes" in str(errors["mixed at large"])
     assert "gave int" in str(errors["numbers"])
     assert isinstance(errors["no file"], FileNotFoundError)
     assert errors["fine"] is None
     assert {each.state for name, each in processor.sources.items() if name != "fine"} == {SourceState.FAILED}
-    assert (report.rows, report.applied) == (6, 6)
+    assert (report.rows, report.applied) == (5007, 5007)
 
 
 @pytest.mark.parametrize("topology", ["merge", "chain"])

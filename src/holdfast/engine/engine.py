@@ -14,7 +14,6 @@ from holdfast.io.compression import InputStream, open_source
 from holdfast.io.raw import InputError
 from holdfast.kernel.batch import ROWS_DEFAULT, Batch
 from holdfast.kernel.csv_decoder import ROW_BYTES_DEFAULT, CsvDecoder, HeaderError
-from holdfast.kernel.inlet import Inlet
 from holdfast.kernel.ledger import Ledger
 
 TYPE_CHECKING = False  # typing costs as much to import as a small job to do
@@ -224,14 +223,6 @@ class Engine:
         """Apply rows of a batch under a policy's tally; give the first row that was not decided."""
         with self._lock:
             return self.ledger.apply(batch, start, stop, tally)
-
-    def new_inlet(self, decoder: CsvDecoder, like: Tally) -> Inlet:
-        """Make a way in for a stream of which nobody wants to see single rows; see :class:`~holdfast.kernel.inlet.Inlet`.
-
-        Raises:
-            ValueError: If ``like`` may stop at a row.
-        """
-        return Inlet(self.ledger, decoder, like)
 
     def _decided(self, outcome: Outcome) -> Outcome:
         with self._lock:

@@ -11,6 +11,8 @@ ctypedef struct Column:
     int64_t validity_offset  # which bit is the first item's
 
 cdef object read_column(str name, object source, Py_ssize_t item_bytes_max, bint is_id, Column *column)
+# Text is a column of bytes. Whoever looks into it releases the view.
+cdef int open_text(object text, Py_buffer *view) except -1
 cdef bint is_usable_as_it_stands(const Column *column, Py_ssize_t item_bytes) noexcept nogil
 cdef void widen(const Column *column, uint64_t *items) noexcept nogil
 

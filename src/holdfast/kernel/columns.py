@@ -9,7 +9,13 @@ with it for as long as it looks at the items.
 import sys
 
 import cython
-from cython.cimports.cpython.buffer import PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
+from cython.cimports.cpython.buffer import (
+    PyBUF_FORMAT,
+    PyBUF_ND,
+    PyBUF_SIMPLE,
+    PyBuffer_Release,
+    PyObject_GetBuffer,
+)
 from cython.cimports.cpython.pycapsule import PyCapsule_GetPointer, PyCapsule_IsValid
 from cython.cimports.holdfast.kernel.arrow import ArrowArray, ArrowSchema
 from cython.cimports.libc.stdint import int8_t, int16_t, int32_t, uint8_t, uint16_t, uint32_t, uint64_t
@@ -20,6 +26,23 @@ _UNSIGNED = frozenset("BHILQN")
 _NATIVE_ORDER = frozenset({"@", "=", "<" if sys.byteorder == "little" else ">"})
 # Arrow's letters are the same on all machines: int8 to int64, and the same unsigned.
 _ARROW_BYTES = {"c": 1, "C": 1, "s": 2, "S": 2, "i": 4, "I": 4, "l": 8, "L": 8}
+
+
+@cython.cfunc
+@cython.exceptval(-1, check=False)
+def open_text(text: object, view: cython.pointer[Py_buffer]) -> cython.int:
+    """Look into an object that holds bytes.
+
+    Raises:
+        BufferError: If they are not side by side.
+        TypeError: If it has no buffer.
+        ValueError: If it holds something else.
+    """
+    PyObject_GetBuffer(text, view, PyBUF_ND | PyBUF_FORMAT)
+    if view.itemsize != 1:
+        PyBuffer_Release(view)
+        raise ValueError(f"text is bytes, not items of {view.itemsize} bytes each")
+    return 0
 
 
 @cython.cfunc

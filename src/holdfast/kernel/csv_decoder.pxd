@@ -8,14 +8,22 @@ from libc.stdint cimport uint8_t, uint64_t
 cdef enum:
     # What is kept of a line beyond the row limit: a byte order mark, a CR, and a byte that says that there was more.
     CARRY_EXTRA = 5
-    # Up to here a piece is decoded from a copy, without letting another Python thread run.
+    # Up to here a piece is decoded without letting another Python thread run.
     SMALL_BYTES = 16384
-    PAD_BYTES = 16480  # and REACH
+    # Up to here it is decoded from a copy: of more, treating the last rows by themselves costs less than touching all twice.
+    TINY_BYTES = 512
+    PAD_BYTES = 608  # and REACH
+    # A decoder that is used again keeps no larger carry, and recognises no longer header.
+    CARRY_KEPT_MAX = 8192
+    HEADER_KEPT_MAX = 256
 
 @cython.final
 cdef class CsvDecoder:
     cdef RowFormat format
     cdef bytes roles
+    # The header of the stream before, with its line end, and what it came to: the next stream's is nearly always the same.
+    cdef bytes known_header
+    cdef bytes known_roles
     cdef bint is_plain  # the header is type,client,tx,amount, and a row may be as long as the fast path reads ahead
     cdef PlainFormat plain_format
     cdef Py_ssize_t row_bytes_max
@@ -30,11 +38,14 @@ cdef class CsvDecoder:
     cdef uint64_t carry_offset
     cdef Py_ssize_t carry_room
 
-    cdef int set_roles(self, bytes roles) except -1
+    cdef list feed_text(self, cbytes text, Py_ssize_t size, object data)
+    cdef void renew(self) noexcept
+    cdef Py_ssize_t take_known_header(self, cbytes text, Py_ssize_t size) noexcept
+    cdef void set_roles(self, bytes roles) noexcept
     cdef int need_carry(self, Py_ssize_t length) except -1
     cdef Batch take_rest(self)
     cdef int lend(self, Batch batch) except -1
-    cdef int put_small(self, list batches, cbytes text, Py_ssize_t length, uint64_t offset) except -1
+    cdef int put_tiny(self, list batches, cbytes text, Py_ssize_t length, uint64_t offset) except -1
     cdef int need_batch(self) except -1
     cdef int hand_over(self, list batches) except -1
     cdef int put_rows(self, list batches, cbytes text, cbytes end, Py_ssize_t slack, uint64_t offset, object source) except -1

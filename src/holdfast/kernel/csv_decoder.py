@@ -8,16 +8,22 @@ feeds is one partial line, up to the row limit and no more.
 """
 
 import cython
-from cython.cimports.cpython.bytes import PyBytes_FromStringAndSize
+from cython.cimports.cpython.buffer import PyBuffer_Release
+from cython.cimports.cpython.bytes import (
+    PyBytes_AS_STRING,
+    PyBytes_FromStringAndSize,
+    PyBytes_GET_SIZE,
+)
 from cython.cimports.holdfast.kernel.batch import Batch, clear_rows, new_batch
-from cython.cimports.holdfast.kernel.codes import NEWLINE, RETURN, ROW_TOO_LONG, UNDECIDED
+from cython.cimports.holdfast.kernel.codes import NEWLINE, ROW_TOO_LONG, UNDECIDED
+from cython.cimports.holdfast.kernel.columns import open_text
 from cython.cimports.holdfast.kernel.csv_plain import (
     REACH,
     PlainColumns,
     decode_plain_rows,
     set_plain_format,
 )
-from cython.cimports.holdfast.kernel.csv_row import Row, decode_row, is_blank
+from cython.cimports.holdfast.kernel.csv_row import Row, decode_row, is_blank, row_length
 from cython.cimports.holdfast.kernel.platform import cbytes, hf_check, hf_unlikely
 from cython.cimports.libc.stdint import UINT64_MAX, uint8_t, uint64_t
 from cython.cimports.libc.stdlib import free, realloc
@@ -34,11 +40,12 @@ ROW_BYTES_MAX = 1 << 20
 EXCESS_DECIMALS = ("refuse", "half_even", "truncate")
 ID_BITS = (16, 32, 64)
 DECIMALS_MAX = 9
-PLAIN_ROLES = bytes(range(len(KNOWN)))
 
 pad = cython.declare(uint8_t[PAD_BYTES])
 pad_is_used = cython.declare(cython.bint)
-PLAIN_HEADER = cython.declare(cython.p_const_char, b"type,client,tx,amount")
+# What nearly everybody sends.
+plain_header = cython.declare(bytes, b",".join(name.encode() for name in KNOWN) + b"\n")
+plain_roles = cython.declare(bytes, bytes(range(len(KNOWN))))
 
 
 # Its batches hold text alone: nothing that it refers to refers to it.
@@ -94,6 +101,8 @@ class CsvDecoder:
         self.batch_rows = batch_rows
         self.keep_source = keep_source
         self.line = 1
+        if row_bytes_max >= len(plain_header):
+            self.known_header, self.known_roles = plain_header, plain_roles
 
     def __dealloc__(self):
         free(self.carry)
@@ -111,28 +120,49 @@ class CsvDecoder:
             HeaderError: If the stream does not begin with a usable header.
             ValueError: After :meth:`finish`.
         """
+        view: Py_buffer
+        open_text(data, cython.address(view))
+        try:
+            return self.feed_text(cython.cast(cbytes, view.buf), view.len, data)
+        finally:
+            PyBuffer_Release(cython.address(view))
+
+    @cython.cfunc
+    def feed_text(self, start: cbytes, size: cython.Py_ssize_t, data: object) -> list:
+        """Take the next bytes of the stream; data is what they are in."""
         if self.is_finished:
             raise ValueError("the decoder is finished: its stream has ended")
         batches: list = []
-        view: cython.const[uint8_t][::1] = data
-        if view.shape[0] == 0:
-            return batches
-        start: cbytes = cython.address(view[0])
-        end: cbytes = start + view.shape[0]
+        end: cbytes = start + size
         text: cbytes = start
+        if self.offset == 0:
+            text += self.take_known_header(text, size)
         while text < end and (self.roles is None or self.carry_length):
             text += self.feed_line(batches, text, end, self.offset + (text - start))
         if text < end:
             offset: uint64_t = self.offset + (text - start)
             if self.keep_source:
-                source = (self.offset, data if type(data) is bytes else bytes(view))
+                source = (self.offset, data if type(data) is bytes else start[:size])
                 self.put_rows(batches, text, end, 0, offset, source)
-            elif end - text <= SMALL_BYTES and self.is_plain:
-                self.put_small(batches, text, end - text, offset)
+            elif end - text <= TINY_BYTES and self.is_plain:
+                self.put_tiny(batches, text, end - text, offset)
             else:
                 self.put_rows(batches, text, end, 0, offset, None)
-        self.offset += view.shape[0]
+        self.offset += size
         return batches
+
+    @cython.cfunc
+    @cython.exceptval(check=False)
+    def take_known_header(self, text: cbytes, size: cython.Py_ssize_t) -> cython.Py_ssize_t:
+        """Take the header if it is that of the stream before, line end and all; give how many bytes that took."""
+        if self.known_header is None or self.roles is not None:
+            return 0
+        length: cython.Py_ssize_t = PyBytes_GET_SIZE(self.known_header)
+        if size < length or memcmp(text, PyBytes_AS_STRING(self.known_header), length) != 0:
+            return 0
+        self.set_roles(self.known_roles)
+        self.line += 1
+        return length
 
     @cython.cfunc
     def take_rest(self) -> Batch:
@@ -198,7 +228,22 @@ class CsvDecoder:
         other.row_bytes_max = self.row_bytes_max
         other.batch_rows = self.batch_rows
         other.keep_source = self.keep_source
+        other.known_header = self.known_header
+        other.known_roles = self.known_roles
         return other
+
+    @cython.cfunc
+    @cython.exceptval(check=False)
+    def renew(self) -> cython.void:
+        """Be as a fresh one, for another stream; the header of the one before is recognised."""
+        self.roles = self.batch = None
+        self.is_plain = self.is_finished = False
+        self.line = 1
+        self.offset = self.carry_length = 0
+        if self.carry_room > CARRY_KEPT_MAX:
+            free(self.carry)
+            self.carry = cython.NULL
+            self.carry_room = 0
 
     @property
     def has_header(self) -> bool:
@@ -216,13 +261,12 @@ class CsvDecoder:
         return self.carry_length
 
     @cython.cfunc
-    @cython.exceptval(-1, check=False)
-    def set_roles(self, roles: bytes) -> cython.int:
+    @cython.exceptval(check=False)
+    def set_roles(self, roles: bytes) -> cython.void:
         self.roles = roles
-        self.format.roles = roles
-        self.format.columns = len(roles)
-        self.is_plain = roles == PLAIN_ROLES and self.row_bytes_max >= REACH
-        return 0
+        self.format.roles = cython.cast(cbytes, PyBytes_AS_STRING(roles))
+        self.format.columns = PyBytes_GET_SIZE(roles)
+        self.is_plain = roles == plain_roles and self.row_bytes_max >= REACH
 
     @cython.cfunc
     @cython.exceptval(-1, check=False)
@@ -261,10 +305,10 @@ class CsvDecoder:
 
     @cython.cfunc
     @cython.exceptval(-1, check=False)
-    def put_small(
+    def put_tiny(
         self, batches: list, text: cbytes, length: cython.Py_ssize_t, offset: uint64_t
     ) -> cython.int:
-        """Decode a small piece from a copy with room behind it: that is cheaper than to treat its last rows by themselves."""
+        """Decode a tiny piece from a copy with room behind it: that is cheaper than to treat its last rows by themselves."""
         global pad_is_used
         if pad_is_used:
             # The garbage collector may run anybody's code while objects are made.
@@ -343,7 +387,7 @@ class CsvDecoder:
             line_end: cbytes = cython.cast(cbytes, memchr(text, NEWLINE, end - text))
             if line_end == cython.NULL:
                 break
-            self.put_line(text, _row_length(text, line_end), offset + (text - start))
+            self.put_line(text, row_length(text, line_end), offset + (text - start))
             text = line_end + 1
         hf_check(text <= end)
         return text - start
@@ -439,7 +483,7 @@ class CsvDecoder:
         self.carry_length = 0
         self.carry[length] = NEWLINE
         if self.roles is None:
-            return self.take_header(_row_length(self.carry, self.carry + length))
+            return self.take_header(length)
         source = None
         if self.keep_source:
             source = (
@@ -453,24 +497,20 @@ class CsvDecoder:
     def take_header(self, length: cython.Py_ssize_t) -> cython.int:
         """Read the header line in the carry; blank lines may come before it, a byte order mark before everything."""
         text: cbytes = self.carry
+        line_end: cbytes = text + length
+        length = row_length(text, line_end)
         if self.carry_offset == 0 and length >= 3 and text[0] == 0xEF and text[1] == 0xBB and text[2] == 0xBF:
             text += 3
             length -= 3
         if length > self.row_bytes_max:
             raise HeaderError(f"line {self.line}: the header is longer than {self.row_bytes_max} bytes")
         if not is_blank(text, length):
-            # Nearly everybody sends the plain header, and a stream may be one row long.
-            plain: cython.bint = length == 21 and memcmp(text, PLAIN_HEADER, 21) == 0
-            self.set_roles(PLAIN_ROLES if plain else parse_header(text[:length], self.line))
+            plain: cython.bint = (
+                length == len(plain_header) - 1 and memcmp(text, PyBytes_AS_STRING(plain_header), length) == 0
+            )
+            self.set_roles(plain_roles if plain else parse_header(text[:length], self.line))
+            if self.line == 1 and line_end - self.carry < HEADER_KEPT_MAX:
+                self.known_header = self.carry[: line_end - self.carry + 1]
+                self.known_roles = self.roles
         self.line += 1
         return 0
-
-
-@cython.cfunc
-@cython.inline
-@cython.nogil
-@cython.exceptval(check=False)
-def _row_length(text: cbytes, line_end: cbytes) -> cython.Py_ssize_t:
-    """Give a line's length without the CR of its CR LF."""
-    length: cython.Py_ssize_t = line_end - text
-    return length - 1 if length and text[length - 1] == RETURN else length

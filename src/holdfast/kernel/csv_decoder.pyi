@@ -12,7 +12,6 @@ ROW_BYTES_MAX: Final[int]
 EXCESS_DECIMALS: Final[tuple[str, ...]]
 ID_BITS: Final[tuple[int, ...]]
 DECIMALS_MAX: Final[int]
-PLAIN_ROLES: Final[bytes]
 
 @final
 class CsvDecoder:

@@ -1,3 +1,4 @@
+from holdfast.kernel.codes cimport RETURN
 from holdfast.kernel.platform cimport cbytes
 from libc.stdint cimport int64_t, uint8_t, uint64_t
 
@@ -27,3 +28,8 @@ ctypedef struct Row:
 
 cdef int decode_row(const RowFormat *format, cbytes text, Py_ssize_t length, Row *row) noexcept nogil
 cdef bint is_blank(cbytes text, Py_ssize_t length) noexcept nogil
+
+# A line's length without the CR of its CR LF.
+cdef inline Py_ssize_t row_length(cbytes text, cbytes line_end) noexcept nogil:
+    cdef Py_ssize_t length = line_end - text
+    return length - 1 if length and text[length - 1] == RETURN else length

@@ -1,12 +1,16 @@
 cimport cython
 from libc.stdint cimport uint8_t, uint64_t
 
+cdef enum:
+    # Above all outcome codes: only so many are counted, since of a stream that waits its tally is most of what it weighs.
+    CODES_MAX = 64
+
 @cython.final
 cdef class Tally:
     cdef readonly uint64_t rows
     cdef uint64_t refused_rows
-    cdef uint64_t counts[256]
-    cdef uint8_t actions[256]
+    cdef uint64_t counts[CODES_MAX]
+    cdef uint8_t actions[CODES_MAX]
     cdef uint8_t stops  # not 0 if there is an action but to continue
     cdef readonly bint is_stopped
     cdef uint64_t budget_rows
@@ -16,3 +20,6 @@ cdef class Tally:
 
     cdef uint64_t budget(self) noexcept nogil
     cdef bint refuse(self, uint8_t code) noexcept nogil
+    cdef Tally fresh(self)
+    cdef void add(self, Tally other) noexcept
+    cdef void clear(self) noexcept

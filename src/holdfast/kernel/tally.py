@@ -6,8 +6,9 @@ up one byte for a row that was not applied and nothing at all for one that was.
 
 import cython
 from cython.cimports.holdfast.kernel import codes
-from cython.cimports.holdfast.kernel.platform import HF_DEBUG
+from cython.cimports.holdfast.kernel.platform import HF_DEBUG, hf_check
 from cython.cimports.libc.stdint import UINT64_MAX, uint8_t, uint64_t
+from cython.cimports.libc.string import memcpy, memset
 
 BUILD = "debug" if HF_DEBUG else "release"
 """Which kernel this is: the debug build checks every index and invariant."""
@@ -81,8 +82,8 @@ class Tally:
         table: cython.pointer[cython.const[uint8_t]] = actions
         code: cython.int
         for code in range(256):
-            self.actions[code] = table[code]
             self.stops |= table[code]
+        memcpy(self.actions, table, CODES_MAX)
         self.budget_rows = budget_rows
         self.budget_ppm = budget_ppm
         self.budget_from_rows = budget_from_rows
@@ -100,7 +101,7 @@ class Tally:
     def refused_by_code(self) -> dict:
         """Give for every code that occurred how many rows it refused, in order of the codes."""
         code: cython.int
-        return {code: self.counts[code] for code in range(256) if self.counts[code]}
+        return {code: self.counts[code] for code in range(CODES_MAX) if self.counts[code]}
 
     @property
     def exceeds_budget(self) -> bool:
@@ -110,6 +111,37 @@ class Tally:
     def may_stop(self) -> bool:
         """Say whether there are outcomes at which it stops, or may stop once a budget is used up."""
         return self.stops != 0
+
+    @cython.cfunc
+    def fresh(self) -> Tally:
+        """Make a tally with the same actions for another stream."""
+        other: Tally = Tally.__new__(Tally)
+        memcpy(other.actions, self.actions, CODES_MAX)
+        other.stops = self.stops
+        other.budget_rows = self.budget_rows
+        other.budget_ppm = self.budget_ppm
+        other.budget_from_rows = self.budget_from_rows
+        return other
+
+    @cython.cfunc
+    @cython.exceptval(check=False)
+    def add(self, other: Tally) -> cython.void:
+        """Count what another has counted."""
+        code: cython.int
+        self.rows += other.rows
+        if other.refused_rows:
+            self.refused_rows += other.refused_rows
+            for code in range(CODES_MAX):
+                self.counts[code] += other.counts[code]
+
+    @cython.cfunc
+    @cython.exceptval(check=False)
+    def clear(self) -> cython.void:
+        """Forget what was counted."""
+        if self.refused_rows:
+            memset(self.counts, 0, cython.sizeof(self.counts))
+        self.rows = self.refused_rows = self.budgeted = 0
+        self.is_stopped = False
 
     @cython.cfunc
     @cython.inline
@@ -129,6 +161,7 @@ class Tally:
     @cython.exceptval(check=False)
     def refuse(self, code: uint8_t) -> cython.bint:
         """Count a row that was not applied, ``rows`` counts it already; say whether applying stops there."""
+        hf_check(code < CODES_MAX)
         self.counts[code] += 1
         self.refused_rows += 1
         if self.actions[code] == 0:

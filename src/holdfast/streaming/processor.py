@@ -11,6 +11,7 @@ import asyncio
 import os
 from collections.abc import Iterable, Mapping
 from contextlib import asynccontextmanager
+from itertools import repeat
 from typing import TYPE_CHECKING
 
 from holdfast.engine.engine import Engine
@@ -115,8 +116,7 @@ class StreamProcessor:
             ValueError: If two have one name.
         """
         async with self._begin(on_source_error) as (run, pump):
-            for source in sources:
-                await pump.drive(*run.open(source))
+            await pump.drive(run.open(source) for source in sources)
         return run.report()
 
     async def merge(
@@ -229,4 +229,4 @@ def _named(sources: Mapping[str, object] | Iterable[object]) -> Iterator[tuple[s
         return iter(sources.items())
     if isinstance(sources, str | bytes | bytearray | memoryview | os.PathLike | Source):
         raise TypeError("merge takes a mapping or an iterable of sources: put a single one into a list")
-    return ((None, source) for source in sources)
+    return zip(repeat(None), sources)

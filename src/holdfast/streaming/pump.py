@@ -3,7 +3,8 @@
 A task a source would cost as much as the hundred rows that a short source has. So a worker, which is a task, runs one source
 after the other, each to its end. As long as none of them has to wait, one worker is all there is. When it has to, the loop
 comes to the call that the worker left there before it began, and helpers take over the sources that are not yet running; they
-leave such a call in their turn. A source that waits thus keeps a task of its own until it ends, and holds up nobody.
+leave such a call in their turn. A source that waits thus keeps a task of its own until it ends, and holds up nobody. A worker
+that only gives way comes back at once, most likely to the next source; it gets help when its source takes another turn.
 
 A source runs in one task from its beginning to its end, so ``asyncio.current_task``, ``asyncio.timeout`` and cancellation are
 what its code expects of them, on every version of Python; stepping its coroutines by hand until they wait, and then giving them
@@ -29,6 +30,9 @@ if TYPE_CHECKING:
     from holdfast.streaming.run import StreamRun
     from holdfast.streaming.sources import Pieces
     from holdfast.streaming.stream import Stream
+
+# Looking a member of an enumeration up costs as much as some rows.
+_CANCELLED, _ENDED = SourceState.CANCELLED, SourceState.ENDED
 
 TURN_BYTES = 64 * 1024
 """After how much text, or what takes as long, the loop has a look at everybody else."""
@@ -56,6 +60,8 @@ class Pump:
         self._help_is_called = False
         self._helpers = 1
         self._credit = TURN_BYTES
+        # Workers that gave way for the first time in their sources, and have not come back yet.
+        self._returning = 0
         self._failure: BaseException | None = None
         self._idle = asyncio.Event()
         self._idle.set()
@@ -117,79 +123,98 @@ class Pump:
         if cancelled is not None:
             raise cancelled
 
-    # One frame for a source: another coroutine in between would cost as much as several rows.
-    async def drive(self, stream: Stream, pieces: Pieces) -> None:  # noqa: C901, PLR0912
-        """Run a source to its end, and note how it came to it.
+    # One frame for all of them: a coroutine for each would cost as much as several rows.
+    async def drive(self, opened: Iterator[tuple[Stream, Pieces]]) -> None:  # noqa: C901, PLR0912
+        """Run sources one after the other, each to its end, and note how they came to it.
 
         Raises:
             CancelledError: If the task is cancelled, when the source has been closed.
-            Exception: What ended the source early, if that ends the run.
+            Exception: What ended a source early, if that ends the run.
         """
-        state = SourceState.CANCELLED
-        error: Exception | None = None
-        take = stream.take
-        waiting, ready = pieces
-        try:
-            # The same twice: an iterator behind the other kind's interface would cost a short source as much as its rows.
-            if waiting is not None:
-                async for item in waiting:
-                    self._credit -= take(item) or await self._take_parts(stream, item)
-                    if self._credit < 0:
-                        await self._give_way()
-            elif ready is not None:
-                for item in ready:
-                    self._credit -= take(item) or await self._take_parts(stream, item)
-                    if self._credit < 0:
-                        await self._give_way()
-            stream.finish()
-            state = SourceState.ENDED
-        except PolicyAbort as abort:
-            state, error = SourceState.STOPPED, abort
-        except asyncio.CancelledError as cancelled:
-            task = asyncio.current_task()
-            if task is None or task.cancelling():
-                raise
-            # Nobody asked for it: the source awaited something that was cancelled.
-            state = SourceState.FAILED
-            error = RuntimeError(f"source {stream.name} was cancelled from within")
-            error.__cause__ = cancelled
-        except Exception as failure:  # noqa: BLE001  # a source is somebody else's code, and ends itself alone
-            state, error = SourceState.FAILED, explained(failure, stream.name)
-        finally:
+        close = self._run.close
+        for stream, pieces in opened:
+            state = _CANCELLED
+            error: Exception | None = None
+            turns = 0
+            take = stream.take
+            waiting, ready = pieces
             try:
-                if state is not SourceState.ENDED:
-                    error = await _close_source(pieces, error)
+                # The same twice: an iterator behind the other kind's interface would cost a short source as much as its rows.
+                if waiting is not None:
+                    async for item in waiting:
+                        self._credit -= take(item) or await self._take_parts(stream, item)
+                        if self._credit < 0:
+                            turns += 1
+                            await self._give_way(turns)
+                elif ready is not None:
+                    for item in ready:
+                        self._credit -= take(item) or await self._take_parts(stream, item)
+                        if self._credit < 0:
+                            turns += 1
+                            await self._give_way(turns)
+                stream.finish()
+                state = _ENDED
+            except PolicyAbort as abort:
+                state, error = SourceState.STOPPED, abort
+            except asyncio.CancelledError as cancelled:
+                task = asyncio.current_task()
+                if task is None or task.cancelling():
+                    raise
+                # Nobody asked for it: the source awaited something that was cancelled.
+                state = SourceState.FAILED
+                error = RuntimeError(f"source {stream.name} was cancelled from within")
+                error.__cause__ = cancelled
+            except Exception as failure:  # noqa: BLE001  # a source is somebody else's code, and ends itself alone
+                state, error = SourceState.FAILED, explained(failure, stream.name)
             finally:
-                self._run.close(stream, state, error)
-        if error is not None and self._raises:
-            raise error
+                try:
+                    if state is not _ENDED:
+                        error = await _close_source(pieces, error)
+                finally:
+                    close(stream, state, error)
+            if error is not None and self._raises:
+                raise error
 
     async def _take_parts(self, stream: Stream, item: Any) -> int:
         """Take a piece that is too large to be taken at once; give what is still to be paid for."""
+        turns = 0
         for cost in stream.parts(item):
             self._credit -= cost
             if self._credit < 0:
-                await self._give_way()
+                turns += 1
+                await self._give_way(turns)
         return 0
 
-    async def _give_way(self) -> None:
+    async def _give_way(self, turns: int) -> None:
+        """Let everybody else run; so many times, this one included, the source or its large piece has done so."""
         self._credit = TURN_BYTES
-        await asyncio.sleep(0)
+        if turns > 1:
+            await asyncio.sleep(0)
+            return
+        self._returning += 1
+        try:
+            await asyncio.sleep(0)
+        finally:
+            self._returning -= 1
 
     async def _work(self) -> None:
         self._call_for_help()
-        while (opened := self._next()) is not None:
-            await self.drive(*opened)
+        await self.drive(self._open_next())
 
-    def _next(self) -> tuple[Stream, Pieces] | None:
-        if self._opened:
-            return self._opened.popleft()
-        if self._sources is None:
-            return None
-        for name, source in self._sources:
-            return self._run.open(source, name)
-        self._sources = None
-        return None
+    def _open_next(self) -> Iterator[tuple[Stream, Pieces]]:
+        """Give the next source whenever there is a worker for it: those that were added first."""
+        while True:
+            if self._opened:
+                yield self._opened.popleft()
+            elif self._sources is None:
+                return
+            else:
+                for name, source in self._sources:
+                    yield self._run.open(source, name)
+                    if self._opened or self._sources is None:
+                        break
+                else:
+                    self._sources = None
 
     def _call_for_help(self) -> None:
         """Have helpers started as soon as the loop gets to it: when whoever runs now has to wait or gives way."""
@@ -198,6 +223,10 @@ class Pump:
             self._loop.call_soon(self._start_helpers)
 
     def _start_helpers(self) -> None:
+        if self._returning:
+            # Its source may end at any moment, and it takes the next one: nobody waits yet.
+            self._loop.call_soon(self._start_helpers)
+            return
         self._help_is_called = False
         wanted = self._helpers if self._sources is not None else min(self._helpers, len(self._opened))
         self._helpers = min(2 * self._helpers, _HELPERS_MAX)

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from collections import deque
+import time
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from holdfast.engine.deciding import Decider
 from holdfast.engine.policy import CompiledPolicy, ErrorPolicy
-from holdfast.streaming.sources import Source, open_pieces
+from holdfast.streaming.books import Books
+from holdfast.streaming.sources import Source, find_opener
 from holdfast.streaming.statistics import Counts, SourceReport, SourceState
 from holdfast.streaming.stream import Lane, Stream, describe_row
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from holdfast.engine.report import Report
     from holdfast.io.rejects import RejectWriter
     from holdfast.streaming.sharding import RowTarget
@@ -42,7 +45,7 @@ class Limits:
         self.reports_max = reports_max
 
 
-class StreamRun:
+class StreamRun(Books):
     """One run of a stream processor.
 
     Args:
@@ -56,67 +59,48 @@ class StreamRun:
         self, target: RowTarget, policy: CompiledPolicy, rejects: RejectWriter | None, limits: Limits
     ) -> None:
         self.loop = asyncio.get_running_loop()
-        self.streams: dict[str, Stream] = {}
+        self._clock = clock_of(self.loop)
+        super().__init__(
+            self._clock, SourceState.RUNNING, asyncio.Semaphore(limits.readers_max), limits.reports_max
+        )
         self._target = target
         self._policy = policy
         self._rejects = rejects
-        self._limits = limits
-        self._readers = asyncio.Semaphore(limits.readers_max)
         self._lanes: dict[int, Lane] = {}
-        self._number = 0
-        self._ended: deque[Stream] = deque()
-        self._forgotten = Counts()
-        self._clock = self.loop.time
         self._one_lane = self._new_lane(policy, "") if target.engine_of("") is target.engine_of("1") else None
         self._start = self._clock()
         self._end: float | None = None
 
-    def open(self, source: object, name: str | None = None) -> tuple[Stream, Pieces]:
-        """Enter a source in the books and open it.
-
-        Raises:
-            TypeError: If it is no source.
-            ValueError: If there is one of this name.
-            PolicyError: If its own policy cannot be used.
-        """
+    def open_other(self, source: object, name: str | None) -> tuple[Stream, Pieces]:
+        """Open a source with a name or a policy of its own, or of another class than the one before."""
         policy = None
+        is_plain = not isinstance(source, Source)
         if isinstance(source, Source):
             source, own_name, policy = source
             name = name if name is not None else own_name
-        self._number += 1
-        if name is None:
-            name = str(self._number)
-        if name in self.streams:
-            raise ValueError(f"there are two sources of the name {name!r}: give one of them another name")
-        pieces = open_pieces(source, self._readers)
+        open_kind = find_opener(type(source))  # type: ignore[arg-type]  # classes are hashable
+        pieces = open_kind(source, self.readers)
         lane = self._one_lane
         if lane is None or policy is not None:
+            name = name if name is not None else str(self.number)
             lane = self._lane(name, policy)
-        stream = self.streams[name] = Stream(name, lane, self._clock())
-        return stream, pieces
-
-    def close(self, stream: Stream, state: SourceState, error: Exception | None = None) -> None:
-        """Note how a source ended."""
-        stream.close(state, self._clock(), error)
-        ended = self._ended
-        ended.append(stream)
-        if len(ended) > self._limits.reports_max:
-            oldest = ended.popleft()
-            oldest.count_into(self._forgotten)
-            del self.streams[oldest.name]
+        elif is_plain:
+            self.expect(type(source), open_kind, lane.like)
+        return self.enter(name, pieces, lane.like)
 
     def end(self) -> None:
         """Stop the clock; sources that have not ended were cancelled."""
-        for stream in self.streams.values():
-            if stream.state is SourceState.RUNNING:
-                stream.close(SourceState.CANCELLED, self._clock())
+        for stream in self.running_streams():
+            self.close(stream, SourceState.CANCELLED)
         self._end = self._clock()
 
     def report(self) -> Report:
         """Say what became of all rows so far."""
         counts = Counts()
-        self._forgotten.count_into(counts)
-        for stream in self.streams.values():
+        counts.rows = self.totals.rows
+        counts.input_bytes = self.totals.input_bytes
+        counts.add_refused(self.totals.refused_by_code())
+        for stream in self.running_streams():
             stream.count_into(counts)
         end = self._end if self._end is not None else self._clock()
         return counts.report(self._target, end - self._start)
@@ -143,7 +127,14 @@ class StreamRun:
         engine = self._target.engine_of(name)
         decider = Decider(engine, policy, self._rejects, describe_row)
         decoder = self._target.new_decoder(keep_source=decider.needs_text)
-        return Lane(decider, policy, decoder, self._target, engine=engine, clock=self._clock)
+        return Lane(
+            decider, policy, decoder, self._target, engine=engine, clock=self._clock, totals=self.totals
+        )
+
+
+def clock_of(loop: asyncio.AbstractEventLoop) -> Callable[[], float]:
+    """Give what tells a loop's time; a loop of the standard library only passes the question on."""
+    return time.monotonic if getattr(type(loop), "time", None) is asyncio.BaseEventLoop.time else loop.time
 
 
 class SourceReports(Mapping[str, SourceReport]):

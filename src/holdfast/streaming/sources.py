@@ -17,6 +17,7 @@ from holdfast.domain.amount import AmountError, format_units, units_from
 from holdfast.domain.outcome import Outcome
 from holdfast.domain.transaction import Transaction
 from holdfast.io.compression import InputStream, open_source
+from holdfast.kernel.inlet import PIECE_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator
@@ -27,8 +28,6 @@ if TYPE_CHECKING:
     Pieces = tuple[AsyncIterator[Any] | None, Iterator[Any] | None]
     """A source that was opened: one of the two iterators, whichever way it is stepped."""
 
-PIECE_BYTES = 64 * 1024
-"""How much is taken at a time: some 2,500 rows, a fraction of a millisecond."""
 BLOCK_BYTES = 256 * 1024
 """How much a thread reads at a time. Two blocks a thread: one is filled while the rows of the other are applied."""
 _BLOCKS = 2
@@ -61,29 +60,18 @@ def open_pieces(data: object, readers: asyncio.Semaphore) -> Pieces:
     Raises:
         TypeError: If it is none of these, a file in text mode above all.
     """
-    open_kind = _opener(type(data))  # type: ignore[arg-type]  # classes are hashable
-    if open_kind is not None:
-        return open_kind(data, readers)
-    # A wrapper may answer for what its class does not have.
-    if hasattr(data, "readinto") or hasattr(data, "read"):
-        return _open_file(data, readers)
-    if hasattr(data, "__iter__"):
-        return (None, iter(data))
-    raise TypeError(
-        "a source is a path, bytes, a binary file, an asyncio.StreamReader, or an iterable or asynchronous iterable of bytes, "
-        f"batches or transactions, not {type(data).__name__}"
-    )
+    return find_opener(type(data))(data, readers)  # type: ignore[arg-type]  # classes are hashable
 
 
 @lru_cache(maxsize=256)
-def _opener(kind: type[Any]) -> Callable[[Any, asyncio.Semaphore], Pieces] | None:
+def find_opener(kind: type[Any]) -> Callable[[Any, asyncio.Semaphore], Pieces]:
     """Tell by its class how a source is opened. Remembered: what it takes to know costs as much as fifty rows."""
     is_file = (
         issubclass(kind, str | os.PathLike | InputStream)
         or hasattr(kind, "readinto")
         or hasattr(kind, "read")
     )
-    open_kind: Callable[[Any, asyncio.Semaphore], Pieces] | None = None
+    open_kind: Callable[[Any, asyncio.Semaphore], Pieces] = _open_wrapper
     if issubclass(kind, asyncio.StreamReader):
         open_kind = _open_stream
     elif hasattr(kind, "__aiter__"):
@@ -113,6 +101,18 @@ def _open_bytes(data: bytes | bytearray | memoryview, _: asyncio.Semaphore) -> P
 
 def _open_ready(data: Iterable[Any], _: asyncio.Semaphore) -> Pieces:
     return None, iter(data)
+
+
+def _open_wrapper(data: Any, readers: asyncio.Semaphore) -> Pieces:
+    """Open what may answer for what its class does not have."""
+    if hasattr(data, "readinto") or hasattr(data, "read"):
+        return _open_file(data, readers)
+    if hasattr(data, "__iter__"):
+        return None, iter(data)
+    raise TypeError(
+        "a source is a path, bytes, a binary file, an asyncio.StreamReader, or an iterable or asynchronous iterable of bytes, "
+        f"batches or transactions, not {type(data).__name__}"
+    )
 
 
 def _refuse_text(data: Any, _: asyncio.Semaphore) -> Pieces:
