@@ -1,4 +1,4 @@
-from holdfast.kernel.index cimport Index, Vacancy
+from holdfast.kernel.index cimport Home, Index, Vacancy
 from holdfast.kernel.pages cimport AccountTable
 from holdfast.kernel.records cimport Record, Records
 from holdfast.kernel.tally cimport Tally
@@ -21,9 +21,9 @@ ctypedef struct Lookahead:
     Py_ssize_t start
     Py_ssize_t stop
     Record *records[64]  # where the record is or would be, for ids with a run; for all others NULL,
-    uint64_t homes[64]  # and where they belong in the index
+    Home homes[64]  # and where they belong in the index
     uint64_t generation
-    uint64_t client_homes[64]
+    Home client_homes[64]
     uint64_t client_generation
 
 # One row, and where its keys belong.

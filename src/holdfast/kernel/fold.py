@@ -31,6 +31,7 @@ from cython.cimports.holdfast.kernel.codes import (
 from cython.cimports.holdfast.kernel.index import (
     BLOCK_KEYS,
     ROOM_KEYS,
+    Home,
     Index,
     Vacancy,
     append,
@@ -58,13 +59,16 @@ from cython.cimports.holdfast.kernel.records import (
     BURNED,
     CHARGED_BACK,
     DISPUTE_MASK,
+    IN_RUN,
     IS_WITHDRAWAL,
+    NOWHERE,
     OPEN,
     RESOLVED,
     RUN_MASK,
     Record,
     Records,
     Run,
+    place_of,
     run_of,
     take_run,
 )
@@ -120,9 +124,10 @@ def _find_homes(
     for row in range(block.start, block.stop):
         place: cython.Py_ssize_t = row - block.start
         tx: uint64_t = rows.txs[row]
-        run = run_of(records, tx)
+        place_of_run: cython.int = place_of(records, tx)
+        run = run_of(records, tx) if hf_likely(place_of_run == IN_RUN) else cython.NULL
         if hf_unlikely(run == cython.NULL):
-            if rows.types[row] <= WITHDRAWAL and rows.outcomes[row] == UNDECIDED:
+            if place_of_run == NOWHERE and rows.types[row] <= WITHDRAWAL and rows.outcomes[row] == UNDECIDED:
                 run = take_run(records, tx)
             if run == cython.NULL:
                 block.records[place] = cython.NULL
@@ -288,7 +293,7 @@ def _number_client(ledger: cython.pointer[LedgerState], step: cython.pointer[cyt
     """Give the number of a client; his account exists once its page says so: until then the number waits for it."""
     vacancy: Vacancy
     index: cython.pointer[Index] = cython.address(ledger.client_index)
-    home: uint64_t = step.block.client_homes[step.place]
+    home: Home = step.block.client_homes[step.place]
     value: cython.pointer[uint8_t] = find(
         index, step.client, home, cython.address(vacancy), cython.sizeof(uint32_t)
     )

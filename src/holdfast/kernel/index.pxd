@@ -4,6 +4,7 @@ from holdfast.kernel.platform cimport hf_check, hf_equal_32, hf_equal_64, hf_lik
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 
 cdef enum:
+    SEGMENT_BITS = 16
     SEGMENT_BYTES = 65536
     # So many segments share one mapping of two megabytes, a huge page.
     ARENA_SEGMENTS = 32
@@ -63,6 +64,11 @@ ctypedef struct Shape:
     uint32_t values_offset
     uint32_t value_bytes
 
+# The bucket that a key belongs to. Buckets never move: one from before keys were moved is still a bucket, but maybe another's.
+ctypedef struct Home:
+    uint64_t number
+    uint8_t *bucket
+
 # Where a key may go that is not there.
 ctypedef struct Vacancy:
     uint8_t *bucket
@@ -73,28 +79,40 @@ cdef void close_index(Index *index) noexcept nogil
 cdef int split_full(Index *index) noexcept nogil
 cdef uint64_t index_bytes(const Index *index) noexcept nogil
 
-cdef inline uint64_t home_of(const Index *index, uint64_t key) noexcept nogil:
-    # The number of the bucket that a key belongs to. Two multiplications with a fold between them, by a secret odd number and as in
-    # Steele, Lea and Flood's SplitMix (OOPSLA 2014), then u(2 + u)/3 of the upper bits: twice as many keys at the first positions
-    # as at the last. The bits behind those say which bucket of the segment.
-    cdef uint64_t group = key >> GROUP_BITS
-    cdef uint64_t word = (group ^ index.group_seed) * index.seed
-    word = (word ^ (word >> 32)) * <uint64_t>0x4CF5AD432745937F
-    cdef uint64_t position = (word >> 33) * ((<uint64_t>1 << 32) + (word >> 33)) // 3
-    return (
-        <uint64_t>index.directory[position >> (POSITION_BITS - index.depth)] << index.segment_bits
-        | ((word >> 20) + key) & bucket_mask(index)
-    )
-
 cdef inline uint64_t bucket_mask(const Index *index) noexcept nogil:
     return (<uint64_t>1 << index.segment_bits) - 1
 
-cdef inline uint64_t next_home(const Index *index, uint64_t home) noexcept nogil:
-    return home & ~bucket_mask(index) | (home + 1) & bucket_mask(index)
+cdef inline uint8_t *bucket_at(const Index *index, uint64_t number) noexcept nogil:
+    hf_check(number >> index.segment_bits < index.segment_count)
+    cdef uint64_t offset = number << (SEGMENT_BITS - index.segment_bits)
+    return index.arenas[offset >> ARENA_BITS] + (offset & ARENA_MASK)
 
-cdef inline uint8_t *bucket_at(const Index *index, uint64_t home, Shape shape) noexcept nogil:
-    hf_check(home >> index.segment_bits < index.segment_count)
-    return index.arenas[home >> (ARENA_BITS - shape.bucket_bits)] + (home << shape.bucket_bits & ARENA_MASK)
+cdef inline uint64_t hash_key(const Index *index, uint64_t key) noexcept nogil:
+    # Of a key and its neighbours. Two multiplications with a fold between them, by a secret odd number and as in Steele, Lea and
+    # Flood's SplitMix (OOPSLA 2014). The upper bits are good.
+    cdef uint64_t word = ((key >> GROUP_BITS) ^ index.group_seed) * index.seed
+    return (word ^ (word >> 32)) * <uint64_t>0x4CF5AD432745937F
+
+cdef inline uint64_t position_of(uint64_t hash) noexcept nogil:
+    # u(2 + u)/3 of the 31 upper bits: twice as many keys at the first positions as at the last.
+    return (hash >> 33) * ((<uint64_t>1 << 32) + (hash >> 33)) // 3
+
+cdef inline uint64_t place_in_segment(const Index *index, uint64_t key, uint64_t hash) noexcept nogil:
+    # Which of its buckets, by bits that the position has no use for; neighbours go to neighbours.
+    return ((hash >> 20) + key) & bucket_mask(index)
+
+cdef inline Home home_of(const Index *index, uint64_t key) noexcept nogil:
+    cdef Home home
+    cdef uint64_t hash = hash_key(index, key)
+    cdef uint64_t segment = index.directory[position_of(hash) >> (POSITION_BITS - index.depth)]
+    home.number = segment << index.segment_bits | place_in_segment(index, key, hash)
+    home.bucket = bucket_at(index, home.number)
+    return home
+
+cdef inline Home next_home(const Index *index, Home home) noexcept nogil:
+    home.number = home.number & ~bucket_mask(index) | (home.number + 1) & bucket_mask(index)
+    home.bucket = bucket_at(index, home.number)
+    return home
 
 cdef inline Shape shape_of(bint is_wide, uint32_t value_bytes) noexcept nogil:
     # Where things are in a bucket. What calls this with constants becomes code that has them built in.
@@ -121,21 +139,21 @@ cdef inline uint32_t slots_with(const uint8_t *bucket, uint64_t key, Shape shape
         return hf_equal_64(<const uint64_t *>bucket, shape.slots, key)
     return hf_equal_32(<const uint32_t *>bucket, shape.slots, <uint32_t>key)
 
-cdef inline uint8_t *search(const Index *index, uint64_t key, uint64_t home, Vacancy *vacancy, Shape shape) noexcept nogil:
+cdef inline uint8_t *search(const Index *index, uint64_t key, Home home, Vacancy *vacancy, Shape shape) noexcept nogil:
     # The value of a key, or NULL and a slot where it may go. Nothing is ever deleted, so a bucket with a vacancy ends the search.
     cdef uint32_t slots
     while True:
-        vacancy.bucket = bucket_at(index, home, shape)
-        slots = slots_with(vacancy.bucket, key, shape)
+        vacancy.bucket = home.bucket
+        slots = slots_with(home.bucket, key, shape)
         while slots:
             vacancy.slot = hf_trailing_zeros(slots)
-            if hf_likely(is_used(vacancy.bucket, vacancy.slot, shape)):
-                return value_at(vacancy.bucket, vacancy.slot, shape)
+            if hf_likely(is_used(home.bucket, vacancy.slot, shape)):
+                return value_at(home.bucket, vacancy.slot, shape)
             slots &= slots - 1
-        slots = slots_with(vacancy.bucket, 0, shape)
+        slots = slots_with(home.bucket, 0, shape)
         while hf_likely(slots != 0):
             vacancy.slot = hf_trailing_zeros(slots)
-            if hf_likely(not is_used(vacancy.bucket, vacancy.slot, shape)):
+            if hf_likely(not is_used(home.bucket, vacancy.slot, shape)):
                 return NULL
             # Key 0 itself.
             slots &= slots - 1
@@ -147,27 +165,16 @@ cdef inline void put_key(const Vacancy *vacancy, uint64_t key, Shape shape) noex
     else:
         (<uint32_t *>vacancy.bucket)[vacancy.slot] = <uint32_t>key
 
-cdef inline void prefetch_shaped(const Index *index, uint64_t home, Shape shape) noexcept nogil:
-    cdef uint8_t *bucket = bucket_at(index, home, shape)
-    hf_prefetch(bucket)
-    if shape.bucket_bits > 6:
-        hf_prefetch(bucket + 64)
-
-cdef inline void prefetch_next(const Index *index, uint64_t home, Shape shape) noexcept nogil:
-    cdef bint is_full = is_used(bucket_at(index, home, shape), shape.slots - 1, shape)
-    cdef uint64_t further = next_home(index, home)
-    hf_prefetch(bucket_at(index, home + (further - home) * is_full, shape))
-
 # What the others call: with a constant number of bytes, so that each has a path of its own for both widths of keys.
 
-cdef inline uint8_t *find(const Index *index, uint64_t key, uint64_t home, Vacancy *vacancy, uint32_t value_bytes) noexcept nogil:
+cdef inline uint8_t *find(const Index *index, uint64_t key, Home home, Vacancy *vacancy, uint32_t value_bytes) noexcept nogil:
     if index.is_wide:
         return search(index, key, home, vacancy, shape_of(True, value_bytes))
     return search(index, key, home, vacancy, shape_of(False, value_bytes))
 
-cdef inline uint8_t *append(Index *index, uint64_t key, uint64_t home, const Vacancy *vacancy, uint32_t value_bytes) noexcept nogil:
+cdef inline uint8_t *append(Index *index, uint64_t key, Home home, const Vacancy *vacancy, uint32_t value_bytes) noexcept nogil:
     # Give the value of a new key, to be written at once. Only after make_room(), which is what can fail.
-    cdef Segment *segment = index.segments + (home >> index.segment_bits)
+    cdef Segment *segment = index.segments + (home.number >> index.segment_bits)
     cdef Shape shape = shape_of(index.is_wide, value_bytes)
     hf_check(not is_used(vacancy.bucket, vacancy.slot, shape))
     put_key(vacancy, key, shape)
@@ -175,7 +182,7 @@ cdef inline uint8_t *append(Index *index, uint64_t key, uint64_t home, const Vac
     segment.count += 1
     if hf_unlikely(segment.count == index.full_keys):
         hf_check(index.full_count < ROOM_KEYS)
-        index.full[index.full_count] = <uint32_t>(home >> index.segment_bits)
+        index.full[index.full_count] = <uint32_t>(home.number >> index.segment_bits)
         index.full_count += 1
     return value_at(vacancy.bucket, vacancy.slot, shape)
 
@@ -183,15 +190,12 @@ cdef inline int make_room(Index *index) noexcept nogil:
     # Make sure that ROOM_KEYS keys can be appended; -1 without memory.
     return split_full(index) if hf_unlikely(index.full_count != 0) else 0
 
-cdef inline void prefetch_bucket(const Index *index, uint64_t home, uint32_t value_bytes) noexcept nogil:
-    if index.is_wide:
-        prefetch_shaped(index, home, shape_of(True, value_bytes))
-    else:
-        prefetch_shaped(index, home, shape_of(False, value_bytes))
+cdef inline void prefetch_bucket(const Index *index, Home home, uint32_t value_bytes) noexcept nogil:
+    hf_prefetch(home.bucket)
+    if index.is_wide and shape_of(True, value_bytes).bucket_bits > 6:
+        hf_prefetch(home.bucket + 64)
 
-cdef inline void prefetch_further(const Index *index, uint64_t home, uint32_t value_bytes) noexcept nogil:
-    # Once a bucket has come: what is looked at next, if it is full. Without a branch, as nobody can foretell that.
-    if index.is_wide:
-        prefetch_next(index, home, shape_of(True, value_bytes))
-    else:
-        prefetch_next(index, home, shape_of(False, value_bytes))
+cdef inline void prefetch_further(const Index *index, Home home, uint32_t value_bytes) noexcept nogil:
+    # Once a bucket has come: the one behind it, if it is full. Without a branch, as nobody can foretell that.
+    cdef Shape shape = shape_of(index.is_wide, value_bytes)
+    hf_prefetch(home.bucket + (<uint64_t>is_used(home.bucket, shape.slots - 1, shape) << shape.bucket_bits))

@@ -44,7 +44,7 @@ def open_index(index: cython.pointer[Index], key_bits: cython.int, value_bytes: 
     index.is_wide = key_bits > 32
     index.value_bytes = value_bytes
     shape: Shape = shape_of(index.is_wide, value_bytes)
-    index.segment_bits = 16 - shape.bucket_bits
+    index.segment_bits = SEGMENT_BITS - shape.bucket_bits
     slots: uint32_t = shape.slots << index.segment_bits
     index.full_keys = slots * FULL_PERCENT // 100
     hf_check(index.full_keys + ROOM_KEYS < slots)
@@ -210,19 +210,24 @@ def _put_all(index: cython.pointer[Index], number: uint32_t, other: uint32_t, sh
     moved: uint32_t
     others: uint32_t = 0
     keys: uint32_t = _take_all(index, number, shape)
+    first: cython.pointer[uint8_t] = bucket_at(index, cython.cast(uint64_t, number) << index.segment_bits)
+    first_of_other: cython.pointer[uint8_t] = bucket_at(
+        index, cython.cast(uint64_t, other) << index.segment_bits
+    )
+    other_bit: cython.int = POSITION_BITS - index.segments[other].depth
     memset(fills, 0, HALVES_BUCKETS_MAX)
     for moved in range(keys):
         key: uint64_t = index.moved[moved].key
-        home: uint64_t = home_of(index, key)
-        is_other: cython.bint = home >> index.segment_bits != number
-        hf_check(not is_other or home >> index.segment_bits == other)
-        fill: cython.pointer[uint8_t] = cython.address(fills[is_other * SEGMENT_BUCKETS_MAX])
-        while hf_unlikely(fill[home & bucket_mask(index)] == shape.slots):
-            home = next_home(index, home)
-        vacancy.bucket = bucket_at(index, home, shape)
-        vacancy.slot = fill[home & bucket_mask(index)]
-        fill[home & bucket_mask(index)] += 1
-        others += is_other
+        hash_: uint64_t = hash_key(index, key)
+        is_other: uint64_t = (position_of(hash_) >> other_bit) & 1
+        place: uint64_t = place_in_segment(index, key, hash_)
+        fill: cython.pointer[uint8_t] = fills + is_other * SEGMENT_BUCKETS_MAX
+        while hf_unlikely(fill[place] == shape.slots):
+            place = (place + 1) & bucket_mask(index)
+        vacancy.bucket = (first_of_other if is_other else first) + (place << shape.bucket_bits)
+        vacancy.slot = fill[place]
+        fill[place] += 1
+        others += cython.cast(uint32_t, is_other)
         put_key(cython.address(vacancy), key, shape)
         _copy_value(
             value_at(vacancy.bucket, vacancy.slot, shape), index.moved[moved].value, shape.value_bytes
@@ -241,9 +246,7 @@ def _take_all(index: cython.pointer[Index], number: uint32_t, shape: Shape) -> u
     place: uint64_t
     slot: uint32_t
     keys: uint32_t = 0
-    start: cython.pointer[uint8_t] = bucket_at(
-        index, cython.cast(uint64_t, number) << index.segment_bits, shape
-    )
+    start: cython.pointer[uint8_t] = bucket_at(index, cython.cast(uint64_t, number) << index.segment_bits)
     for place in range(bucket_mask(index) + 1):
         bucket: cython.pointer[uint8_t] = start + (place << shape.bucket_bits)
         for slot in range(shape.slots):
@@ -349,7 +352,7 @@ def _block(
     insert: cython.bint,
 ) -> cython.int:
     """Look up a block of keys, inserting those that are not there if asked to; give how many were inserted or found."""
-    homes: uint64_t[BLOCK_KEYS]
+    homes: Home[BLOCK_KEYS]
     row: cython.int
     found: cython.int = 0
     vacancy: Vacancy

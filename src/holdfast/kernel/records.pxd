@@ -25,6 +25,10 @@ cdef enum:
     # of a run of his own.
     RUNS_SPARE = 256
     RUN_SPACE_PER_RECORD = 3
+    # Where the ids of a run are kept: that is not decided yet, side by side, or in the index.
+    NOWHERE = 0
+    IN_RUN = 1
+    IN_INDEX = 2
     # So many runs share one mapping of two megabytes, a huge page.
     ARENA_RUNS = 21
 
@@ -37,8 +41,8 @@ cdef struct Run:
     Record records[8192]
 
 ctypedef struct Records:
-    uint32_t *directory  # for each run of ids the number of its place plus one, or 0
-    uint64_t *indexed  # a bit for each run of ids of which some are in the index: small enough to stay in the cache
+    uint32_t *directory  # for each run of ids that is kept side by side its number
+    uint64_t *places  # two bits for each run of ids: small enough to stay in the cache
     Run **runs
     uint64_t run_count
     uint64_t run_capacity
@@ -55,25 +59,26 @@ cdef void close_records(Records *records) noexcept nogil
 cdef uint64_t records_bytes(const Records *records) noexcept nogil
 cdef Run *open_run(Records *records, uint64_t tx) noexcept nogil
 
-cdef inline bint is_indexed(const Records *records, uint64_t tx) noexcept nogil:
-    # Whether an id can only be in the index.
-    return tx >> 32 or (records.indexed[tx >> RUN_BITS >> 6] >> (tx >> RUN_BITS & 63)) & 1
+cdef inline int place_of(const Records *records, uint64_t tx) noexcept nogil:
+    # Where an id is kept.
+    if tx >> 32:
+        return IN_INDEX
+    return (records.places[tx >> RUN_BITS >> 5] >> ((tx >> RUN_BITS & 31) << 1)) & 3
+
+cdef inline void set_place(Records *records, uint64_t tx, uint64_t place) noexcept nogil:
+    # From here on this id and its neighbours are kept there, and nowhere else.
+    hf_check(place_of(records, tx) == NOWHERE)
+    records.places[tx >> RUN_BITS >> 5] |= place << ((tx >> RUN_BITS & 31) << 1)
 
 cdef inline Run *run_of(const Records *records, uint64_t tx) noexcept nogil:
-    # The run of an id, or NULL if there is none.
-    cdef uint32_t number
-    if is_indexed(records, tx):
-        return NULL
-    number = records.directory[tx >> RUN_BITS]
-    return records.runs[number - 1] if number else NULL
+    # The run of an id that is in one.
+    hf_check(place_of(records, tx) == IN_RUN)
+    return records.runs[records.directory[tx >> RUN_BITS]]
 
 cdef inline Run *take_run(Records *records, uint64_t tx) noexcept nogil:
-    # For an id that has no run and may be recorded: open one, or else note that this id and its neighbours go to the index: NULL.
+    # For an id that is nowhere yet and may be recorded: open a run, or else leave it and its neighbours to the index: NULL.
     cdef Run *run = NULL
-    if is_indexed(records, tx):
-        return NULL
     if records.run_count * RUN_RECORDS <= RUN_SPACE_PER_RECORD * records.in_runs + RUNS_SPARE * RUN_RECORDS:
         run = open_run(records, tx)
-    if run == NULL:
-        records.indexed[tx >> RUN_BITS >> 6] |= <uint64_t>1 << (tx >> RUN_BITS & 63)
+    set_place(records, tx, IN_INDEX if run == NULL else IN_RUN)
     return run

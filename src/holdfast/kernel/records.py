@@ -5,11 +5,11 @@ ids are in use has its records side by side in the order of the ids: 12 bytes ea
 without a hash and without an index that has to grow, and written in the order in which a stream brings them. A directory (2 MB
 of address space, in memory only where it was looked at) says where a run of 32-bit ids is.
 
-All other ids are in an index (:mod:`index`), with their records as its values: 33 bytes each, 43 for wide ids. Which run gets a
-place is decided when its first id arrives, and stays so: as long as a third of the space of all runs is in use, or there are
-only a few, a new one is opened; otherwise the run is marked, by one bit, as one whose ids are in the index. So sequential ids
-cost 12 bytes and ids scattered at random 33. Whoever scatters his ids to waste runs gets 36 bytes a record and, in 256 runs
-more, a page of memory for each id, and no further.
+All other ids are in an index (:mod:`index`), with their records as its values: 33 bytes each, 43 for wide ids. Which of the two
+it is for a run is decided when its first id arrives, and stays so: as long as a third of the space of all runs is in use, or
+there are only a few, a new one is opened; otherwise its ids go to the index. Two bits for each run of 32-bit ids say which, and
+fit into a processor's cache. So sequential ids cost 12 bytes and ids scattered at random 33. Whoever scatters his ids to waste
+runs gets 36 bytes a record and, in 256 runs more, a page of memory for each id, and no further.
 
 The state of a transaction's dispute is two bits of the owner's word: a dispute finds it where it finds the transaction.
 """
@@ -23,7 +23,7 @@ from cython.cimports.libc.string import memset
 
 ARENA_BYTES = cython.declare(uint64_t, 2 << 20)
 DIRECTORY_BYTES = cython.declare(uint64_t, 4 * DIRECTORY_RUNS)
-INDEXED_BYTES = cython.declare(uint64_t, DIRECTORY_RUNS // 8)
+PLACES_BYTES = cython.declare(uint64_t, DIRECTORY_RUNS // 4)
 
 
 @cython.cfunc
@@ -35,11 +35,11 @@ def open_records(records: cython.pointer[Records], tx_bits: cython.int, is_huge:
     open_index(cython.address(records.index), tx_bits, cython.sizeof(Record))
     records.index.is_huge = is_huge
     records.directory = cython.cast(
-        cython.pointer[uint32_t], hf_map_pages(DIRECTORY_BYTES + INDEXED_BYTES, False)
+        cython.pointer[uint32_t], hf_map_pages(DIRECTORY_BYTES + PLACES_BYTES, False)
     )
     if records.directory == cython.NULL:
         raise MemoryError
-    records.indexed = cython.cast(cython.pointer[uint64_t], records.directory + DIRECTORY_RUNS)
+    records.places = cython.cast(cython.pointer[uint64_t], records.directory + DIRECTORY_RUNS)
     return 0
 
 
@@ -54,7 +54,7 @@ def close_records(records: cython.pointer[Records]) -> cython.void:
     free(records.arenas)
     free(records.runs)
     if records.directory != cython.NULL:
-        hf_unmap_pages(records.directory, DIRECTORY_BYTES + INDEXED_BYTES)
+        hf_unmap_pages(records.directory, DIRECTORY_BYTES + PLACES_BYTES)
     close_index(cython.address(records.index))
 
 
@@ -85,8 +85,8 @@ def open_run(records: cython.pointer[Records], tx: uint64_t) -> cython.pointer[R
     records.arena += cython.sizeof(Run)
     records.arena_runs -= 1
     records.runs[records.run_count] = run
-    records.run_count += 1
     records.directory[tx >> RUN_BITS] = cython.cast(uint32_t, records.run_count)
+    records.run_count += 1
     return run
 
 
