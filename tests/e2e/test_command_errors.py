@@ -75,6 +75,34 @@ def test_what_cannot_be_read_is_named(command: tuple[str, ...], source: Path, tm
         assert_one_line(errors, f"{path}: {reason}")
 
 
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [("proces", "process"), ("chek", "check"), ("server", "serve"), ("explian", "explain")],
+)
+def test_a_mistyped_command(typed: str, meant: str, source: Path) -> None:
+    """What is neither a command nor a file, but looks like a command, is said to."""
+    code, output, errors = run(typed, source)
+    assert (code, output) == (1, b"")
+    assert_one_line(errors, repr(typed), f"did you mean {meant!r}?")
+
+
+def test_files_before_and_behind_options(source: Path, tmp_path: Path) -> None:
+    """The order of files is theirs, wherever options stand between them; what is no option is said to be none."""
+    later = tmp_path / "later.csv"
+    later.write_bytes(HEADER + b"withdrawal,1,2,2\n")
+    expected = OUTPUT_HEADER + b"1,3.0000,0.0000,3.0000,false\n"
+    for arguments in (
+        (source, "-q", later),
+        ("-q", source, "--on-error", "abort", later),
+        (source, "-q", "--", later),
+    ):
+        assert run(*arguments)[:2] == (0, expected)
+    assert run("check", later, "-q", source).code == 3
+    code, output, errors = run(source, "-q", later, "--colour", "red")
+    assert (code, output) == (2, b"")
+    assert "unrecognized arguments: --colour" in errors
+
+
 def test_a_missing_later_file_is_found_before_the_work(source: Path, tmp_path: Path) -> None:
     """All names are looked at first: not even the rejects of the first file are written."""
     rejects = tmp_path / "rejects.csv"

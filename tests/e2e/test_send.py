@@ -205,7 +205,7 @@ def test_a_server_that_is_not_there(transactions: Path) -> None:
         (["--to", "localhost"], "is not HOST:PORT"),
         (["--to", "::1:7070"], "stands in brackets, [::1]:7070"),
         (["--to", "h:1", "--stream", "a b"], "a name is 1 to 128 of"),
-        (["--to", "h:1", "--deadline", "soon"], "'soon' is no number of seconds"),
+        (["--to", "h:1", "--deadline", "soon"], "'soon' is not a number of seconds"),
         (["--to", "h:1", "--tls-key", "k"], "--tls-key belongs to --tls-cert"),
         (["-", "--to", "h:1"], "cannot be read twice"),
         ([], "the following arguments are required: --to"),

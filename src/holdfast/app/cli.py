@@ -45,14 +45,44 @@ def _job(runner: Runner, arguments: list[str]) -> int:
     if is_plain(arguments):
         from holdfast.app import commands  # noqa: PLC0415  # --help does without
 
-        return commands.process(runner, plain_options(arguments), _refuse_plain)  # type: ignore[arg-type]  # has the same attributes
+        try:
+            return commands.process(runner, plain_options(arguments), _refuse_plain)  # type: ignore[arg-type]  # has the same attributes
+        except FileNotFoundError as error:
+            _explain_mistyped_command(arguments, error)
+            raise
     given = _with_command(arguments)
     parser = build_parser(given[0])
-    options = parser.parse_args(given)
+    options = _parse(parser, given)
     job: Callable[[Runner, argparse.Namespace, Callable[[str], NoReturn]], int] = _load(
         _COMMANDS[given[0]].job
     )
     return job(runner, options, parser.error)
+
+
+def _parse(parser: argparse.ArgumentParser, given: list[str]) -> argparse.Namespace:
+    """Parse a command line; argparse takes the files before the first option, and leaves it to others to take those behind."""
+    options, rest = parser.parse_known_args(given)
+    end = rest.index("--") if "--" in rest else len(rest)
+    unknown = [word for word in rest[:end] if word.startswith("-") and word != "-"]
+    if unknown or (rest and "files" not in options):
+        parser.error(f"unrecognized arguments: {' '.join(unknown or rest)}")
+    if rest:
+        options.files = [*options.files, *rest[:end], *rest[end + 1 :]]
+    return options
+
+
+def _explain_mistyped_command(arguments: list[str], error: FileNotFoundError) -> None:
+    """Say so if a file that is not there looks like the name of a command.
+
+    Raises:
+        JobError: If it does.
+    """
+    from difflib import get_close_matches  # noqa: PLC0415  # only once something went wrong
+
+    from holdfast.app.runner import JobError  # noqa: PLC0415  # the same
+
+    if error.filename == arguments[0] and (meant := get_close_matches(arguments[0], _COMMANDS, 1)):
+        raise JobError(f"there is no command or file {arguments[0]!r}: did you mean {meant[0]!r}?") from error
 
 
 def is_plain(arguments: Sequence[str]) -> bool:

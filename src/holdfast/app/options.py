@@ -47,6 +47,7 @@ EXPLAIN_DEFAULTS: Mapping[str, object] = {
     "format": "table",
 }
 
+_SECONDS_DIGITS_MAX = 12
 _ON_ERROR_HELP = (
     "what to do about rows that are not applied: skip (the default; counted, and logged with -v), silent, abort, "
     "budget:ROWS, budget:PERCENT%%; "
@@ -184,6 +185,20 @@ def whole_number(text: str) -> int:
 
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number")
     return int(text)
+
+
+def number_of_seconds(text: str) -> float:
+    """Read what an option wants as a time: seconds, a decimal fraction perhaps."""
+    whole, _, fraction = text.partition(".")
+    if (
+        not (whole + fraction).isascii()
+        or not (whole + fraction).isdigit()
+        or len(text) > _SECONDS_DIGITS_MAX
+    ):
+        import argparse  # noqa: PLC0415  # whoever parses has imported it
+
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds")
+    return float(text)
 
 
 def _add_files(parser: argparse.ArgumentParser) -> None:

@@ -7,7 +7,7 @@ import stat
 import sys
 from typing import TYPE_CHECKING
 
-from holdfast.app.options import add_log, start_log, whole_number
+from holdfast.app.options import add_log, number_of_seconds, start_log, whole_number
 from holdfast.app.runner import EXIT_DONE, Interrupted, JobError
 from holdfast.io.raw import STDIN_NAME
 
@@ -48,13 +48,13 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
     add(
         "--deadline",
-        type=_seconds,
+        type=number_of_seconds,
         metavar="SECONDS",
         help="give up when all is not done by then (as long as there is progress)",
     )
     add(
         "--retry",
-        type=_seconds,
+        type=number_of_seconds,
         default=_RETRY_SECONDS_DEFAULT,
         metavar="SECONDS",
         help="give up when no row was acknowledged for so long while connections fail; 0: at the first failure "
@@ -310,20 +310,6 @@ def _write_summary(runner: Runner, options: argparse.Namespace, report: SendRepo
             0, f"untold     {report.untold:,} (decided, but what became of them was lost with a connection)"
         )
     say_summary(options, report, more)
-
-
-def _seconds(text: str) -> float:
-    from math import isfinite  # noqa: PLC0415  # --help does without
-
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = -1.0
-    if not isfinite(seconds) or seconds < 0:
-        import argparse  # noqa: PLC0415  # whoever parses has imported it
-
-        raise argparse.ArgumentTypeError(f"{text!r} is no number of seconds")
-    return seconds
 
 
 def _bytes(text: str) -> int:

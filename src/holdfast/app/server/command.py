@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from holdfast.app.options import add_log, add_rules, make_engine, start_log, whole_number
+from holdfast.app.options import add_log, add_rules, make_engine, number_of_seconds, start_log, whole_number
 from holdfast.app.runner import EXIT_DONE
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
     add(
         "--grace",
-        type=_seconds,
+        type=number_of_seconds,
         default=_GRACE_SECONDS_DEFAULT,
         metavar="SECONDS",
         help="how long connections may go on once the server is told to stop (%(default)g)",
@@ -79,7 +79,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     said = add_log(parser)
     said.add_argument(
         "--status-every",
-        type=_seconds,
+        type=number_of_seconds,
         default=_STATUS_SECONDS_DEFAULT,
         metavar="SECONDS",
         help="how often the status is logged; 0: never (%(default)g)",
@@ -94,7 +94,7 @@ def _add_accounts(parser: argparse.ArgumentParser) -> None:
         metavar="PATTERN",
         help="write them here on SIGHUP, at the end, and every so often: accounts.csv, accounts-{sequence}.csv",
     )
-    group.add_argument("--snapshot-every", type=_seconds, metavar="SECONDS", help="how often")
+    group.add_argument("--snapshot-every", type=number_of_seconds, metavar="SECONDS", help="how often")
     group.add_argument(
         "--snapshot-keep",
         type=whole_number,
@@ -131,7 +131,7 @@ def _add_limits(parser: argparse.ArgumentParser) -> None:
         of_time = name.endswith("_seconds_max")
         group.add_argument(
             f"--{name.replace('_', '-')}",
-            type=_seconds if of_time else whole_number,
+            type=number_of_seconds if of_time else whole_number,
             default=defaults[name],
             metavar="SECONDS" if of_time else "N",
             help=f"{text} (%(default){'g' if of_time else 's'})",
@@ -159,16 +159,6 @@ def serve(runner: Runner, options: argparse.Namespace, refuse: Refuse) -> int:
     if options.output is not None:
         _write_accounts(runner, options.output, engine.accounts())
     return EXIT_DONE
-
-
-def _seconds(text: str) -> float:
-    """Read a number of seconds, a decimal fraction perhaps."""
-    whole, _, rest = text.partition(".")
-    if not (whole + rest).isascii() or not (whole + rest).isdigit() or len(text) > 12:
-        import argparse  # noqa: PLC0415  # whoever parses has imported it
-
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds")
-    return float(text)
 
 
 def _policy(options: argparse.Namespace, refuse: Refuse) -> ErrorPolicy:
