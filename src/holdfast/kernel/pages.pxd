@@ -7,6 +7,8 @@ cdef enum:
     PAGE_BITS = 9
     PAGE_ACCOUNTS = 512
     PAGE_MASK = 511
+    # The ids of the clients of so many pages share a mapping.
+    CLIENT_CHUNK_PAGES = 128
     # Flags of an account.
     EXISTS = 1
     LOCKED = 2
@@ -30,6 +32,8 @@ ctypedef struct AccountTable:
     AccountPage **pages
     uint64_t page_capacity
     bint names_clients
+    uint64_t **client_chunks
+    uint64_t client_chunk_count
     uint64_t epoch  # how many images have been taken
     uint64_t count
     uint64_t locked

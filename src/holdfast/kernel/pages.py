@@ -8,9 +8,12 @@ alive. So an image costs the writer at most one copy of 9 KB per page it touches
 """
 
 import cython
+from cython.cimports.holdfast.kernel.platform import hf_map_pages, hf_unmap_pages
 from cython.cimports.libc.stdint import uint64_t
 from cython.cimports.libc.stdlib import calloc, free, malloc, realloc
 from cython.cimports.libc.string import memcpy, memset
+
+CLIENT_CHUNK_BYTES = cython.declare(uint64_t, 8 * PAGE_ACCOUNTS * CLIENT_CHUNK_PAGES)
 
 
 @cython.cfunc
@@ -32,11 +35,12 @@ def close_accounts(table: cython.pointer[AccountTable]) -> cython.void:
     """Give everything back. No image of the table may be alive."""
     number: uint64_t
     for number in range(table.page_capacity):
-        if table.pages[number] != cython.NULL:
-            free(table.pages[number].clients)
         free(table.pages[number])
     for number in range(table.retired_count):
         free(table.retired[number].page)
+    for number in range(table.client_chunk_count):
+        hf_unmap_pages(table.client_chunks[number], CLIENT_CHUNK_BYTES)
+    free(table.client_chunks)
     free(table.pages)
     free(table.retired)
     memset(table, 0, cython.sizeof(AccountTable))
@@ -70,7 +74,7 @@ def replace_page(table: cython.pointer[AccountTable], page_number: uint64_t) -> 
     shown: cython.pointer[AccountPage] = table.pages[page_number]
     page: cython.pointer[AccountPage]
     if shown == cython.NULL:
-        page = _new_page(table.names_clients)
+        page = _new_page(table, page_number)
     else:
         if table.retired_count == table.retired_capacity and _extend_retired(table) < 0:
             return cython.NULL
@@ -90,17 +94,38 @@ def replace_page(table: cython.pointer[AccountTable], page_number: uint64_t) -> 
 @cython.cfunc
 @cython.nogil
 @cython.exceptval(check=False)
-def _new_page(names_clients: cython.bint) -> cython.pointer[AccountPage]:
+def _new_page(table: cython.pointer[AccountTable], page_number: uint64_t) -> cython.pointer[AccountPage]:
+    chunk: uint64_t = page_number // CLIENT_CHUNK_PAGES
+    if table.names_clients:
+        while table.client_chunk_count <= chunk:
+            if not _add_client_chunk(table):
+                return cython.NULL
     page: cython.pointer[AccountPage] = cython.cast(
         cython.pointer[AccountPage], calloc(1, cython.sizeof(AccountPage))
     )
-    if page == cython.NULL or not names_clients:
-        return page
-    page.clients = cython.cast(cython.pointer[uint64_t], malloc(PAGE_ACCOUNTS * cython.sizeof(uint64_t)))
-    if page.clients == cython.NULL:
-        free(page)
-        return cython.NULL
+    if page != cython.NULL and table.names_clients:
+        place: uint64_t = page_number % CLIENT_CHUNK_PAGES
+        page.clients = table.client_chunks[chunk] + place * PAGE_ACCOUNTS
     return page
+
+
+@cython.cfunc
+@cython.nogil
+@cython.exceptval(check=False)
+def _add_client_chunk(table: cython.pointer[AccountTable]) -> cython.bint:
+    """Map room for more ids: apart from the pages, which come and go and would leave gaps between what stays."""
+    chunks: cython.p_void = realloc(
+        table.client_chunks, (table.client_chunk_count + 1) * cython.sizeof(cython.p_void)
+    )
+    if chunks == cython.NULL:
+        return False
+    table.client_chunks = cython.cast(cython.pointer[cython.pointer[uint64_t]], chunks)
+    chunk: cython.p_void = hf_map_pages(CLIENT_CHUNK_BYTES, False)
+    if chunk == cython.NULL:
+        return False
+    table.client_chunks[table.client_chunk_count] = cython.cast(cython.pointer[uint64_t], chunk)
+    table.client_chunk_count += 1
+    return True
 
 
 @cython.cfunc
