@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from holdfast.kernel.batch import Batch
 from holdfast.kernel.csv_decoder import CsvDecoder, HeaderError
 from holdfast.kernel.csv_encoder import encode_accounts
 from holdfast.kernel.inlet import CALL_COST, PIECE_BYTES, Inlet, Totals
@@ -222,9 +223,66 @@ def test_an_unusable_header_is_an_error_and_decides_nothing() -> None:
     assert (ledger.decided, good.rows, good.refused_by_code()) == (1, 1, {})
 
 
-def test_an_inlet_asks_nobody() -> None:
-    """A policy that may stop needs somebody who decides."""
-    actions = bytearray(256)
-    actions[31] = STOP
-    with pytest.raises(ValueError, match="must not stop"):
-        Inlet(Ledger(), CsvDecoder(), Tally(bytes(actions)), Totals())
+def stopping_tally() -> Tally:
+    """Make a tally that stops at every row that is not applied."""
+    return Tally(bytes([STOP]) * 256)
+
+
+class Asked(Inlet):
+    """Notes where its tally stopped, and goes on unless it shall not."""
+
+    goes_on = True
+
+    def __init__(self, ledger: Ledger) -> None:
+        super().__init__(ledger, CsvDecoder(keep_source=True), stopping_tally(), Totals())
+        self.seen: list[bytes | str] = []
+
+    def stopped(self, batch: Batch, row: int) -> None:
+        """Note the row."""
+        self.seen.append(batch.raw(row))
+        if not self.goes_on:
+            raise LookupError("enough")
+
+    def judge(self) -> None:
+        """Note the end."""
+        self.seen.append("end")
+
+
+# Two rows of each piece are refused, one of them the last.
+STOPPING = b"deposit,1,1,5\nwithdrawal,1,2,9\ndeposit,1,3,1\ndispute,1,99,\n"
+
+
+def test_an_inlet_asks_where_its_tally_stops() -> None:
+    """At each such row and at the end; behind a row it goes on with the next one."""
+    ledger = Ledger()
+    inlet = Asked(ledger)
+    inlet.take(HEADER + STOPPING)
+    inlet.take(b"deposit,1,4,1\nresolve,1,4,")
+    assert inlet.seen == [b"withdrawal,1,2,9", b"dispute,1,99,"]
+    inlet.finish()
+    assert inlet.seen == [b"withdrawal,1,2,9", b"dispute,1,99,", b"resolve,1,4,", "end"]
+    assert (inlet.rows, sum(inlet.refused_by_code().values()), ledger.decided) == (6, 3, 6)
+    assert ledger.account(1) == (70_000, 0, False)
+
+
+def test_an_inlet_that_is_told_to_stop() -> None:
+    """Rows before the one it stopped at stand, none behind it is decided, and the next inlet starts afresh."""
+    ledger = Ledger()
+    inlet = Asked(ledger)
+    inlet.goes_on = False
+    other = inlet.fresh()
+    other.seen, other.goes_on = [], True
+    with pytest.raises(LookupError, match="enough"):
+        inlet.take(HEADER + STOPPING)
+    assert (inlet.rows, ledger.decided, ledger.account(1)) == (2, 2, (50_000, 0, False))
+    inlet.release()
+    other.take(HEADER + b"deposit,2,50,1\n")
+    other.finish()
+    assert (other.rows, other.seen, ledger.decided) == (1, ["end"], 3)
+
+
+def test_a_tally_that_stops_needs_somebody_to_ask() -> None:
+    """An inlet by itself does not know what then."""
+    inlet = Inlet(Ledger(), CsvDecoder(), stopping_tally(), Totals())
+    with pytest.raises(RuntimeError, match="stopped at row 1 of 4"):
+        inlet.take(HEADER + STOPPING)

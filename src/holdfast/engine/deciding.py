@@ -62,6 +62,11 @@ class Decider:
         self._shows = rejects is not None or self._log is not None
 
     @property
+    def shows_refused(self) -> bool:
+        """Whether every row that is not applied is shown to somebody, and not only one at which the policy stops."""
+        return self._shows
+
+    @property
     def needs_text(self) -> bool:
         """Whether rows will have to be shown, so that batches must keep their text."""
         return self._shows or self._policy.shows_rows
@@ -75,7 +80,7 @@ class Decider:
             if self._shows and tally.refused > refused_before:
                 self._show(batch, start, reached, name)
             if tally.is_stopped:
-                stopped = self._decide(batch, reached - 1, name)
+                stopped = self.decide(batch, reached - 1, name)
                 if stopped is not None:
                     return stopped
             start = reached
@@ -94,7 +99,7 @@ class Decider:
                     "%s", rejection, extra={"input": name, "line": rejection.line, "code": outcome.name}
                 )
 
-    def _decide(self, batch: Batch, row: int, name: str) -> Stop | None:
+    def decide(self, batch: Batch, row: int, name: str) -> Stop | None:
         """Do what the policy wants at the row at which the kernel stopped."""
         outcome = Outcome(batch.outcomes[row])
         rejection = self._find(batch, row, outcome, name)

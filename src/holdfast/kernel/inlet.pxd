@@ -1,4 +1,5 @@
 cimport cython
+from holdfast.kernel.batch cimport Batch
 from holdfast.kernel.csv_decoder cimport CsvDecoder
 from holdfast.kernel.ledger cimport Ledger
 from holdfast.kernel.platform cimport cbytes
@@ -34,4 +35,5 @@ cdef class Inlet:
 
     cdef Inlet make(self)
     cdef int begin(self) except -1
+    cdef int decide(self, Batch batch) except -1
     cdef Py_ssize_t take_text(self, object data, cbytes text, Py_ssize_t size) except -1

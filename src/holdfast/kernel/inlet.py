@@ -1,16 +1,16 @@
 """One stream's way into a ledger: text in, rows decided, in one call.
 
 Among many short streams, what is paid for each stream and each piece matters more than what is paid for each row. A caller who
-has nothing to decide beside the rows, because nobody wants to see those that are not applied and the policy never stops, hands
-text to an inlet and gets nothing back but what that cost. Inlets that were made after one another share one batch, and a stream
-that ends leaves its decoder and its tally to one that begins.
+has nothing to decide beside the rows, because nobody wants to see all those that are not applied, hands text to an inlet and
+gets nothing back but what that cost; he is asked only at a row at which the policy stops. Inlets that were made after one
+another share one batch, and a stream that ends leaves its decoder and its tally to one that begins.
 """
 
 import cython
 from cython.cimports.cpython.buffer import PyBuffer_Release
 from cython.cimports.cpython.bytes import PyBytes_AS_STRING, PyBytes_GET_SIZE
 from cython.cimports.cpython.object import PyObject, PyTypeObject
-from cython.cimports.holdfast.kernel.batch import Batch  # noqa: TC002  # the C type of a variable
+from cython.cimports.holdfast.kernel.batch import Batch
 from cython.cimports.holdfast.kernel.columns import open_text
 from cython.cimports.holdfast.kernel.csv_decoder import CsvDecoder
 from cython.cimports.holdfast.kernel.ledger import Ledger
@@ -72,21 +72,17 @@ class Inlet:
     It applies without letting another Python thread run, so that it takes no lock: pieces are to be small.
 
     A subclass may take what is no text, and text of which somebody wants to see rows: :meth:`take_other` and :meth:`finish_other`
-    are for it to override, :attr:`decoder` and :attr:`tally` for it to use.
+    are for it to override, :attr:`decoder` and :attr:`tally` for it to use. Where the tally may stop, it says what then:
+    :meth:`stopped` and :meth:`judge`.
 
     Args:
         ledger: What rows are applied to; None if the subclass applies them, so that nothing is text to this class.
         decoder: Whose settings the stream's decoder has.
         like: Under whose actions rows are counted.
         totals: Where the counts go of streams that have ended.
-
-    Raises:
-        ValueError: If there is a ledger, and ``like`` may stop at a row: somebody would have to be asked.
     """
 
     def __init__(self, ledger: Ledger | None, decoder: CsvDecoder, like: Tally, totals: Totals):
-        if ledger is not None and like.may_stop():
-            raise ValueError("an inlet asks nobody: its tally must not stop at any outcome")
         self.stock = Stock.__new__(Stock)
         self.stock.ledger = ledger
         self.stock.settings = decoder
@@ -199,10 +195,23 @@ class Inlet:
             return
         batch: Batch = self.own_decoder.finish()
         if batch is not None:
-            self.stock.ledger.apply_all(batch, self.counts)
+            self.decide(batch)
+        if self.counts.stops:
+            self.judge()
 
     def finish_other(self) -> None:
         """Decide what is left of what is no text; a subclass may know how."""
+
+    def stopped(self, batch: Batch, row: cython.Py_ssize_t) -> None:
+        """Say what becomes of the stream, now that the tally has stopped at a row: raise, or go on behind it.
+
+        Raises:
+            RuntimeError: In this class.
+        """
+        raise RuntimeError(f"the tally stopped at row {row} of {batch.rows}: a subclass says what then")
+
+    def judge(self) -> None:
+        """Say what there is to say of all rows of a stream whose tally may stop; a subclass may raise."""
 
     def release(self) -> None:
         """End the stream: keep its counts, add them to the totals, and leave decoder and tally to another stream."""
@@ -241,21 +250,30 @@ class Inlet:
             return 0
         self.begin()
         decoder: CsvDecoder = self.own_decoder
-        ledger: Ledger = self.stock.ledger
         settings: CsvDecoder = self.stock.settings
         batch: Batch = settings.take_rest()
         if batch is not None:
             decoder.lend(batch)
+        self.input_bytes += size
         try:
             for batch in decoder.feed_text(text, size, data):
-                ledger.apply_all(batch, self.counts)
+                self.decide(batch)
             batch = decoder.take_rest()
             if batch is not None and batch.rows:
-                ledger.apply_all(batch, self.counts)
+                self.decide(batch)
         finally:
             # A batch that was not applied is nobody's: its rows must not be met again.
             decoder.take_rest()
         if batch is not None:
             settings.lend(batch)
-        self.input_bytes += size
         return size + call_cost
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def decide(self, batch: Batch) -> cython.int:
+        reached: cython.Py_ssize_t = 0
+        while reached < batch.rows:
+            reached = self.stock.ledger.apply_small(batch, reached, self.counts)
+            if self.counts.is_stopped:
+                self.stopped(batch, reached - 1)
+        return 0

@@ -18,6 +18,6 @@ cdef class Ledger:
     cdef readonly uint64_t decided
 
     cdef int prepare(self, Batch batch, Rows *rows) except -1
-    cdef int apply_all(self, Batch batch, Tally tally) except -1
+    cdef Py_ssize_t apply_small(self, Batch batch, Py_ssize_t start, Tally tally) except -1
     cdef int fail_at(self, Py_ssize_t row) except -1
     cdef int sweep(self) except -1

@@ -176,17 +176,18 @@ class Ledger:
 
     @cython.cfunc
     @cython.exceptval(-1, check=False)
-    def apply_all(self, batch: Batch, tally: Tally) -> cython.int:
-        """Apply all rows of a small batch under a tally that never stops, without letting another Python thread run."""
+    def apply_small(self, batch: Batch, start: cython.Py_ssize_t, tally: Tally) -> cython.Py_ssize_t:
+        """Do what :meth:`apply` does, for a small batch: without letting another Python thread run."""
         rows: Rows
         self.prepare(batch, cython.address(rows))
+        tally.is_stopped = False
         reached: cython.Py_ssize_t = apply_rows(
-            cython.address(self.state), cython.address(rows), 0, batch.rows, tally
+            cython.address(self.state), cython.address(rows), start, batch.rows, tally
         )
-        self.decided += reached
-        if reached < batch.rows:
+        self.decided += reached - start
+        if reached < batch.rows and not tally.is_stopped:
             self.fail_at(reached)
-        return 0
+        return reached
 
     @cython.cfunc
     @cython.exceptval(-1, check=False)

@@ -48,7 +48,7 @@ class Lane:
         totals: Where the counts of ended sources go.
     """
 
-    __slots__ = ("apply", "clock", "has_budget", "like", "policy", "target")
+    __slots__ = ("apply", "clock", "decide", "has_budget", "like", "policy", "target")
 
     def __init__(
         self,
@@ -62,16 +62,15 @@ class Lane:
         totals: Totals,
     ) -> None:
         self.apply = decider.apply
+        self.decide = decider.decide
         self.policy = policy
         self.has_budget = policy.policy.budget is not None
         self.target = target
         self.clock = clock
-        tally = policy.tally()
-        # Where nobody sees rows and the policy never stops, there is nothing to decide beside the rows.
+        # Where nobody sees all rows that are not applied, there is nothing to do beside the rows but where the policy stops.
         # A class made after Engine may want to see the batches.
-        asks = decider.needs_text or tally.may_stop()
-        ledger = engine.ledger if type(engine) is Engine and not asks else None
-        self.like = Stream(ledger, decoder, tally, totals)
+        ledger = engine.ledger if type(engine) is Engine and not decider.shows_refused else None
+        self.like = Stream(ledger, decoder, policy.tally(), totals)
         self.like.lane = self
         self.like.kind = ""
 
@@ -79,7 +78,8 @@ class Lane:
 class Stream(Entry):
     """One source of a run, made by the books.
 
-    Text that nobody sees goes straight into the ledger, as every inlet's does; all else comes to :meth:`take_other`.
+    Text of which nobody sees all rows that are not applied goes straight into the ledger, as every inlet's does; all else comes
+    to :meth:`take_other`.
     """
 
     __slots__ = ()
@@ -134,6 +134,24 @@ class Stream(Entry):
             batch = self.decoder.finish()
             if batch is not None:
                 self._apply(batch)
+        self.judge()
+
+    def stopped(self, batch: Batch, row: int) -> None:
+        """Do what the policy wants at a row at which it stopped.
+
+        Raises:
+            PolicyAbort: If that is to end the source.
+        """
+        decision = self.lane.decide(batch, row, self.name)
+        if decision is not None:
+            raise PolicyAbort(decision.reason, decision.rejection, self._own_report())
+
+    def judge(self) -> None:
+        """Look at all rows of the source, now that there are no more.
+
+        Raises:
+            PolicyAbort: If they exceed a budget that could not be judged before.
+        """
         if self.lane.has_budget and self.tally.exceeds_budget:
             raise PolicyAbort(say_budget_exceeded(self.tally, self.lane.policy), None, self._own_report())
 
