@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import sys
 from array import array
 from collections import Counter
 from itertools import pairwise
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from holdfast.kernel.batch import Batch
 from holdfast.kernel.csv_decoder import CsvDecoder, HeaderError
 from holdfast.kernel.csv_encoder import encode_accounts
 from holdfast.kernel.inlet import CALL_COST, PIECE_BYTES, Inlet, Totals
 from holdfast.kernel.ledger import Ledger
 from holdfast.kernel.tally import STOP, Tally
+
+if TYPE_CHECKING:
+    from holdfast.kernel.batch import Batch
 
 HEADER = b"type,client,tx,amount\n"
 
@@ -263,6 +266,28 @@ def test_an_inlet_asks_where_its_tally_stops() -> None:
     assert inlet.seen == [b"withdrawal,1,2,9", b"dispute,1,99,", b"resolve,1,4,", "end"]
     assert (inlet.rows, sum(inlet.refused_by_code().values()), ledger.decided) == (6, 3, 6)
     assert ledger.account(1) == (70_000, 0, False)
+
+
+def test_inlets_keep_each_others_text_apart() -> None:
+    """They share one batch, which keeps the text of the piece at hand, and nothing once that is decided."""
+    inlet = Asked(Ledger())
+    other = inlet.fresh()
+    other.seen = []
+    for each in (inlet, other):
+        each.take(HEADER)
+    for number in range(20):
+        for each, client in ((inlet, 1), (other, 2)):
+            each.take(b"dispute,%d,%d," % (client, number))
+            each.take(b"\n" + b"resolve,%d,%d,\n" % (client, number))
+    for each, client in ((inlet, 1), (other, 2)):
+        expected = [
+            b"%s,%d,%d," % (kind, client, tx) for tx in range(20) for kind in (b"dispute", b"resolve")
+        ]
+        assert each.seen == expected
+    piece = b"dispute,1,1,\n" * 1_000
+    before = sys.getrefcount(piece)
+    inlet.take(piece)
+    assert sys.getrefcount(piece) == before
 
 
 def test_an_inlet_that_is_told_to_stop() -> None:

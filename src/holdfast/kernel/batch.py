@@ -340,6 +340,8 @@ def clear_rows(batch: Batch) -> cython.void:
     batch.rows = 0
     free(batch.line_column)
     batch.line_column = cython.NULL
+    if batch.sources:
+        batch.sources.clear()
 
 
 @cython.cfunc
