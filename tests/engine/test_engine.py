@@ -220,6 +220,28 @@ def test_columns_may_be_numpy_arrays() -> None:
     assert balances(engine) == (6, 0, False)
 
 
+# What is no type twice, and the one number that is no amount.
+UNREADABLE: list[tuple[int, int, int, int]] = [
+    (0, 1, 1, 5),
+    (D, 1, 2, 7),
+    (RESOLVE, 1, 2, 0),
+    (6, 1, 2, 0),
+    (200, 1, 2, 0),
+    (D, 1, 3, -(2**63)),
+]
+
+
+@pytest.mark.parametrize(("client_bits", "tx_bits"), [(16, 32), (64, 32), (16, 64), (64, 64)])
+def test_columns_are_checked_for_every_width(client_bits: int, tx_bits: int) -> None:
+    """What no decoder would give is refused even where any id will do, and changes nothing."""
+    engine = Engine(client_bits=client_bits, tx_bits=tx_bits)
+    outcomes = [Outcome(code) for code in engine.apply_batch(*columns(UNREADABLE))]
+    unknown = Outcome.UNKNOWN_TYPE
+    assert outcomes[:3] == [unknown, Outcome.APPLIED, Outcome.NOT_DISPUTED]
+    assert outcomes[3:] == [unknown, unknown, Outcome.AMOUNT_OUT_OF_RANGE]
+    assert balances(engine) == (7, 0, False)
+
+
 def test_no_rows_are_no_outcomes() -> None:
     """Empty columns are fine."""
     engine = Engine()

@@ -141,6 +141,16 @@ def test_upper_halves_count() -> None:
     pair.check((high << 32) + 3 for high in range(5_000))
 
 
+def test_narrow_keys_have_no_upper_half() -> None:
+    """In an index of 32-bit keys only the lower half of a key counts, however many segments there are."""
+    index = KeyIndex(32)
+    keys = drawn(8, 32, 20_000)
+    high = keys + np.uint64(7 << 32)
+    assert index.insert_all(high) == len(set(keys.tolist()))
+    assert index.count_present(keys) == index.count_present(high) == len(keys)
+    assert index.ordinal(int(high[0])) == index.ordinal(int(keys[0])) == 0
+
+
 def test_the_same_key_within_a_block() -> None:
     """A key that repeats within one block of 64 is entered once."""
     pair = Pair(64)

@@ -331,6 +331,44 @@ def test_a_policy_stops_its_source_alone() -> None:
     assert engine.account(1).total_units == 1_0000
 
 
+@pytest.mark.parametrize("header", [HEADER, b"\n" + HEADER, b"tx,client,type,amount\n"])
+def test_a_stopped_source_is_told_its_line(header: bytes) -> None:
+    """Whatever sources ended before it, and whatever lines came before the row."""
+    processor = StreamProcessor(Engine(), policy=ABORT)
+    first_line = header.count(b"\n") + 1
+    row = b"1,1,dispute," if header.startswith(b"tx") else b"dispute,1,1,"
+    texts = [header + b"\n" * (number % 3) + row + b"\n" for number in range(6)]
+    run(processor.merge([text] for text in texts))
+    for number, report in enumerate(processor.sources.values()):
+        assert isinstance(report.error, PolicyAbort)
+        assert report.error.rejection is not None
+        expected = (first_line + number % 3, len(header) + number % 3, Outcome.TX_NOT_FOUND)
+        assert report.error.rejection[1:4] == expected
+        assert report.error.rejection.raw == row
+
+
+def test_an_ended_source_is_let_go_of() -> None:
+    """What it gave is nobody's any more, also while the worker that ran it waits for another one."""
+
+    async def main() -> None:
+        text = bytearray(deposits(1, 1, 5))
+        silent = asyncio.Event()
+
+        async def waits() -> AsyncIterator[bytes]:
+            await silent.wait()
+            yield HEADER
+
+        async with StreamProcessor(Engine()).running() as running:
+            running.add(text, name="text")
+            running.add(waits(), name="silent")
+            await until(lambda: running.sources["text"].state is SourceState.ENDED)
+            # It cannot while somebody looks into it.
+            text.clear()
+            silent.set()
+
+    run(main())
+
+
 def test_a_budget_is_each_source_s_own() -> None:
     """Two sources of two refused rows each stay within a budget of two; one of three does not."""
     policy = TablePolicy(Action.BUDGET, budget=Budget(rows=2))

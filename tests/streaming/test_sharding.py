@@ -218,9 +218,20 @@ def names_of(shards: Shards, shard: int, count: int) -> list[str]:
     return [name for name in map(str, range(1_000)) if shards.number_of(name) == shard][:count]
 
 
-def test_sources_go_to_the_shard_of_their_names() -> None:
+def test_columns_are_checked_in_every_shard() -> None:
+    """What is no type is refused, also where any id will do."""
+    shards = Shards(3, lambda: Engine(client_bits=64, tx_bits=64))
+    batch = Batch.from_columns(*columns([(0, 1, 1, 5), (1, 1, 2, 7), (6, 1, 2, 0), (1, 2, 3, 1)]))
+    assert shards.apply_rows(batch, 0, Tally()) == 4
+    assert list(batch.outcomes) == [Outcome.UNKNOWN_TYPE, 1, Outcome.UNKNOWN_TYPE, 1]
+    assert [account.total_units for account in shards.accounts()] == [7, 1]
+
+
+# 19 and 23 divide the checksum of the name "1", as of the empty one.
+@pytest.mark.parametrize("count", [1, 2, 3, 19, 23])
+def test_sources_go_to_the_shard_of_their_names(count: int) -> None:
     """All rows of a source meet in one engine, and sources whose clients don't overlap come to one set of accounts."""
-    shards = Shards(3, by="source")
+    shards = Shards(count, by="source")
     sources = {str(n): waiting([deposits(n, 10 * n, 10)]) for n in range(9)}
     report = run(StreamProcessor(shards).merge(sources))
     assert report.applied == 90

@@ -23,6 +23,7 @@ cdef class Batch:
     cdef uint64_t first_line
     cdef uint64_t client_max  # no undecided row names a client above this,
     cdef uint64_t tx_max  # nor a tx above this: what the batch was checked for
+    cdef bint is_unchecked  # not for anything so far, types and amounts included
     cdef Py_ssize_t row_bytes_max
     cdef void *memory
     cdef Py_ssize_t memory_bytes  # 0 for memory of another kind

@@ -34,7 +34,7 @@ from cython.cimports.holdfast.kernel.columns import (
     widen,
 )
 from cython.cimports.holdfast.kernel.platform import HF_DEBUG, cbytes, hf_check
-from cython.cimports.libc.stdint import INT64_MIN, UINT64_MAX, int64_t, uint8_t, uint64_t
+from cython.cimports.libc.stdint import INT64_MIN, int64_t, uint8_t, uint64_t
 from cython.cimports.libc.stdlib import calloc, free, malloc
 from cython.cimports.libc.string import memchr, memcpy, memset
 
@@ -169,7 +169,7 @@ class Batch:
         else:
             memset(self.outcome_column, UNDECIDED, self.rows)
         # The other ledger may have other widths, and types are looked at together with them.
-        self.client_max = self.tx_max = UINT64_MAX
+        self.is_unchecked = True
 
     def refused_rows(self, start: cython.Py_ssize_t = 0, stop: cython.Py_ssize_t = -1) -> list:
         """List the rows from ``start`` to before ``stop`` that were decided and not applied."""
@@ -284,6 +284,7 @@ class Batch:
                 self.outcome_column[row] = AMOUNT_OUT_OF_RANGE
         self.client_max = client_max
         self.tx_max = tx_max
+        self.is_unchecked = False
         return 0
 
 
@@ -370,7 +371,7 @@ def _take_columns(batch: Batch, columns: cython.pointer[Column]) -> cython.int:
     batch.tx_column = cython.cast(cython.pointer[uint64_t], items[2])
     batch.amount_column = cython.cast(cython.pointer[int64_t], items[3])
     batch.outcome_column = cython.cast(cython.pointer[uint8_t], free_part)
-    batch.client_max = batch.tx_max = UINT64_MAX
+    batch.is_unchecked = True
     return 0
 
 

@@ -176,7 +176,6 @@ class CsvDecoder:
     def lend(self, batch: Batch) -> cython.int:
         """Fill a batch that nobody else looks at instead of a new one."""
         clear_rows(batch)
-        batch.first_line = self.line
         self.batch = batch
         return 0
 
@@ -289,10 +288,12 @@ class CsvDecoder:
     def need_batch(self) -> cython.int:
         if self.batch is None:
             self.batch = new_batch(self.batch_rows)
-            self.batch.first_line = self.line
             self.batch.client_max = self.format.client_max
             self.batch.tx_max = self.format.tx_max
             self.batch.row_bytes_max = self.row_bytes_max
+        if self.batch.rows == 0:
+            # Also of a batch that was lent before the header was read.
+            self.batch.first_line = self.line
         return 0
 
     @cython.cfunc

@@ -317,6 +317,8 @@ class KeyIndex:
         """Give the number of a key, counted from 0 in order of arrival, or None."""
         vacancy: Vacancy
         index: cython.pointer[Index] = cython.address(self.index)
+        if not index.is_wide:
+            key = cython.cast(uint32_t, key)
         value: cython.pointer[uint8_t] = find(
             index, key, home_of(index, key), cython.address(vacancy), cython.sizeof(uint32_t)
         )
@@ -357,17 +359,19 @@ def _block(
     found: cython.int = 0
     vacancy: Vacancy
     value: cython.pointer[uint8_t]
+    known: uint64_t[BLOCK_KEYS]
     for row in range(rows):
-        homes[row] = home_of(index, keys[row])
+        known[row] = keys[row] if index.is_wide else cython.cast(uint32_t, keys[row])
+        homes[row] = home_of(index, known[row])
         prefetch_bucket(index, homes[row], cython.sizeof(uint32_t))
     for row in range(rows):
         prefetch_further(index, homes[row], cython.sizeof(uint32_t))
     for row in range(rows):
-        value = find(index, keys[row], homes[row], cython.address(vacancy), cython.sizeof(uint32_t))
+        value = find(index, known[row], homes[row], cython.address(vacancy), cython.sizeof(uint32_t))
         if value != cython.NULL:
             found += 1
         elif insert:
-            value = append(index, keys[row], homes[row], cython.address(vacancy), cython.sizeof(uint32_t))
+            value = append(index, known[row], homes[row], cython.address(vacancy), cython.sizeof(uint32_t))
             cython.cast(cython.pointer[uint32_t], value)[0] = cython.cast(uint32_t, index.count)
     hf_check(found <= rows)
     return rows - found if insert else found

@@ -19,5 +19,6 @@ cdef class Ledger:
 
     cdef int prepare(self, Batch batch, Rows *rows) except -1
     cdef Py_ssize_t apply_small(self, Batch batch, Py_ssize_t start, Tally tally) except -1
+    cdef int check_idle(self) except -1
     cdef int fail_at(self, Py_ssize_t row) except -1
     cdef int sweep(self) except -1

@@ -193,16 +193,24 @@ class Ledger:
     @cython.exceptval(-1, check=False)
     def prepare(self, batch: Batch, rows: cython.pointer[Rows]) -> cython.int:
         """Check that a batch can be applied now, and point at its columns."""
-        if self.is_busy:
-            raise RuntimeError("another thread is applying to this ledger: it has one writer at a time")
-        if batch.client_max > self.client_max or batch.tx_max > self.tx_max:
+        self.check_idle()
+        if batch.is_unchecked or batch.client_max > self.client_max or batch.tx_max > self.tx_max:
             batch.check(self.client_max, self.tx_max)
         self.sweep()
+        # That may have let another thread run.
+        self.check_idle()
         rows.types = batch.type_column
         rows.clients = batch.client_column
         rows.txs = batch.tx_column
         rows.amounts = batch.amount_column
         rows.outcomes = batch.outcome_column
+        return 0
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def check_idle(self) -> cython.int:
+        if self.is_busy:
+            raise RuntimeError("another thread is applying to this ledger: it has one writer at a time")
         return 0
 
     @cython.cfunc
@@ -221,7 +229,7 @@ class Ledger:
         if not DEPOSIT <= type <= CHARGEBACK:
             raise ValueError(f"a transaction type is {DEPOSIT} to {CHARGEBACK}, not {type}")
         batch: Batch = new_batch(1)
-        batch.client_max = batch.tx_max = UINT64_MAX
+        batch.is_unchecked = True
         batch.rows = 1
         batch.type_column[0] = type
         batch.client_column[0] = client

@@ -97,6 +97,7 @@ def _point_at(
     part.rows = rows
     part.client_max = batch.client_max
     part.tx_max = batch.tx_max
+    part.is_unchecked = batch.is_unchecked
     memset(part.offset_column, 0, 8 * rows)
     columns.types = part.type_column
     columns.clients = part.client_column

@@ -136,6 +136,7 @@ class Pump:
             state = _CANCELLED
             error: Exception | None = None
             turns = 0
+            item: Any = None
             take = stream.take
             waiting, ready = pieces
             try:
@@ -174,6 +175,9 @@ class Pump:
                     close(stream, state, error)
             if error is not None and self._raises:
                 raise error
+            # The next source may wait for long: nothing of this one is to be kept meanwhile.
+            item = error = waiting = ready = None
+            pieces = (None, None)  # noqa: PLW2901  # what the loop gave is to be let go of
 
     async def _take_parts(self, stream: Stream, item: Any) -> int:
         """Take a piece that is too large to be taken at once; give what is still to be paid for."""

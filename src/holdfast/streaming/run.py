@@ -67,7 +67,7 @@ class StreamRun(Books):
         self._policy = policy
         self._rejects = rejects
         self._lanes: dict[int, Lane] = {}
-        self._one_lane = self._new_lane(policy, "") if target.engine_of("") is target.engine_of("1") else None
+        self._one_lane = None if target.spreads_sources else self._new_lane(policy, "")
         self._start = self._clock()
         self._end: float | None = None
 

@@ -64,12 +64,18 @@ class RowTarget(Protocol):
     def totals(self) -> Totals:
         """Count accounts, transactions and rows."""
 
+    @property
+    def spreads_sources(self) -> bool:
+        """Whether what the rows of a source go to depends on its name."""
+
     def engine_of(self, source_name: str) -> Engine | RowTarget:
         """Say what the rows of a source go to."""
 
 
 class OneEngine:
     """One engine as what the rows go to."""
+
+    spreads_sources = False
 
     def __init__(self, engine: Engine) -> None:
         self.model = engine
@@ -155,6 +161,11 @@ class Shards:
         if isinstance(key, str):
             return zlib.crc32(key.encode(errors="surrogateescape")) % len(self.engines)
         return routing.shard_of(key, len(self.engines))
+
+    @property
+    def spreads_sources(self) -> bool:
+        """Whether what the rows of a source go to depends on its name."""
+        return self.by == "source"
 
     def engine_of(self, source_name: str) -> Engine | Shards:
         """Say what the rows of a source go to."""
