@@ -81,9 +81,13 @@ def test_what_cannot_be_read_is_named(command: tuple[str, ...], source: Path, tm
 )
 def test_a_mistyped_command(typed: str, meant: str, source: Path) -> None:
     """What is neither a command nor a file, but looks like a command, is said to."""
-    code, output, errors = run(typed, source)
+    for options in ((), ("-q",)):
+        code, output, errors = run(typed, source, *options)
+        assert (code, output) == (1, b"")
+        assert_one_line(errors, repr(typed), f"did you mean {meant!r}?")
+    code, output, errors = run(f"{meant}.csv")
     assert (code, output) == (1, b"")
-    assert_one_line(errors, repr(typed), f"did you mean {meant!r}?")
+    assert_one_line(errors, f"{meant}.csv: No such file or directory")
 
 
 def test_files_before_and_behind_options(source: Path, tmp_path: Path) -> None:

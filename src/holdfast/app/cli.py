@@ -42,14 +42,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _job(runner: Runner, arguments: list[str]) -> int:
+    try:
+        return _run_command(runner, arguments)
+    except FileNotFoundError as error:
+        _explain_mistyped_command(arguments, error)
+        raise
+
+
+def _run_command(runner: Runner, arguments: list[str]) -> int:
     if is_plain(arguments):
         from holdfast.app import commands  # noqa: PLC0415  # --help does without
 
-        try:
-            return commands.process(runner, plain_options(arguments), _refuse_plain)  # type: ignore[arg-type]  # has the same attributes
-        except FileNotFoundError as error:
-            _explain_mistyped_command(arguments, error)
-            raise
+        return commands.process(runner, plain_options(arguments), _refuse_plain)  # type: ignore[arg-type]  # has the same attributes
     given = _with_command(arguments)
     parser = build_parser(given[0])
     options = _parse(parser, given)
@@ -81,8 +85,10 @@ def _explain_mistyped_command(arguments: list[str], error: FileNotFoundError) ->
 
     from holdfast.app.runner import JobError  # noqa: PLC0415  # the same
 
-    if error.filename == arguments[0] and (meant := get_close_matches(arguments[0], _COMMANDS, 1)):
-        raise JobError(f"there is no command or file {arguments[0]!r}: did you mean {meant[0]!r}?") from error
+    # A name with a dot or a slash was meant to be a file.
+    typed = arguments[0] if arguments and arguments[0].isalpha() else ""
+    if error.filename == typed and (meant := get_close_matches(typed, _COMMANDS, 1)):
+        raise JobError(f"there is no command or file {typed!r}: did you mean {meant[0]!r}?") from error
 
 
 def is_plain(arguments: Sequence[str]) -> bool:

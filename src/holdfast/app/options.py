@@ -189,12 +189,8 @@ def whole_number(text: str) -> int:
 
 def number_of_seconds(text: str) -> float:
     """Read what an option wants as a time: seconds, a decimal fraction perhaps."""
-    whole, _, fraction = text.partition(".")
-    if (
-        not (whole + fraction).isascii()
-        or not (whole + fraction).isdigit()
-        or len(text) > _SECONDS_DIGITS_MAX
-    ):
+    digits = text.replace(".", "", 1)
+    if not (digits.isascii() and digits.isdigit()) or len(text) > _SECONDS_DIGITS_MAX:
         import argparse  # noqa: PLC0415  # whoever parses has imported it
 
         raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds")
