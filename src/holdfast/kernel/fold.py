@@ -34,8 +34,8 @@ from cython.cimports.holdfast.kernel.index import (
     Home,
     Index,
     Vacancy,
-    append,
-    find,
+    append_number,
+    find_number,
     home_of,
     make_room,
     prefetch_bucket,
@@ -68,12 +68,14 @@ from cython.cimports.holdfast.kernel.records import (
     Record,
     Records,
     Run,
+    append_record,
+    find_record,
     place_of,
     run_of,
     take_run,
 )
 from cython.cimports.holdfast.kernel.tally import Tally
-from cython.cimports.libc.stdint import INT64_MAX, INT64_MIN, int64_t, uint8_t, uint32_t, uint64_t
+from cython.cimports.libc.stdint import INT64_MAX, INT64_MIN, int64_t, uint32_t, uint64_t
 
 
 @cython.cfunc
@@ -294,13 +296,10 @@ def _number_client(ledger: cython.pointer[LedgerState], step: cython.pointer[cyt
     vacancy: Vacancy
     index: cython.pointer[Index] = cython.address(ledger.client_index)
     home: Home = step.block.client_homes[step.place]
-    value: cython.pointer[uint8_t] = find(
-        index, step.client, home, cython.address(vacancy), cython.sizeof(uint32_t)
-    )
-    if hf_unlikely(value == cython.NULL):
-        value = append(index, step.client, home, cython.address(vacancy), cython.sizeof(uint32_t))
-        cython.cast(cython.pointer[uint32_t], value)[0] = cython.cast(uint32_t, index.count)
-    return cython.cast(int64_t, cython.cast(cython.pointer[uint32_t], value)[0]) - 1
+    number: int64_t = find_number(index, step.client, home, cython.address(vacancy))
+    if hf_unlikely(number < 0):
+        number = append_number(index, step.client, home, cython.address(vacancy))
+    return number
 
 
 @cython.cfunc
@@ -334,16 +333,7 @@ def _look_further(
 
     If it has one now, a row behind this one opened it: no row before this one can have recorded it there.
     """
-    found.record = cython.cast(
-        cython.pointer[Record],
-        find(
-            cython.address(records.index),
-            step.tx,
-            step.block.homes[step.place],
-            cython.address(found.vacancy),
-            cython.sizeof(Record),
-        ),
-    )
+    found.record = find_record(records, step.tx, step.block.homes[step.place], cython.address(found.vacancy))
 
 
 @cython.cfunc
@@ -397,16 +387,8 @@ def _record(
     if hf_likely(record != cython.NULL):
         records.in_runs += 1
     else:
-        record = cython.cast(
-            cython.pointer[Record],
-            append(
-                cython.address(records.index),
-                step.tx,
-                step.block.homes[step.place],
-                cython.address(found.vacancy),
-                cython.sizeof(Record),
-            ),
-        )
+        home: Home = step.block.homes[step.place]
+        record = append_record(records, step.tx, home, cython.address(found.vacancy))
     record.amount = step.amount
     record.owner = owner
 

@@ -1,7 +1,7 @@
 # The structures of the index and the functions of its hot path, inline; index.py says how it works and does the rest.
 
 from holdfast.kernel.platform cimport hf_check, hf_equal_32, hf_equal_64, hf_likely, hf_prefetch, hf_trailing_zeros, hf_unlikely
-from libc.stdint cimport uint8_t, uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 
 cdef enum:
     SEGMENT_BITS = 16
@@ -199,3 +199,16 @@ cdef inline void prefetch_further(const Index *index, Home home, uint32_t value_
     # Once a bucket has come: the one behind it, if it is full. Without a branch, as nobody can foretell that.
     cdef Shape shape = shape_of(index.is_wide, value_bytes)
     hf_prefetch(home.bucket + (<uint64_t>is_used(home.bucket, shape.slots - 1, shape) << shape.bucket_bits))
+
+# Keys that are numbered in order of arrival: the value is the number plus one.
+
+cdef inline int64_t find_number(const Index *index, uint64_t key, Home home, Vacancy *vacancy) noexcept nogil:
+    # The number of a key, or -1 and a slot where it may go.
+    cdef uint8_t *value = find(index, key, home, vacancy, sizeof(uint32_t))
+    return <int64_t>(<uint32_t *>value)[0] - 1 if value != NULL else -1
+
+cdef inline int64_t append_number(Index *index, uint64_t key, Home home, const Vacancy *vacancy) noexcept nogil:
+    # Number a new key, on the terms of append().
+    cdef uint8_t *value = append(index, key, home, vacancy, sizeof(uint32_t))
+    (<uint32_t *>value)[0] = <uint32_t>index.count
+    return <int64_t>index.count - 1

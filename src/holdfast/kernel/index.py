@@ -28,7 +28,7 @@ import os
 
 import cython
 from cython.cimports.holdfast.kernel.platform import hf_check, hf_map_pages, hf_unlikely, hf_unmap_pages
-from cython.cimports.libc.stdint import uint8_t, uint32_t, uint64_t
+from cython.cimports.libc.stdint import int64_t, uint8_t, uint32_t, uint64_t
 from cython.cimports.libc.stdlib import free, malloc, realloc
 from cython.cimports.libc.string import memcpy, memset
 
@@ -87,7 +87,7 @@ def split_full(index: cython.pointer[Index]) -> cython.int:
     """Split the segments that are full; -1 without memory, and those left are split the next time."""
     while index.full_count:
         number: uint32_t = index.full[index.full_count - 1]
-        # Both halves of a split may be full again, if its keys happen to stay together.
+        # One half of a split may be full again, if the keys happen to stay together.
         while index.segments[number].count >= index.full_keys:
             if not _split(index, number):
                 return -1
@@ -319,10 +319,8 @@ class KeyIndex:
         index: cython.pointer[Index] = cython.address(self.index)
         if not index.is_wide:
             key = cython.cast(uint32_t, key)
-        value: cython.pointer[uint8_t] = find(
-            index, key, home_of(index, key), cython.address(vacancy), cython.sizeof(uint32_t)
-        )
-        return cython.cast(cython.pointer[uint32_t], value)[0] - 1 if value != cython.NULL else None
+        number: int64_t = find_number(index, key, home_of(index, key), cython.address(vacancy))
+        return number if number >= 0 else None
 
     @cython.cfunc
     def _for_each(self, keys: cython.const[uint64_t][::1], insert: cython.bint) -> object:
@@ -358,7 +356,6 @@ def _block(
     row: cython.int
     found: cython.int = 0
     vacancy: Vacancy
-    value: cython.pointer[uint8_t]
     known: uint64_t[BLOCK_KEYS]
     for row in range(rows):
         known[row] = keys[row] if index.is_wide else cython.cast(uint32_t, keys[row])
@@ -367,11 +364,9 @@ def _block(
     for row in range(rows):
         prefetch_further(index, homes[row], cython.sizeof(uint32_t))
     for row in range(rows):
-        value = find(index, known[row], homes[row], cython.address(vacancy), cython.sizeof(uint32_t))
-        if value != cython.NULL:
+        if find_number(index, known[row], homes[row], cython.address(vacancy)) >= 0:
             found += 1
         elif insert:
-            value = append(index, known[row], homes[row], cython.address(vacancy), cython.sizeof(uint32_t))
-            cython.cast(cython.pointer[uint32_t], value)[0] = cython.cast(uint32_t, index.count)
+            append_number(index, known[row], homes[row], cython.address(vacancy))
     hf_check(found <= rows)
     return rows - found if insert else found

@@ -32,7 +32,7 @@ from cython.cimports.holdfast.kernel.index import (
     Index,
     Vacancy,
     close_index,
-    find,
+    find_number,
     home_of,
     index_bytes,
     open_index,
@@ -50,7 +50,7 @@ from cython.cimports.holdfast.kernel.pages import (
 )
 from cython.cimports.holdfast.kernel.records import ACCOUNTS_LIMIT, close_records, open_records, records_bytes
 from cython.cimports.holdfast.kernel.tally import Tally
-from cython.cimports.libc.stdint import UINT64_MAX, int64_t, uint8_t, uint32_t, uint64_t
+from cython.cimports.libc.stdint import UINT64_MAX, int64_t, uint32_t, uint64_t
 from cython.cimports.libc.stdlib import free, malloc
 
 from holdfast.domain.rules import STANDARD, Rules
@@ -267,12 +267,9 @@ class Ledger:
         if not self.state.is_direct:
             vacancy: Vacancy
             index: cython.pointer[Index] = cython.address(self.state.client_index)
-            value: cython.pointer[uint8_t] = find(
-                index, wanted, home_of(index, wanted), cython.address(vacancy), cython.sizeof(uint32_t)
-            )
-            if value == cython.NULL:
-                return None
-            number = cython.cast(int64_t, cython.cast(cython.pointer[uint32_t], value)[0]) - 1
+            number = find_number(index, wanted, home_of(index, wanted), cython.address(vacancy))
+        if number < 0:
+            return None
         page: cython.pointer[AccountPage] = self.state.accounts.pages[number >> PAGE_BITS]
         if page == cython.NULL or not page.flags[number & PAGE_MASK] & EXISTS:
             return None

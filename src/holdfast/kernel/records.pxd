@@ -1,6 +1,6 @@
 # What is recorded of transactions, by tx id: the structures and what the fold calls for every row, inline; records.py has the rest.
 
-from holdfast.kernel.index cimport Index
+from holdfast.kernel.index cimport Home, Index, Vacancy, append, find
 from holdfast.kernel.platform cimport hf_check
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 
@@ -82,3 +82,11 @@ cdef inline Run *take_run(Records *records, uint64_t tx) noexcept nogil:
         run = open_run(records, tx)
     set_place(records, tx, IN_INDEX if run == NULL else IN_RUN)
     return run
+
+# Of an id that is in the index.
+
+cdef inline Record *find_record(const Records *records, uint64_t tx, Home home, Vacancy *vacancy) noexcept nogil:
+    return <Record *>find(&records.index, tx, home, vacancy, sizeof(Record))
+
+cdef inline Record *append_record(Records *records, uint64_t tx, Home home, const Vacancy *vacancy) noexcept nogil:
+    return <Record *>append(&records.index, tx, home, vacancy, sizeof(Record))

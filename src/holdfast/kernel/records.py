@@ -15,13 +15,18 @@ The state of a transaction's dispute is two bits of the owner's word: a dispute 
 """
 
 import cython
-from cython.cimports.holdfast.kernel.index import PAGE_BYTES, close_index, index_bytes, open_index
+from cython.cimports.holdfast.kernel.index import (
+    ARENA_BYTES,
+    PAGE_BYTES,
+    close_index,
+    index_bytes,
+    open_index,
+)
 from cython.cimports.holdfast.kernel.platform import hf_map_pages, hf_unmap_pages
 from cython.cimports.libc.stdint import uint8_t, uint32_t, uint64_t
 from cython.cimports.libc.stdlib import free, realloc
 from cython.cimports.libc.string import memset
 
-ARENA_BYTES = cython.declare(uint64_t, 2 << 20)
 DIRECTORY_BYTES = cython.declare(uint64_t, 4 * DIRECTORY_RUNS)
 PLACES_BYTES = cython.declare(uint64_t, DIRECTORY_RUNS // 4)
 
