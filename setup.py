@@ -19,24 +19,16 @@ from setuptools.command.build_py import build_py
 from setuptools.errors import CCompilerError, CompileError, ExecError, PlatformError
 
 PACKAGES = Path("src")
-MODULES = (
-    "holdfast.kernel.batch",
-    "holdfast.kernel.columns",
-    "holdfast.kernel.csv_decoder",
-    "holdfast.kernel.csv_encoder",
-    "holdfast.kernel.csv_plain",
-    "holdfast.kernel.csv_row",
-    "holdfast.kernel.fold",
-    "holdfast.kernel.image",
-    "holdfast.kernel.index",
-    "holdfast.kernel.inlet",
-    "holdfast.kernel.ledger",
-    "holdfast.kernel.pages",
-    "holdfast.kernel.records",
-    "holdfast.kernel.routing",
-    "holdfast.kernel.tally",
-    "holdfast.streaming.books",
-)
+
+
+def _compiled_modules() -> tuple[str, ...]:
+    """List the modules that are compiled: those with a stub, which tells type checkers what Cython makes of them."""
+    return tuple(
+        ".".join(stub.relative_to(PACKAGES).with_suffix("").parts) for stub in sorted(PACKAGES.rglob("*.pyi"))
+    )
+
+
+MODULES = _compiled_modules()
 
 
 def _is_set(name: str) -> bool:

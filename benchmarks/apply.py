@@ -33,7 +33,7 @@ from benchmarks.workloads import (
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from holdfast.kernel.ledger import Ledger
+    from holdfast.kernel.ledger.ledger import Ledger
 
 _ROWS = 10_000_000
 _ROWS_OF_ONE_TYPE = 1_000_000

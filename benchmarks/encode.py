@@ -10,7 +10,7 @@ from benchmarks.measure import Effort, median, seconds, side_by_side
 from benchmarks.report import Figure
 from benchmarks.stages import apply_all, make_batches, make_ledger
 from benchmarks.workloads import Columns, make_accounts
-from holdfast.kernel.csv_encoder import encode_accounts
+from holdfast.kernel.csv.encoder import encode_accounts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

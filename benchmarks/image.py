@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from holdfast.kernel.batch import Batch
-    from holdfast.kernel.ledger import Ledger
+    from holdfast.kernel.ledger.ledger import Ledger
 
 _BUILD_ROWS = 128 * BATCH_ROWS
 _IMAGES_PER_REPEAT = 4

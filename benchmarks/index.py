@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from benchmarks.measure import Effort, median, seconds, side_by_side
 from benchmarks.report import Figure
 from benchmarks.workloads import Ids, unique_ids
-from holdfast.kernel.index import KeyIndex
+from holdfast.kernel.ledger.index import KeyIndex
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -9,7 +9,7 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Self
 
-from holdfast.streaming.wire import Ack, ErrorCode, Failure, Summary, parse_directive
+from holdfast.protocol.wire import Ack, ErrorCode, Failure, Summary, parse_directive
 
 if TYPE_CHECKING:
     from types import TracebackType

@@ -7,7 +7,7 @@ import socket
 from typing import TYPE_CHECKING, NamedTuple
 
 from benchmarks.workloads import header
-from holdfast.streaming.wire import Directive, format_directive
+from holdfast.protocol.wire import Directive, format_directive
 
 if TYPE_CHECKING:
     import ssl

@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 
 from benchmarks.stages import apply_all, decode, make_ledger, read_chunks
-from holdfast.kernel.csv_encoder import encode_accounts
+from holdfast.kernel.csv.encoder import encode_accounts
 
 
 def main() -> None:

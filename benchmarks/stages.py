@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from holdfast.domain.rules import STANDARD
 from holdfast.kernel.batch import Batch
-from holdfast.kernel.csv_decoder import CsvDecoder
-from holdfast.kernel.ledger import Ledger
+from holdfast.kernel.csv.decoder import CsvDecoder
+from holdfast.kernel.ledger.ledger import Ledger
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

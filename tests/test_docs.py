@@ -16,8 +16,8 @@ from holdfast.domain.outcome import Outcome, Severity
 from holdfast.domain.rules import CARDS, KNOBS, STANDARD, make_rules, read_rules
 from holdfast.domain.transaction import TransactionType
 from holdfast.kernel.batch import Batch
-from holdfast.kernel.csv_decoder import ROW_BYTES_DEFAULT, ROW_BYTES_MAX, CsvDecoder
-from holdfast.kernel.ledger import Ledger
+from holdfast.kernel.csv.decoder import ROW_BYTES_DEFAULT, ROW_BYTES_MAX, CsvDecoder
+from holdfast.kernel.ledger.ledger import Ledger
 from holdfast.kernel.routing import SHARDS_MAX
 from holdfast.streaming.processor import READERS_MAX, REPORTS_MAX, SOURCES_MAX
 

@@ -10,7 +10,7 @@ import pytest
 from holdfast.app.cli import build_parser, is_plain, plain_options
 
 COMMANDS = ("process", "check", "explain", "serve", "send", "token")
-FAR = ("holdfast.app.server", "holdfast.app.sending", "holdfast.client", "holdfast.streaming", "asyncio")
+FAR = ("holdfast.app.commands.send", "holdfast.client", "holdfast.streaming", "asyncio")
 """What commands on files do without."""
 
 

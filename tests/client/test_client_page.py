@@ -10,7 +10,7 @@ import pytest
 
 from client.peers import real_server
 from holdfast import client
-from holdfast.app.sending import add_options
+from holdfast.app.commands.send import add_options
 from holdfast.client import Limits
 
 PAGE = (Path(__file__).parents[2] / "docs" / "client.md").read_text(encoding="utf-8")

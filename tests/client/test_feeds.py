@@ -15,7 +15,7 @@ from holdfast.client.feeds import FilesFeed
 from holdfast.client.row_buffer import RowBuffer
 from holdfast.domain.outcome import Outcome
 from holdfast.io.raw import InputError
-from holdfast.kernel.csv_decoder import CsvDecoder
+from holdfast.kernel.csv.decoder import CsvDecoder
 
 if TYPE_CHECKING:
     from pathlib import Path

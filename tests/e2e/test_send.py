@@ -203,7 +203,7 @@ def test_a_server_that_is_not_there(transactions: Path) -> None:
     ("arguments", "said"),
     [
         (["--to", "localhost"], "is not HOST:PORT"),
-        (["--to", "::1:7070"], "stands in brackets, [::1]:7070"),
+        (["--to", "::1:7070"], "write an IPv6 address in brackets, [::1]:7070"),
         (["--to", "h:1", "--stream", "a b"], "a name is 1 to 128 of"),
         (["--to", "h:1", "--deadline", "soon"], "'soon' is not a number of seconds"),
         (["--to", "h:1", "--tls-key", "k"], "--tls-key belongs to --tls-cert"),

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Self
 import pytest
 
 from e2e.serving import Serving, receive_line, serving
-from holdfast.app.server.tokens import format_entry
-from holdfast.streaming.limits import Limits
-from holdfast.streaming.wire import ErrorCode
+from holdfast.protocol.limits import Limits
+from holdfast.protocol.wire import ErrorCode
+from holdfast.server.tokens import format_entry
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

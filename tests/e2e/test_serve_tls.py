@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Self
 
 import pytest
 
-from app.server.certificates import Pair, make_pair
 from e2e.command import HEADER, TIMEOUT_SECONDS, run
 from e2e.serving import Serving, deposits, error_code, serving
+from server.certificates import Pair, make_pair
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -26,7 +26,7 @@ from holdfast import (
     Withdrawal,
 )
 from holdfast.domain.amount import UNITS_MAX
-from holdfast.kernel.csv_encoder import CHUNK_ROWS
+from holdfast.kernel.csv.encoder import CHUNK_ROWS
 from scenarios import columns
 
 if TYPE_CHECKING:

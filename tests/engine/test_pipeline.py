@@ -13,7 +13,7 @@ import pytest
 from holdfast.engine import pipeline
 from holdfast.engine.pipeline import read_batches
 from holdfast.io.compression import open_source
-from holdfast.kernel.csv_decoder import CsvDecoder, HeaderError
+from holdfast.kernel.csv.decoder import CsvDecoder, HeaderError
 from reference_decoder import Config, decode, rows_of
 
 if TYPE_CHECKING:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 sys.path.append(str(Path(__file__).parents[1]))
 
 import reference_decoder
-from holdfast.kernel.csv_decoder import CsvDecoder, HeaderError
+from holdfast.kernel.csv.decoder import CsvDecoder, HeaderError
 from reference_decoder import Config, Row, UnusableHeaderError, decode, rows_of
 
 if TYPE_CHECKING:

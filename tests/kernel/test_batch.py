@@ -15,8 +15,8 @@ import pytest
 from holdfast.domain.outcome import UNDECIDED, Outcome
 from holdfast.domain.rules import STANDARD
 from holdfast.kernel.batch import Batch
-from holdfast.kernel.csv_decoder import CsvDecoder
-from holdfast.kernel.ledger import Ledger
+from holdfast.kernel.csv.decoder import CsvDecoder
+from holdfast.kernel.ledger.ledger import Ledger
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

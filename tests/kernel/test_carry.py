@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from holdfast.kernel.csv_decoder import CsvDecoder
+from holdfast.kernel.csv.decoder import CsvDecoder
 
 HEADER = b"type,client,tx,amount\n"
 

@@ -16,8 +16,8 @@ import pytest
 
 from holdfast.domain.rules import STANDARD
 from holdfast.kernel.batch import Batch
-from holdfast.kernel.csv_encoder import encode_accounts
-from holdfast.kernel.ledger import Ledger
+from holdfast.kernel.csv.encoder import encode_accounts
+from holdfast.kernel.ledger.ledger import Ledger
 from scenarios import columns
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-    from holdfast.kernel.image import Image
+    from holdfast.kernel.ledger.image import Image
 
 DEPOSIT, WITHDRAWAL, DISPUTE, RESOLVE, CHARGEBACK = 1, 2, 3, 4, 5
 PAGE_ACCOUNTS = 512

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from holdfast.kernel.index import KeyIndex
+from holdfast.kernel.ledger.index import KeyIndex
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

@@ -12,10 +12,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from holdfast.kernel.csv_decoder import CsvDecoder, HeaderError
-from holdfast.kernel.csv_encoder import encode_accounts
+from holdfast.kernel.csv.decoder import CsvDecoder, HeaderError
+from holdfast.kernel.csv.encoder import encode_accounts
 from holdfast.kernel.inlet import CALL_COST, PIECE_BYTES, Inlet, Totals
-from holdfast.kernel.ledger import Ledger
+from holdfast.kernel.ledger.ledger import Ledger
 from holdfast.kernel.tally import STOP, Tally
 
 if TYPE_CHECKING:

@@ -6,9 +6,9 @@ import pytest
 
 from holdfast.domain.model import Model
 from holdfast.kernel.batch import Batch
-from holdfast.kernel.csv_decoder import CsvDecoder
-from holdfast.kernel.csv_encoder import encode_accounts
-from holdfast.kernel.ledger import Ledger
+from holdfast.kernel.csv.decoder import CsvDecoder
+from holdfast.kernel.csv.encoder import encode_accounts
+from holdfast.kernel.ledger.ledger import Ledger
 from knob_scenarios import ROUNDING_CASES, SCENARIOS
 from ladders import DECODE_LADDER, LADDER_HEADER, LADDER_ROW_BYTES_MAX
 from reference_decoder import rows_of

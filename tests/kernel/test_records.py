@@ -14,7 +14,7 @@ from holdfast.domain.outcome import Outcome
 from holdfast.domain.rules import CARDS, STANDARD, Rules
 from holdfast.domain.transaction import TransactionType
 from holdfast.kernel.batch import Batch
-from holdfast.kernel.ledger import Ledger
+from holdfast.kernel.ledger.ledger import Ledger
 
 Row = tuple[int, int, int, int]
 

@@ -14,9 +14,9 @@ import pytest
 import holdfast
 from holdfast.domain.rules import STANDARD
 from holdfast.kernel.batch import ROWS_DEFAULT
-from holdfast.kernel.csv_decoder import ROW_BYTES_DEFAULT, CsvDecoder
-from holdfast.kernel.index import KeyIndex
-from holdfast.kernel.ledger import Ledger
+from holdfast.kernel.csv.decoder import ROW_BYTES_DEFAULT, CsvDecoder
+from holdfast.kernel.ledger.index import KeyIndex
+from holdfast.kernel.ledger.ledger import Ledger
 from holdfast.kernel.tally import Tally
 
 PACKAGE = Path(str(holdfast.__file__)).parent
@@ -30,16 +30,16 @@ holdfast\\..*\\.__pyx_capi__
 holdfast\\..*\\.__test__
 holdfast\\..*\\.__(reduce|setstate)_cython__
 # Compiled constructors hide their parameters; test_constructors() holds them to the stubs.
-holdfast\\.kernel\\.csv_decoder\\.CsvDecoder\\.__(init|new)__
+holdfast\\.kernel\\.csv\\.decoder\\.CsvDecoder\\.__(init|new)__
 holdfast\\.kernel\\.tally\\.Tally\\.__init__
-holdfast\\.kernel\\.(index\\.KeyIndex|ledger\\.Ledger)\\.__new__
+holdfast\\.kernel\\.ledger\\.(index\\.KeyIndex|ledger\\.Ledger)\\.__new__
 # Only another module of the kernel makes one: the stub lets nobody call the constructor.
 holdfast\\.kernel\\.batch\\.Batch\\.__init__
-holdfast\\.kernel\\.image\\.Image\\.__(init|new)__
+holdfast\\.kernel\\.ledger\\.image\\.Image\\.__(init|new)__
 # Of no use outside of the kernel.
-holdfast\\.kernel\\.ledger\\.Ticket
+holdfast\\.kernel\\.ledger\\.ledger\\.Ticket
 holdfast\\.kernel\\.inlet\\.Stock
-holdfast\\.kernel\\.ledger\\.ID_BITS
+holdfast\\.kernel\\.ledger\\.ledger\\.ID_BITS
 """
 
 

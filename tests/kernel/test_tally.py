@@ -10,8 +10,8 @@ import pytest
 from holdfast.domain.outcome import Outcome
 from holdfast.domain.transaction import TransactionType
 from holdfast.kernel.batch import Batch
-from holdfast.kernel.csv_decoder import CsvDecoder
-from holdfast.kernel.ledger import Ledger
+from holdfast.kernel.csv.decoder import CsvDecoder
+from holdfast.kernel.ledger.ledger import Ledger
 from holdfast.kernel.tally import BUDGET, BUILD, CODES, CONTINUE, STOP, TYPE_CODES, Tally
 
 if TYPE_CHECKING:

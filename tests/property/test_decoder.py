@@ -17,7 +17,7 @@ from csv_strategies import CsvCase, configs, csv_cases, seeded_csv
 from holdfast.domain.amount import UNITS_MAX
 from holdfast.domain.outcome import Outcome, Phase
 from holdfast.domain.transaction import TransactionType
-from holdfast.kernel.csv_decoder import CsvDecoder, HeaderError
+from holdfast.kernel.csv.decoder import CsvDecoder, HeaderError
 from reference_decoder import Config, Row, UnusableHeaderError, decode, rows_of
 from strategies import cut, cuts, edge_integers, ids
 

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from holdfast.domain.amount import UNITS_MAX, UNITS_MIN
 from holdfast.domain.rules import Rules, make_rules
 from holdfast.kernel.batch import Batch
-from holdfast.kernel.csv_encoder import encode_accounts
-from holdfast.kernel.ledger import Ledger
+from holdfast.kernel.csv.encoder import encode_accounts
+from holdfast.kernel.ledger.ledger import Ledger
 from scenarios import CHARGEBACK, DEPOSIT, DISPUTE, WITHDRAWAL, AccountRow, TransactionRow, columns
 from strategies import edge_integers, ids
 

@@ -18,9 +18,9 @@ from holdfast.domain.outcome import UNDECIDED, Outcome, Phase
 from holdfast.domain.rules import CARDS, KNOBS, PROFILES, STANDARD, Rules, make_rules
 from holdfast.domain.transaction import TransactionType
 from holdfast.kernel.batch import Batch
-from holdfast.kernel.csv_decoder import CsvDecoder
-from holdfast.kernel.csv_encoder import encode_accounts
-from holdfast.kernel.ledger import Ledger
+from holdfast.kernel.csv.decoder import CsvDecoder
+from holdfast.kernel.csv.encoder import encode_accounts
+from holdfast.kernel.ledger.ledger import Ledger
 from knob_scenarios import LEDGER_KNOBS
 from reference_decoder import UnusableHeaderError, decode
 from scenarios import AccountRow, TransactionRow, account_rows, columns
@@ -29,7 +29,7 @@ from strategies import cut, cuts, rules, transaction_streams
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from holdfast.kernel.image import Image
+    from holdfast.kernel.ledger.image import Image
 
 SEEDS = (1, 2)
 BIG_ROWS = 60_000

@@ -51,7 +51,7 @@ def _job(runner: Runner, arguments: list[str]) -> int:
 
 def _run_command(runner: Runner, arguments: list[str]) -> int:
     if is_plain(arguments):
-        from holdfast.app import commands  # noqa: PLC0415  # --help does without
+        from holdfast.app.commands import files as commands  # noqa: PLC0415  # --help does without
 
         return commands.process(runner, plain_options(arguments), _refuse_plain)  # type: ignore[arg-type]  # has the same attributes
     given = _with_command(arguments)
@@ -177,27 +177,27 @@ class _Command:
 
 _COMMANDS = {
     "process": _Command(
-        "apply files and write the accounts", "app.options:add_process", "app.commands:process"
+        "apply files and write the accounts", "app.options:add_process", "app.commands.files:process"
     ),
     "check": _Command(
         "decode and apply files, write nothing, exit with 3 if any row is not applied",
         "app.options:add_check",
-        "app.commands:check",
+        "app.commands.files:check",
     ),
     "explain": _Command(
         "show every row that touched a client or a transaction, or tried to",
         "app.options:add_explain",
-        "app.commands:explain",
+        "app.commands.files:explain",
     ),
     "serve": _Command(
         "take streams of transactions over TCP and keep the accounts",
-        "app.server.command:add_options",
-        "app.server.command:serve",
+        "app.commands.serve:add_options",
+        "app.commands.serve:serve",
     ),
-    "send": _Command("send files to a server", "app.sending:add_options", "app.sending:send"),
+    "send": _Command("send files to a server", "app.commands.send:add_options", "app.commands.send:send"),
     "token": _Command(
         "make a token that lets somebody send to a server",
-        "app.server.tokens:add_options",
-        "app.server.tokens:new_token",
+        "server.tokens:add_options",
+        "server.tokens:new_token",
     ),
 }

@@ -8,7 +8,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from holdfast.client.aio import AsyncClient, send_async
     from holdfast.client.blocking import Client, send
-    from holdfast.client.connection import Address, Limits, make_tls_context, parse_address
+    from holdfast.client.connection import Limits, make_tls_context
     from holdfast.client.errors import (
         ConnectionLostError,
         DeadlineError,
@@ -19,25 +19,26 @@ if TYPE_CHECKING:
         StreamMismatchError,
     )
     from holdfast.client.report import RefusedRow, SendReport
+    from holdfast.net.address import Address, parse_address
 
 _HOMES = {
-    "Address": "connection",
-    "AsyncClient": "aio",
-    "Client": "blocking",
-    "ConnectionLostError": "errors",
-    "DeadlineError": "errors",
-    "Limits": "connection",
-    "LostRowsError": "errors",
-    "ProtocolError": "errors",
-    "RefusedRow": "report",
-    "SendError": "errors",
-    "SendReport": "report",
-    "ServerError": "errors",
-    "StreamMismatchError": "errors",
-    "make_tls_context": "connection",
-    "parse_address": "connection",
-    "send": "blocking",
-    "send_async": "aio",
+    "Address": "holdfast.net.address",
+    "AsyncClient": "holdfast.client.aio",
+    "Client": "holdfast.client.blocking",
+    "ConnectionLostError": "holdfast.client.errors",
+    "DeadlineError": "holdfast.client.errors",
+    "Limits": "holdfast.client.connection",
+    "LostRowsError": "holdfast.client.errors",
+    "ProtocolError": "holdfast.client.errors",
+    "RefusedRow": "holdfast.client.report",
+    "SendError": "holdfast.client.errors",
+    "SendReport": "holdfast.client.report",
+    "ServerError": "holdfast.client.errors",
+    "StreamMismatchError": "holdfast.client.errors",
+    "make_tls_context": "holdfast.client.connection",
+    "parse_address": "holdfast.net.address",
+    "send": "holdfast.client.blocking",
+    "send_async": "holdfast.client.aio",
 }
 
 __all__ = [
@@ -66,7 +67,7 @@ def __getattr__(name: str) -> object:
         raise AttributeError(f"module 'holdfast.client' has no attribute {name!r}")
     from importlib import import_module  # noqa: PLC0415  # each name brings what it needs, and no more
 
-    value: object = getattr(import_module(f"holdfast.client.{_HOMES[name]}"), name)
+    value: object = getattr(import_module(_HOMES[name]), name)
     globals()[name] = value
     return value
 

@@ -24,12 +24,13 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
-    from holdfast.client.connection import Address, Settings
+    from holdfast.client.connection import Settings
     from holdfast.client.pump import Request, Requests
     from holdfast.client.report import RefusedRow, SendReport
     from holdfast.domain.transaction import Transaction
     from holdfast.io.compression import InputStream
     from holdfast.io.raw import Source
+    from holdfast.net.address import Address
 
     Waiting = Callable[[], AbstractContextManager[object]]
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
 import ssl
 from typing import TYPE_CHECKING, NamedTuple
 
 from holdfast.client.session import ClientSession
-from holdfast.streaming.wire import Directive, WireError, format_directive
+from holdfast.net.address import Address, parse_address
+from holdfast.protocol.wire import Directive, WireError, format_directive
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -15,20 +15,7 @@ if TYPE_CHECKING:
     from holdfast.client.feeds import Feed
     from holdfast.client.report import RefusedRow
 
-_PORT_MAX = 65_535
 _TOKEN_BYTES_MAX = 512
-_BRACKETED = re.compile(r"\[([^\[\]]+)\]:([0-9]{1,5})", re.ASCII)
-_PLAIN = re.compile(r"([^:\[\]\s]+):([0-9]{1,5})", re.ASCII)
-
-
-class Address(NamedTuple):
-    """A host, by name or number, and a TCP port."""
-
-    host: str
-    port: int
-
-    def __str__(self) -> str:
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
 class Limits(NamedTuple):
@@ -93,19 +80,6 @@ def make_settings(
         raise ValueError(f"stream {stream!r}: a name is 1 to 128 of A-Z a-z 0-9 . _ : / -") from error
     context = make_tls_context() if tls is True else tls or None
     return Settings(address, directive, context, limits, on_refused, on_lost)
-
-
-def parse_address(text: str) -> Address:
-    """Read ``host:port`` or, for an IPv6 number, ``[host]:port``.
-
-    Raises:
-        ValueError: If it is neither.
-    """
-    match = _BRACKETED.fullmatch(text) or _PLAIN.fullmatch(text)
-    if match is None or not 1 <= int(match[2]) <= _PORT_MAX:
-        hint = "; an IPv6 number stands in brackets, [::1]:7070" if text.count(":") > 1 else ""
-        raise ValueError(f"{text!r} is not HOST:PORT with a port from 1 to {_PORT_MAX:,}{hint}")
-    return Address(match[1], int(match[2]))
 
 
 def make_tls_context(

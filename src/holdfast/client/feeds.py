@@ -13,7 +13,7 @@ from holdfast.client.errors import StreamMismatchError
 from holdfast.io.compression import open_input, open_source
 from holdfast.io.raw import InputError
 from holdfast.io.rejects import find_rejection
-from holdfast.kernel.csv_decoder import CsvDecoder, HeaderError
+from holdfast.kernel.csv.decoder import CsvDecoder, HeaderError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -10,8 +10,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import Self
 
-    from holdfast.client.connection import Address
-    from holdfast.client.tls import Tls
+    from holdfast.net.address import Address
+    from holdfast.net.client_tls import Tls
 
 _READ_BYTES = 64 * 1024
 _TLS_WRITE_BYTES = 64 * 1024
@@ -35,7 +35,7 @@ class Link:
         """Make the link to a server; with TLS, for which the handshake comes next, if there is a context."""
         if context is None:
             return cls(connected, None)
-        from holdfast.client.tls import Tls  # noqa: PLC0415  # only who uses it pays for it
+        from holdfast.net.client_tls import Tls  # noqa: PLC0415  # only who uses it pays for it
 
         return cls(connected, Tls(context, address.host))
 

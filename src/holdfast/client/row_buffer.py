@@ -9,7 +9,7 @@ from holdfast.client.errors import LostRowsError, ProtocolError, StreamMismatchE
 from holdfast.client.feeds import HEADER_BYTES_MAX
 from holdfast.io.raw import InputError
 from holdfast.io.rejects import find_rejection
-from holdfast.kernel.csv_decoder import CsvDecoder, HeaderError
+from holdfast.kernel.csv.decoder import CsvDecoder, HeaderError
 
 if TYPE_CHECKING:
     from holdfast.domain.outcome import Outcome

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from holdfast.kernel.csv_encoder import encode_accounts
+from holdfast.kernel.csv.encoder import encode_accounts
 
 TYPE_CHECKING = False  # typing costs as much to import as a small job to do
 if TYPE_CHECKING:
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from typing import BinaryIO
 
     from holdfast.domain.account import Account
-    from holdfast.kernel.image import Image
+    from holdfast.kernel.ledger.image import Image
 
 _ROWS_AT_ONCE = 4096
 

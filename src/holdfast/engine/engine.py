@@ -13,8 +13,8 @@ from holdfast.engine.run import Run
 from holdfast.io.compression import InputStream, open_source
 from holdfast.io.raw import InputError
 from holdfast.kernel.batch import ROWS_DEFAULT, Batch
-from holdfast.kernel.csv_decoder import ROW_BYTES_DEFAULT, CsvDecoder, HeaderError
-from holdfast.kernel.ledger import Ledger
+from holdfast.kernel.csv.decoder import ROW_BYTES_DEFAULT, CsvDecoder, HeaderError
+from holdfast.kernel.ledger.ledger import Ledger
 
 TYPE_CHECKING = False  # typing costs as much to import as a small job to do
 if TYPE_CHECKING:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from holdfast.io.compression import InputStream
     from holdfast.kernel.batch import Batch
-    from holdfast.kernel.csv_decoder import CsvDecoder
+    from holdfast.kernel.csv.decoder import CsvDecoder
 
 BLOCK_BYTES = 512 * 1024
 """How much is read at a time: some 20,000 rows, which fit the second-level cache with their columns."""

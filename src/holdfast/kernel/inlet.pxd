@@ -1,7 +1,7 @@
 cimport cython
 from holdfast.kernel.batch cimport Batch
-from holdfast.kernel.csv_decoder cimport CsvDecoder
-from holdfast.kernel.ledger cimport Ledger
+from holdfast.kernel.csv.decoder cimport CsvDecoder
+from holdfast.kernel.ledger.ledger cimport Ledger
 from holdfast.kernel.platform cimport cbytes
 from holdfast.kernel.tally cimport Tally
 from libc.stdint cimport uint64_t

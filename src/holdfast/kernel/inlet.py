@@ -12,8 +12,8 @@ from cython.cimports.cpython.bytes import PyBytes_AS_STRING, PyBytes_GET_SIZE
 from cython.cimports.cpython.object import PyObject, PyTypeObject
 from cython.cimports.holdfast.kernel.batch import Batch
 from cython.cimports.holdfast.kernel.columns import open_text
-from cython.cimports.holdfast.kernel.csv_decoder import CsvDecoder
-from cython.cimports.holdfast.kernel.ledger import Ledger
+from cython.cimports.holdfast.kernel.csv.decoder import CsvDecoder
+from cython.cimports.holdfast.kernel.ledger.ledger import Ledger
 from cython.cimports.holdfast.kernel.platform import cbytes
 from cython.cimports.holdfast.kernel.tally import Tally
 

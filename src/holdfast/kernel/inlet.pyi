@@ -3,8 +3,8 @@ from typing import Final, Self, final
 from typing_extensions import disjoint_base
 
 from holdfast.kernel.batch import Batch
-from holdfast.kernel.csv_decoder import CsvDecoder
-from holdfast.kernel.ledger import Ledger
+from holdfast.kernel.csv.decoder import CsvDecoder
+from holdfast.kernel.ledger.ledger import Ledger
 from holdfast.kernel.tally import Tally
 
 PIECE_BYTES: Final = 65536

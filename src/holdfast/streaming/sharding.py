@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from holdfast.engine.accounts import Accounts
 from holdfast.engine.engine import Engine
 from holdfast.kernel import routing
-from holdfast.kernel.csv_encoder import HEADER
+from holdfast.kernel.csv.encoder import HEADER
 from holdfast.kernel.tally import Tally
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from holdfast.domain.account import Account
     from holdfast.kernel.batch import Batch
-    from holdfast.kernel.csv_decoder import CsvDecoder
+    from holdfast.kernel.csv.decoder import CsvDecoder
 
 _LINES_AT_ONCE = 4096
 

@@ -11,7 +11,7 @@ from holdfast.engine.run import PolicyAbort
 from holdfast.io.raw import InputError
 from holdfast.io.rejects import Rejection, find_rejection
 from holdfast.kernel.batch import Batch
-from holdfast.kernel.csv_decoder import HeaderError
+from holdfast.kernel.csv.decoder import HeaderError
 from holdfast.kernel.inlet import CALL_COST, PIECE_BYTES
 from holdfast.streaming.books import Entry
 from holdfast.streaming.sources import TRANSACTION_HEADER, encode_transactions
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from holdfast.engine.deciding import Decider
     from holdfast.engine.policy import CompiledPolicy
     from holdfast.engine.report import Report
-    from holdfast.kernel.csv_decoder import CsvDecoder
+    from holdfast.kernel.csv.decoder import CsvDecoder
     from holdfast.kernel.inlet import Totals
     from holdfast.streaming.sharding import RowTarget
 

@@ -1,0 +1,249 @@
+"""``holdfast serve``: its options, and what is prepared before the event loop runs."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from holdfast.app.options import add_log, add_rules, make_engine, number_of_seconds, start_log, whole_number
+from holdfast.app.runner import EXIT_DONE
+
+if TYPE_CHECKING:
+    import argparse
+    import socket
+
+    from holdfast.app.options import Refuse
+    from holdfast.app.runner import Runner
+    from holdfast.engine.accounts import Accounts
+    from holdfast.engine.policy import ErrorPolicy
+    from holdfast.protocol.limits import Limits
+    from holdfast.server.security import Security
+
+_LISTEN_DEFAULT = "127.0.0.1:7070"
+_GRACE_SECONDS_DEFAULT = 10.0
+_STATUS_SECONDS_DEFAULT = 60.0
+_LIMITS = {
+    "connections_max": "connections open at a time",
+    "connection_bytes_max": "bytes kept for one connection: its partial line and the replies it has not read",
+    "line_bytes_max": "how long a line may grow while it has no end",
+    "idle_seconds_max": "how long a connection may be silent; 0: for ever",
+    "handshake_seconds_max": "how long directives and header may take",
+    "line_seconds_max": "how long a line may take from its first byte to its end",
+    "replies_seconds_max": "how long a sender is held back that does not read its replies",
+    "linger_seconds_max": "how long a connection that was ended stays open for its last line to be read",
+    "streams_max": "named streams whose positions are remembered",
+    "memory_bytes_max": "ledger, connections and stream names together; 0: three quarters of the machine's memory",
+}
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of ``holdfast serve``."""
+    add = parser.add_argument
+    add(
+        "--listen",
+        action="append",
+        metavar="HOST:PORT",
+        help="where to listen, as often as needed; [::1]:7070 for IPv6, port 0 for any that is free "
+        f"({_LISTEN_DEFAULT})",
+    )
+    add("--port-file", metavar="FILE", help="write the ports here once the server listens, one on a line")
+    add(
+        "--on-error",
+        default="skip",
+        metavar="POLICY",
+        help="what to do about rows that are not applied, for each connection by itself; written as for "
+        "holdfast process (skip)",
+    )
+    add(
+        "--grace",
+        type=number_of_seconds,
+        default=_GRACE_SECONDS_DEFAULT,
+        metavar="SECONDS",
+        help="how long connections may go on once the server is told to stop (%(default)g)",
+    )
+    add(
+        "--loop",
+        choices=("auto", "asyncio", "uvloop"),
+        default="auto",
+        help="the event loop; auto: uvloop if it is installed (%(default)s)",
+    )
+    add(
+        "--huge-pages",
+        action="store_true",
+        help="take memory two megabytes at a time: less time in all, slower single batches",
+    )
+    _add_accounts(parser)
+    _add_security(parser)
+    add_rules(parser)
+    _add_limits(parser)
+    said = add_log(parser)
+    said.add_argument(
+        "--status-every",
+        type=number_of_seconds,
+        default=_STATUS_SECONDS_DEFAULT,
+        metavar="SECONDS",
+        help="how often the status is logged; 0: never (%(default)g)",
+    )
+
+
+def _add_accounts(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("accounts")
+    group.add_argument("-o", "--output", metavar="FILE", help="write them here when the server ends")
+    group.add_argument(
+        "--snapshot",
+        metavar="PATTERN",
+        help="write them here on SIGHUP, at the end, and every so often: accounts.csv, accounts-{sequence}.csv",
+    )
+    group.add_argument("--snapshot-every", type=number_of_seconds, metavar="SECONDS", help="how often")
+    group.add_argument(
+        "--snapshot-keep",
+        type=whole_number,
+        metavar="N",
+        help="how many files stay; the pattern needs {sequence}",
+    )
+
+
+def _add_security(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("security")
+    group.add_argument("--tls-cert", metavar="FILE", help="the certificate and its chain, PEM")
+    group.add_argument("--tls-key", metavar="FILE", help="its private key, PEM, if not in the same file")
+    group.add_argument(
+        "--tls-client-ca", metavar="FILE", help="senders need a certificate signed by one of these, PEM"
+    )
+    group.add_argument(
+        "--tokens", metavar="FILE", help="senders need one of these tokens; holdfast token makes them"
+    )
+    group.add_argument(
+        "--insecure",
+        action="store_true",
+        help="listen on other addresses than loopback without TLS and tokens",
+    )
+
+
+def _add_limits(parser: argparse.ArgumentParser) -> None:
+    from dataclasses import fields  # noqa: PLC0415  # slow to import
+
+    from holdfast.protocol.limits import Limits  # noqa: PLC0415  # the same
+
+    group = parser.add_argument_group("limits")
+    defaults = {field.name: field.default for field in fields(Limits)}
+    for name, text in _LIMITS.items():
+        of_time = name.endswith("_seconds_max")
+        group.add_argument(
+            f"--{name.replace('_', '-')}",
+            type=number_of_seconds if of_time else whole_number,
+            default=defaults[name],
+            metavar="SECONDS" if of_time else "N",
+            help=f"{text} (%(default){'g' if of_time else 's'})",
+        )
+
+
+def serve(runner: Runner, options: argparse.Namespace, refuse: Refuse) -> int:
+    """Take streams of transactions over TCP until told to stop; then write the accounts."""
+    options.verbose += 1
+    policy, limits = _policy(options, refuse), _limits(options, refuse)
+    _check_files(options, refuse)
+    engine = make_engine(options, refuse, huge_pages=options.huge_pages)
+    start_log(runner, options)
+    security = _security(options, refuse)
+    listeners = _listeners(options, refuse, is_secure=security.is_complete)
+    from holdfast.server.service import Service  # noqa: PLC0415  # asyncio: --help does without
+
+    try:
+        service = Service(options, engine, policy, limits, security)
+    except ValueError as error:
+        for each in listeners:
+            each.close()
+        refuse(str(error))
+    service.run(runner, listeners)
+    if options.output is not None:
+        _write_accounts(runner, options.output, engine.accounts())
+    return EXIT_DONE
+
+
+def _policy(options: argparse.Namespace, refuse: Refuse) -> ErrorPolicy:
+    from holdfast.engine.policy import PolicyError, parse_policy  # noqa: PLC0415  # --help does without
+
+    try:
+        return parse_policy(options.on_error)
+    except PolicyError as error:
+        refuse(f"--on-error: {error}")
+
+
+def _limits(options: argparse.Namespace, refuse: Refuse) -> Limits:
+    from holdfast.protocol.limits import Limits  # noqa: PLC0415  # --help does without
+
+    try:
+        limits = Limits(**{name: getattr(options, name) for name in _LIMITS})
+        limits.check(options.row_bytes_max)
+    except ValueError as error:
+        refuse(str(error))
+    return limits
+
+
+def _check_files(options: argparse.Namespace, refuse: Refuse) -> None:
+    """Find what cannot be written, or would be overwritten, before anybody has sent a row."""
+    if options.snapshot is None and (options.snapshot_every or options.snapshot_keep):
+        refuse("--snapshot-every and --snapshot-keep say how often and how many; --snapshot says where")
+    inputs = (options.tls_cert, options.tls_key, options.tls_client_ca, options.tokens, options.rules)
+    taken = {os.path.realpath(name): name for name in inputs if name}
+    for option in ("output", "snapshot", "port_file"):
+        path = getattr(options, option)
+        if path is None:
+            continue
+        name = f"--{option.replace('_', '-')}"
+        if not path:
+            refuse(f"{name}: the name is empty; perhaps a variable of the shell has no value")
+        if os.path.realpath(path) in taken:
+            refuse(f"{name} {path}: this is {taken[os.path.realpath(path)]}, which would be overwritten")
+        taken[os.path.realpath(path)] = f"also the file of {name}"
+        directory = os.path.dirname(path) or "."
+        if not os.path.isdir(directory):
+            refuse(f"{name} {path}: there is no directory {directory}")
+
+
+def _security(options: argparse.Namespace, refuse: Refuse) -> Security:
+    from holdfast.server.security import Security  # noqa: PLC0415  # ssl is slow to import
+
+    if options.tls_cert is None and (options.tls_key or options.tls_client_ca):
+        refuse("--tls-key and --tls-client-ca go with --tls-cert")
+    return Security(options.tls_cert, options.tls_key, options.tls_client_ca, options.tokens)
+
+
+def _listeners(options: argparse.Namespace, refuse: Refuse, *, is_secure: bool) -> list[socket.socket]:
+    from holdfast.net import listening  # noqa: PLC0415  # --help does without
+    from holdfast.net.address import parse_listen_address  # noqa: PLC0415  # the same
+
+    wanted = []
+    for text in options.listen or [_LISTEN_DEFAULT]:
+        try:
+            wanted.append(parse_listen_address(text))
+        except ValueError as error:
+            refuse(f"--listen: {error}")
+    found = [each for address in wanted for each in listening.resolve(address)]
+    for _, address in found:
+        if not (is_secure or options.insecure or listening.is_loopback(address)):
+            refuse(
+                f"--listen {address}: others than this machine could send there; give --tls-cert and --tokens, "
+                "or say --insecure if the network is trusted"
+            )
+    return listening.bind(found)
+
+
+def _write_accounts(runner: Runner, path: str, accounts: Accounts) -> None:
+    with runner.atomic_output(path) as file:
+        for chunk in accounts.chunks():
+            runner.check()
+            file.write(chunk)
+
+
+def write_ports(path: str, listeners: list[socket.socket]) -> None:
+    """Write the port of each listener on a line; whoever sees the file sees all of it.
+
+    Raises:
+        OSError: If it cannot be written.
+    """
+    temporary = f"{path}.{os.getpid()}.tmp"
+    with open(temporary, "w", encoding="ascii") as file:
+        file.writelines(f"{each.getsockname()[1]}\n" for each in listeners)
+    os.replace(temporary, path)

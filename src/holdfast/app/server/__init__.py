@@ -1,1 +1,0 @@
-"""The TCP server: ``holdfast serve``."""

@@ -1,0 +1,1 @@
+"""CSV: bytes to columns, accounts to bytes."""

@@ -1,0 +1,1 @@
+"""The fold, and what it keeps: accounts, records, an index, images."""

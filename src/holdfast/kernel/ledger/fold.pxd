@@ -1,0 +1,60 @@
+from holdfast.kernel.ledger.index cimport Home, Index, Vacancy
+from holdfast.kernel.ledger.accounts cimport AccountTable
+from holdfast.kernel.ledger.records cimport Record, Records
+from holdfast.kernel.tally cimport Tally
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+
+cdef enum:
+    # No outcome: there was no memory for the row.
+    FAILED = 255
+
+# The rules, as the loop asks them.
+ctypedef struct Knobs:
+    bint locked_refuses[6]  # by transaction type
+    bint disputes_withdrawals
+    bint allows_negative
+    bint allows_redispute
+    bint burns_ids
+
+# What is worked out for a block of rows before it is applied, so that the memory it needs is on its way.
+ctypedef struct Lookahead:
+    Py_ssize_t start
+    Py_ssize_t stop
+    Record *records[64]  # where the record is or would be, for ids with a run; for all others NULL,
+    Home homes[64]  # and where they belong in the index
+    uint64_t generation
+    Home client_homes[64]
+    uint64_t client_generation
+
+# One row, and where its keys belong.
+ctypedef struct Step:
+    int type
+    uint64_t client
+    uint64_t tx
+    int64_t amount
+    const Lookahead *block
+    Py_ssize_t place  # of the row within its block
+
+# What looking an id up gave: its record, which in a run is the place for it as well, or else the place for it in the index.
+ctypedef struct Found:
+    Record *record
+    Vacancy vacancy
+
+# A batch's columns.
+ctypedef struct Rows:
+    const uint8_t *types
+    const uint64_t *clients
+    const uint64_t *txs
+    const int64_t *amounts
+    uint8_t *outcomes
+
+ctypedef struct LedgerState:
+    Knobs knobs
+    bint is_direct  # a client's id is the number of its account
+    AccountTable accounts
+    Index client_index  # unless is_direct
+    Records records
+    uint64_t burned
+    uint64_t open_disputes
+
+cdef Py_ssize_t apply_rows(LedgerState *ledger, const Rows *rows, Py_ssize_t start, Py_ssize_t stop, Tally tally) noexcept nogil

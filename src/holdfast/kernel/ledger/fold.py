@@ -1,0 +1,507 @@
+"""The fold itself: the rows of a batch, one after the other, on accounts, records and disputes.
+
+Rows are taken in blocks of 64, and while one is applied, what the next two need is prefetched, so that their cache misses overlap
+with each other and with the arithmetic. Everything here is one compilation unit of functions over one structure, so that the
+compiler makes one loop of it. :mod:`ledger` says which data structures these are and what they cost.
+
+Order of work within a row: every check first, in the order of the outcome table; then, when nothing can fail any more, the
+changes.
+"""
+
+import cython
+from cython.cimports.holdfast.kernel.codes import (
+    ACCOUNT_LOCKED,
+    ALREADY_CHARGED_BACK,
+    ALREADY_DISPUTED,
+    AMOUNT_NOT_POSITIVE,
+    APPLIED,
+    BALANCE_OVERFLOW,
+    CHARGEBACK,
+    CLIENT_MISMATCH,
+    DISPUTE,
+    DUPLICATE_TX,
+    INSUFFICIENT_FUNDS,
+    NOT_DISPUTABLE,
+    NOT_DISPUTED,
+    TX_ID_REUSED,
+    TX_NOT_FOUND,
+    UNDECIDED,
+    WITHDRAWAL,
+)
+from cython.cimports.holdfast.kernel.ledger.accounts import (
+    EXISTS,
+    LOCKED,
+    PAGE_BITS,
+    PAGE_MASK,
+    AccountPage,
+    Balance,
+    client_of,
+    reserve_accounts,
+    writable_page,
+)
+from cython.cimports.holdfast.kernel.ledger.index import (
+    BLOCK_KEYS,
+    ROOM_KEYS,
+    Home,
+    Index,
+    Vacancy,
+    append_number,
+    find_number,
+    home_of,
+    make_room,
+    prefetch_bucket,
+    prefetch_further,
+)
+from cython.cimports.holdfast.kernel.ledger.records import (
+    ACCOUNT_MASK,
+    ACCOUNTS_LIMIT,
+    BURNED,
+    CHARGED_BACK,
+    DISPUTE_MASK,
+    IN_RUN,
+    IS_WITHDRAWAL,
+    NOWHERE,
+    OPEN,
+    RESOLVED,
+    RUN_MASK,
+    Record,
+    Records,
+    Run,
+    append_record,
+    find_record,
+    place_of,
+    run_of,
+    take_run,
+)
+from cython.cimports.holdfast.kernel.platform import hf_check, hf_likely, hf_prefetch, hf_unlikely
+from cython.cimports.holdfast.kernel.tally import Tally
+from cython.cimports.libc.stdint import INT64_MAX, INT64_MIN, int64_t, uint32_t, uint64_t
+
+
+@cython.cfunc
+@cython.nogil
+@cython.exceptval(check=False)
+def apply_rows(
+    ledger: cython.pointer[LedgerState],
+    rows: cython.pointer[cython.const[Rows]],
+    start: cython.Py_ssize_t,
+    stop: cython.Py_ssize_t,
+    tally: Tally,
+) -> cython.Py_ssize_t:
+    """Apply rows block by block, each looked up while the one before it is applied; give the first undecided row."""
+    blocks: Lookahead[3]
+    # The block at hand, the one behind it and the one behind that, at first all empty and just before the first row.
+    now: cython.pointer[Lookahead] = cython.address(blocks[0])
+    following: cython.pointer[Lookahead] = cython.address(blocks[1])
+    later: cython.pointer[Lookahead] = cython.address(blocks[2])
+    now.start = now.stop = following.start = following.stop = later.stop = start
+    while now.start < stop:
+        later.start = following.stop
+        later.stop = min(later.start + BLOCK_KEYS, stop)
+        # Room for this block and the two before it, which may not have been applied yet.
+        if later.start < later.stop and _reserve(ledger, ROOM_KEYS) < 0:
+            # Without it, those before still have what they asked for.
+            stop = later.stop = later.start
+        _find_homes(ledger, rows, later)
+        reached: cython.Py_ssize_t = _apply_block(ledger, rows, now, following, later, tally)
+        if reached < now.stop or tally.is_stopped:
+            return reached
+        now, following, later = following, later, now
+    return now.start
+
+
+@cython.cfunc
+@cython.inline
+@cython.nogil
+@cython.exceptval(check=False)
+def _find_homes(
+    ledger: cython.pointer[LedgerState],
+    rows: cython.pointer[cython.const[Rows]],
+    block: cython.pointer[Lookahead],
+) -> cython.void:
+    """Work out where the keys of a block's rows belong, opening runs for ids that may have one."""
+    records: cython.pointer[Records] = cython.address(ledger.records)
+    row: cython.Py_ssize_t
+    run: cython.pointer[Run]
+    for row in range(block.start, block.stop):
+        place: cython.Py_ssize_t = row - block.start
+        tx: uint64_t = rows.txs[row]
+        place_of_run: cython.int = place_of(records, tx)
+        run = run_of(records, tx) if hf_likely(place_of_run == IN_RUN) else cython.NULL
+        if hf_unlikely(run == cython.NULL):
+            if place_of_run == NOWHERE and rows.types[row] <= WITHDRAWAL and rows.outcomes[row] == UNDECIDED:
+                run = take_run(records, tx)
+            if run == cython.NULL:
+                block.records[place] = cython.NULL
+                block.homes[place] = home_of(cython.address(records.index), tx)
+                continue
+        block.records[place] = cython.address(run.records[tx & RUN_MASK])
+    block.generation = records.index.generation
+    block.client_generation = ledger.client_index.generation
+    if not ledger.is_direct:
+        for row in range(block.start, block.stop):
+            block.client_homes[row - block.start] = home_of(
+                cython.address(ledger.client_index), rows.clients[row]
+            )
+
+
+@cython.cfunc
+@cython.inline
+@cython.nogil
+@cython.exceptval(check=False)
+def _look_ahead(
+    ledger: cython.pointer[LedgerState],
+    rows: cython.pointer[cython.const[Rows]],
+    place: cython.Py_ssize_t,
+    following: cython.pointer[Lookahead],
+    later: cython.pointer[Lookahead],
+) -> cython.void:
+    """Prefetch what a row of the block after next looks up, and where a row of the following block has to look further.
+
+    Done row by row between those that are applied, so that memory and arithmetic overlap. A home from before keys were moved is
+    still one within the table.
+    """
+    record: cython.pointer[Record]
+    row: cython.Py_ssize_t = later.start + place
+    if row < later.stop:
+        record = later.records[place]
+        if hf_likely(record != cython.NULL):
+            hf_prefetch(record)
+        else:
+            prefetch_bucket(cython.address(ledger.records.index), later.homes[place], cython.sizeof(Record))
+        if ledger.is_direct:
+            _prefetch_account(ledger, rows.clients[row] & 0xFFFF)
+        else:
+            prefetch_bucket(
+                cython.address(ledger.client_index), later.client_homes[place], cython.sizeof(uint32_t)
+            )
+    row = following.start + place
+    if row < following.stop:
+        record = following.records[place]
+        if hf_unlikely(record == cython.NULL):
+            prefetch_further(
+                cython.address(ledger.records.index), following.homes[place], cython.sizeof(Record)
+            )
+        if not ledger.is_direct:
+            prefetch_further(
+                cython.address(ledger.client_index), following.client_homes[place], cython.sizeof(uint32_t)
+            )
+
+
+@cython.cfunc
+@cython.inline
+@cython.nogil
+@cython.exceptval(check=False)
+def _prefetch_account(ledger: cython.pointer[LedgerState], number: uint64_t) -> cython.void:
+    page: cython.pointer[AccountPage] = ledger.accounts.pages[number >> PAGE_BITS]
+    if page != cython.NULL:
+        hf_prefetch(cython.address(page.balances[number & PAGE_MASK]))
+        hf_prefetch(cython.address(page.flags[number & PAGE_MASK]))
+
+
+@cython.cfunc
+@cython.inline
+@cython.nogil
+@cython.exceptval(check=False)
+def _reserve(ledger: cython.pointer[LedgerState], rows: uint64_t) -> cython.int:
+    """Make room for so many new transactions and accounts, so that no row can fail later; -1 if there is none."""
+    if make_room(cython.address(ledger.records.index)) < 0:
+        return -1
+    if ledger.is_direct:
+        return 0
+    accounts: uint64_t = ledger.client_index.count + rows
+    if accounts > ACCOUNTS_LIMIT or make_room(cython.address(ledger.client_index)) < 0:
+        return -1
+    return reserve_accounts(cython.address(ledger.accounts), accounts)
+
+
+@cython.cfunc
+@cython.inline
+@cython.nogil
+@cython.exceptval(check=False)
+def _apply_block(
+    ledger: cython.pointer[LedgerState],
+    rows: cython.pointer[cython.const[Rows]],
+    block: cython.pointer[Lookahead],
+    following: cython.pointer[Lookahead],
+    later: cython.pointer[Lookahead],
+    tally: Tally,
+) -> cython.Py_ssize_t:
+    """Apply the rows of one block, asking for what the next two need; give the first row that was not decided."""
+    step: Step
+    start: cython.Py_ssize_t = block.start
+    stop: cython.Py_ssize_t = block.stop
+    row: cython.Py_ssize_t
+    code: cython.int
+    rows_before: uint64_t = tally.rows
+    if (
+        block.generation != ledger.records.index.generation
+        or block.client_generation != ledger.client_index.generation
+    ):
+        _find_homes(ledger, rows, block)
+    for row in range(stop, start + (later.stop - later.start)):
+        # Only the first blocks of all are shorter than what comes behind them.
+        _look_ahead(ledger, rows, row - start, following, later)
+    for row in range(start, stop):
+        _look_ahead(ledger, rows, row - start, following, later)
+        code = rows.outcomes[row]
+        if hf_likely(code == UNDECIDED):
+            step.type = rows.types[row]
+            step.client = rows.clients[row]
+            step.tx = rows.txs[row]
+            step.amount = rows.amounts[row]
+            step.block = block
+            step.place = row - start
+            code = (
+                _transfer(ledger, cython.address(step))
+                if step.type <= WITHDRAWAL
+                else _refer(ledger, cython.address(step))
+            )
+            if hf_unlikely(code == FAILED):
+                tally.rows = rows_before + (row - start)
+                return row
+            rows.outcomes[row] = code
+        if hf_unlikely(code != APPLIED):
+            tally.rows = rows_before + (row - start) + 1
+            if tally.refuse(code):
+                return row + 1
+    tally.rows = rows_before + (stop - start)
+    return stop
+
+
+@cython.cfunc
+@cython.inline
+@cython.nogil
+@cython.exceptval(check=False)
+def _open_account(ledger: cython.pointer[LedgerState], step: cython.pointer[cython.const[Step]]) -> int64_t:
+    """Give the number of the client's account, which comes into being here if need be; -1 if there is no memory."""
+    number: int64_t = step.client if ledger.is_direct else _number_client(ledger, step)
+    page: cython.pointer[AccountPage] = writable_page(cython.address(ledger.accounts), number)
+    if hf_unlikely(page == cython.NULL):
+        return -1
+    if hf_unlikely(not page.flags[number & PAGE_MASK] & EXISTS):
+        page.flags[number & PAGE_MASK] |= EXISTS
+        if not ledger.is_direct:
+            page.clients[number & PAGE_MASK] = step.client
+        ledger.accounts.count += 1
+    return number
+
+
+@cython.cfunc
+@cython.inline
+@cython.nogil
+@cython.exceptval(check=False)
+def _number_client(ledger: cython.pointer[LedgerState], step: cython.pointer[cython.const[Step]]) -> int64_t:
+    """Give the number of a client; his account exists once its page says so: until then the number waits for it."""
+    vacancy: Vacancy
+    index: cython.pointer[Index] = cython.address(ledger.client_index)
+    home: Home = step.block.client_homes[step.place]
+    number: int64_t = find_number(index, step.client, home, cython.address(vacancy))
+    if hf_unlikely(number < 0):
+        number = append_number(index, step.client, home, cython.address(vacancy))
+    return number
+
+
+@cython.cfunc
+@cython.inline
+@cython.nogil
+@cython.exceptval(check=False)
+def _look_up(
+    ledger: cython.pointer[LedgerState],
+    step: cython.pointer[cython.const[Step]],
+    found: cython.pointer[Found],
+) -> cython.bint:
+    """Look the transaction of a row up; give whether it is known."""
+    found.record = step.block.records[step.place]
+    found.vacancy.bucket = cython.NULL
+    found.vacancy.slot = 0
+    if hf_unlikely(found.record == cython.NULL):
+        _look_further(cython.address(ledger.records), step, found)
+    return found.record != cython.NULL and found.record.owner != 0
+
+
+@cython.cfunc
+@cython.inline
+@cython.nogil
+@cython.exceptval(check=False)
+def _look_further(
+    records: cython.pointer[Records],
+    step: cython.pointer[cython.const[Step]],
+    found: cython.pointer[Found],
+) -> cython.void:
+    """Look a transaction up that had no run when its block was prepared.
+
+    If it has one now, a row behind this one opened it: no row before this one can have recorded it there.
+    """
+    found.record = find_record(records, step.tx, step.block.homes[step.place], cython.address(found.vacancy))
+
+
+@cython.cfunc
+@cython.inline
+@cython.nogil
+@cython.exceptval(check=False)
+def _transfer(ledger: cython.pointer[LedgerState], step: cython.pointer[cython.const[Step]]) -> cython.int:
+    """Decide a deposit or withdrawal."""
+    number: int64_t = _open_account(ledger, step)
+    if hf_unlikely(number < 0):
+        return FAILED
+    owner: uint32_t = cython.cast(uint32_t, number + 1) | (IS_WITHDRAWAL if step.type == WITHDRAWAL else 0)
+    page: cython.pointer[AccountPage] = ledger.accounts.pages[number >> PAGE_BITS]
+    balance: cython.pointer[Balance] = cython.address(page.balances[number & PAGE_MASK])
+    outcome: cython.int
+    found: Found
+    is_known: cython.bint = _look_up(ledger, step, cython.address(found))
+    if hf_unlikely(step.amount <= 0):
+        outcome = AMOUNT_NOT_POSITIVE
+    elif hf_unlikely(is_known):
+        is_same: cython.bint = (
+            found.record.owner & ~DISPUTE_MASK == owner and found.record.amount == step.amount
+        )
+        return DUPLICATE_TX if is_same else TX_ID_REUSED
+    elif hf_unlikely(page.flags[number & PAGE_MASK] & LOCKED and ledger.knobs.locked_refuses[step.type]):
+        outcome = ACCOUNT_LOCKED
+    else:
+        outcome = _check_balance(balance, step.amount, step.type == WITHDRAWAL)
+    if hf_likely(outcome == APPLIED):
+        # After this point nothing can fail.
+        balance.available += -step.amount if step.type == WITHDRAWAL else step.amount
+        _record(cython.address(ledger.records), step, cython.address(found), owner)
+    elif ledger.knobs.burns_ids and not is_known:
+        _record(cython.address(ledger.records), step, cython.address(found), BURNED)
+        ledger.burned += 1
+    return outcome
+
+
+@cython.cfunc
+@cython.inline
+@cython.nogil
+@cython.exceptval(check=False)
+def _record(
+    records: cython.pointer[Records],
+    step: cython.pointer[cython.const[Step]],
+    found: cython.pointer[cython.const[Found]],
+    owner: uint32_t,
+) -> cython.void:
+    """Record a transaction in the place that looking it up gave."""
+    record: cython.pointer[Record] = found.record
+    if hf_likely(record != cython.NULL):
+        records.in_runs += 1
+    else:
+        home: Home = step.block.homes[step.place]
+        record = append_record(records, step.tx, home, cython.address(found.vacancy))
+    record.amount = step.amount
+    record.owner = owner
+
+
+@cython.cfunc
+@cython.inline
+@cython.nogil
+@cython.exceptval(check=False)
+def _refer(ledger: cython.pointer[LedgerState], step: cython.pointer[cython.const[Step]]) -> cython.int:
+    """Decide a dispute, resolve or chargeback."""
+    found: Found
+    if not _look_up(ledger, step, cython.address(found)):
+        return TX_NOT_FOUND
+    record: cython.pointer[Record] = found.record
+    if record.owner == BURNED:
+        return TX_NOT_FOUND
+    number: uint64_t = (record.owner & ACCOUNT_MASK) - 1
+    owner: uint64_t = number if ledger.is_direct else client_of(cython.address(ledger.accounts), number)
+    if owner != step.client:
+        return CLIENT_MISMATCH
+    if step.type == DISPUTE and record.owner & IS_WITHDRAWAL and not ledger.knobs.disputes_withdrawals:
+        return NOT_DISPUTABLE
+    page: cython.pointer[AccountPage] = writable_page(cython.address(ledger.accounts), number)
+    if page == cython.NULL:
+        return FAILED
+    if page.flags[number & PAGE_MASK] & LOCKED and ledger.knobs.locked_refuses[step.type]:
+        return ACCOUNT_LOCKED
+    if step.type == DISPUTE:
+        return _dispute(ledger, record, cython.address(page.balances[number & PAGE_MASK]))
+    return _settle(ledger, step.type, record, page, number & PAGE_MASK)
+
+
+@cython.cfunc
+@cython.inline
+@cython.nogil
+@cython.exceptval(check=False)
+def _dispute(
+    ledger: cython.pointer[LedgerState],
+    record: cython.pointer[Record],
+    balance: cython.pointer[Balance],
+) -> cython.int:
+    """Hold the amount of a deposit, or credit that of a withdrawal provisionally."""
+    amount: int64_t = record.amount
+    state: uint32_t = record.owner & DISPUTE_MASK
+    if state == OPEN or (state == RESOLVED and not ledger.knobs.allows_redispute):
+        return ALREADY_DISPUTED
+    if state == CHARGED_BACK:
+        return ALREADY_CHARGED_BACK
+    if record.owner & IS_WITHDRAWAL:
+        # The total grows with what is held.
+        if balance.held > INT64_MAX - amount or balance.available + balance.held > INT64_MAX - amount:
+            return BALANCE_OVERFLOW
+        amount = 0
+    else:
+        if amount > balance.available and not ledger.knobs.allows_negative:
+            return INSUFFICIENT_FUNDS
+        if balance.available < INT64_MIN + amount or balance.held > INT64_MAX - amount:
+            return BALANCE_OVERFLOW
+    # After this point nothing can fail.
+    balance.available -= amount
+    balance.held += record.amount
+    record.owner = record.owner & ~DISPUTE_MASK | OPEN
+    ledger.open_disputes += 1
+    return APPLIED
+
+
+@cython.cfunc
+@cython.inline
+@cython.nogil
+@cython.exceptval(check=False)
+def _settle(
+    ledger: cython.pointer[LedgerState],
+    type: cython.int,
+    record: cython.pointer[Record],
+    page: cython.pointer[AccountPage],
+    slot: uint64_t,
+) -> cython.int:
+    """End a dispute: resolve or charge back."""
+    balance: cython.pointer[Balance] = cython.address(page.balances[slot])
+    is_chargeback: cython.bint = type == CHARGEBACK
+    is_withdrawal: cython.bint = record.owner & IS_WITHDRAWAL != 0
+    if record.owner & DISPUTE_MASK != OPEN:
+        return NOT_DISPUTED
+    # What is held is part of a total that fits, so giving it back to available fits as well.
+    hf_check(balance.held >= record.amount)
+    if is_chargeback == is_withdrawal:
+        balance.available += record.amount
+    balance.held -= record.amount
+    record.owner = record.owner & ~DISPUTE_MASK | (CHARGED_BACK if is_chargeback else RESOLVED)
+    ledger.open_disputes -= 1
+    if is_chargeback and not page.flags[slot] & LOCKED:
+        page.flags[slot] |= LOCKED
+        ledger.accounts.locked += 1
+    return APPLIED
+
+
+@cython.cfunc
+@cython.inline
+@cython.nogil
+@cython.exceptval(check=False)
+def _check_balance(
+    balance: cython.pointer[Balance], amount: int64_t, is_withdrawal: cython.bint
+) -> cython.int:
+    """Say whether a balance allows a transfer of a positive amount, or else why not.
+
+    Whether a row is a deposit or a withdrawal is a coin toss that no processor predicts, so there is one branch for both, and it
+    is nearly always the same.
+    """
+    lacks: cython.bint = is_withdrawal & (amount > balance.available)
+    largest: int64_t = INT64_MAX - amount
+    overflows: cython.bint = (not is_withdrawal) & (
+        (balance.available > largest) | (balance.available + balance.held > largest)
+    )
+    if hf_likely(not (lacks | overflows)):
+        return APPLIED
+    return INSUFFICIENT_FUNDS if lacks else BALANCE_OVERFLOW

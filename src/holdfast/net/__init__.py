@@ -1,0 +1,1 @@
+"""Addresses and TLS, shared by client and server."""

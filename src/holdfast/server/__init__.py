@@ -1,0 +1,1 @@
+"""One process that serves: listeners, connections, security, status, and its composition root."""

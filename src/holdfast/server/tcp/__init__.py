@@ -1,0 +1,1 @@
+"""Serves the TCP protocol: connections on one event loop."""

@@ -1,0 +1,226 @@
+"""All connections of one event loop: their buffers, their clock, who is let in, and how they are told to end."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from itertools import islice
+from typing import TYPE_CHECKING
+
+from holdfast.protocol.wire import ErrorCode, WireError
+from holdfast.server.tcp.connection import Connection
+
+if TYPE_CHECKING:
+    import socket
+    import ssl
+    from collections.abc import Iterator
+
+    from holdfast.protocol.server_context import Intake
+
+READ_BYTES = 256 * 1024
+"""How much is read from a connection at a time, into the one buffer that all of them share."""
+SMALL_READ_BYTES = 4 * 1024
+"""The same for a connection whose rows may each have a reply."""
+TLS_READ_BYTES = 32 * 1024
+"""The same for encrypted bytes: the TLS library keeps what it is given, for every connection, as long as that takes."""
+CONNECTIONS_BEYOND = 64
+"""So many connections beyond the limit are told why they are not let in; others are closed without a word."""
+BACKLOG = 4096
+CONNECTION_BYTES = 8 * 1024
+"""What an idle connection is reckoned to cost; docs/server.md has the measurement."""
+STREAM_BYTES = 256
+"""What the name of a stream is reckoned to cost."""
+QUIET_SECONDS = 0.5
+"""Whoever sends nothing for so long while the server is being stopped is not waited for."""
+_SWEEP_SECONDS_MAX = 1.0
+_TICKS_PER_SWEEP = 10
+_DRAINED_AT_A_TIME = 16
+_LAG_KEPT = 0.9
+
+_log = logging.getLogger("holdfast.server")
+
+
+class Server:
+    """Accepts connections and looks after them; to be used on one event loop.
+
+    Args:
+        intake: Where the rows go.
+        tls: The certificates; connections are not encrypted without. May be exchanged while the server runs.
+    """
+
+    def __init__(self, intake: Intake, tls: ssl.SSLContext | None = None) -> None:
+        self.intake = intake
+        self.tls = tls
+        self.buffer = memoryview(bytearray(READ_BYTES))
+        self.small_buffer = self.buffer[:SMALL_READ_BYTES]
+        self.tls_buffer = memoryview(bytearray(TLS_READ_BYTES))
+        self.connections: set[Connection] = set()
+        self.accepted = 0
+        """Connections let in so far."""
+        self.lag_seconds = 0.0
+        """How late the event loop was for a tick lately: how long it was busy with something else."""
+        self._listeners: list[asyncio.Server] = []
+        self._all_gone = asyncio.Event()
+        self._all_gone.set()
+        self._is_stopping = False
+        self._is_full = False
+        self._waiting: list[Connection] = []
+        self._wake_timer: asyncio.TimerHandle | None = None
+        self._tick_timer: asyncio.TimerHandle | None = None
+        self._sweep: Iterator[Connection] = iter(())
+        self._sweep_step = 0
+        limits = intake.limits
+        watched = (
+            limits.idle_seconds_max,
+            limits.handshake_seconds_max,
+            limits.line_seconds_max,
+            limits.replies_seconds_max,
+            limits.linger_seconds_max,
+        )
+        shortest = min(seconds for seconds in watched if seconds)
+        # Timeouts are late by one sweep at most.
+        self._tick_seconds = min(_SWEEP_SECONDS_MAX, shortest / 4) / _TICKS_PER_SWEEP
+
+    async def start(self, sockets: list[socket.socket]) -> None:
+        """Listen on sockets that are bound."""
+        loop = asyncio.get_running_loop()
+        for each in sockets:
+            self._listeners.append(
+                await loop.create_server(lambda: Connection(self), sock=each, backlog=BACKLOG)
+            )
+        self._tick(loop, loop.time())
+
+    async def stop(self, grace_seconds: float) -> None:
+        """End all connections: those that are done within the grace as always, the others with word of how far they got."""
+        self._is_stopping = True
+        for listener in self._listeners:
+            listener.close()
+        deadline = time.monotonic() + grace_seconds
+        while self.connections and (now := time.monotonic()) < deadline:
+            for each in list(self.connections):
+                if each.is_open and each.is_quiet(now, QUIET_SECONDS):
+                    each.end(_shutting_down())
+            await asyncio.sleep(min(0.05, deadline - now))
+        for number, each in enumerate(list(self.connections)):
+            if each.is_open:
+                self._drain(each)
+                each.end(_shutting_down())
+            if number % _DRAINED_AT_A_TIME == 0:
+                await asyncio.sleep(0)
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._all_gone.wait(), self.intake.limits.linger_seconds_max)
+        await self.abort()
+
+    async def abort(self) -> None:
+        """End everything at once."""
+        self._is_stopping = True
+        for listener in self._listeners:
+            listener.close()
+        for timer in (self._tick_timer, self._wake_timer):
+            if timer is not None:
+                timer.cancel()
+        for each in list(self.connections):
+            each.abort()
+        await self._all_gone.wait()
+
+    # --- called by connections ---
+
+    def admit(self, connection: Connection) -> WireError | None:
+        """Count a connection in; give the reason if it cannot stay."""
+        self.connections.add(connection)
+        self._all_gone.clear()
+        limits = self.intake.limits
+        if self._is_stopping:
+            return _shutting_down()
+        if self._is_full:
+            return self._no_memory()
+        if len(self.connections) > limits.connections_max:
+            if len(self.connections) > limits.connections_max + CONNECTIONS_BEYOND:
+                connection.abort()
+            text = f"{limits.connections_max} connections are open, as many as may be; try again later"
+            return WireError(ErrorCode.TOO_MANY_CONNECTIONS, text)
+        self.accepted += 1
+        return None
+
+    def forget(self, connection: Connection) -> None:
+        """Count a connection out."""
+        self.connections.discard(connection)
+        if not self.connections:
+            self._all_gone.set()
+
+    def wake_later(self, connection: Connection) -> None:
+        """Wake a connection when its session wants to be; one timer serves them all."""
+        connection.has_ack_due = True
+        self._waiting.append(connection)
+        if self._wake_timer is None:
+            self._start_wake_timer(connection)
+
+    # --- the clock ---
+
+    def _start_wake_timer(self, connection: Connection) -> None:
+        wake_at = connection.session.wake_at
+        seconds = 0.0 if wake_at is None else max(0.0, wake_at - time.monotonic())
+        self._wake_timer = asyncio.get_running_loop().call_later(seconds, self._wake)
+
+    def _wake(self) -> None:
+        self._wake_timer = None
+        waiting, self._waiting = self._waiting, []
+        now = time.monotonic()
+        for each in waiting:
+            try:
+                each.wake(now)
+            except Exception as error:  # noqa: BLE001  # one connection's trouble is not the others'
+                each.fail(error)
+            if each.session.wake_at is not None:
+                self.wake_later(each)
+
+    def _tick(self, loop: asyncio.AbstractEventLoop, due: float) -> None:
+        # The worst of late, forgotten by and by.
+        self.lag_seconds = max(loop.time() - due, self.lag_seconds * _LAG_KEPT, 0.0)
+        due = loop.time() + self._tick_seconds
+        self._tick_timer = loop.call_at(due, self._tick, loop, due)
+        self._watch_memory()
+        now = time.monotonic()
+        for each in islice(self._sweep, len(self.connections) // _TICKS_PER_SWEEP + 1):
+            try:
+                each.check(now)
+            except Exception as error:  # noqa: BLE001  # one connection's trouble is not the others'
+                each.fail(error)
+        self._sweep_step = (self._sweep_step + 1) % _TICKS_PER_SWEEP
+        if self._sweep_step == 0:
+            self._sweep = iter(list(self.connections))
+
+    def _watch_memory(self) -> None:
+        was_full = self._is_full
+        self._is_full = self.reckoned_bytes() > self.intake.limits.memory_bytes_max
+        if not self._is_full:
+            return
+        if not was_full:
+            _log.error("%s; all connections are ended, and no others let in", self._no_memory().message)
+        for each in list(self.connections):
+            each.end(self._no_memory())
+
+    def reckoned_bytes(self) -> int:
+        """Say what ledger, connections and stream names are reckoned to take."""
+        return (
+            self.intake.engine.ledger.size_bytes
+            + len(self.connections) * CONNECTION_BYTES
+            + len(self.intake.registry) * STREAM_BYTES
+        )
+
+    def _no_memory(self) -> WireError:
+        limit = self.intake.limits.memory_bytes_max
+        text = f"the server's memory of {limit} bytes is used up; more comes with --memory-bytes-max"
+        return WireError(ErrorCode.MEMORY_LIMIT, text)
+
+    def _drain(self, connection: Connection) -> None:
+        try:
+            connection.drain()
+        except Exception as error:  # noqa: BLE001  # one connection's trouble is not the others'
+            connection.fail(error)
+
+
+def _shutting_down() -> WireError:
+    return WireError(ErrorCode.SHUTTING_DOWN, "the server is being stopped; send the rest when it is back")

@@ -1,0 +1,72 @@
+"""Named streams: their positions, their owners, and how many there may be."""
+
+from __future__ import annotations
+
+import pytest
+
+from holdfast.protocol.registry import Registry
+from holdfast.protocol.wire import ErrorCode, WireError
+
+
+class Owner:
+    """Gives its stream back when it is superseded, as a session does."""
+
+    def __init__(self, registry: Registry, name: str, rows: int = 0) -> None:
+        self._registry = registry
+        self._name = name
+        self.rows = rows
+        self.was_superseded = False
+
+    def superseded(self) -> None:
+        """Give the stream back."""
+        self.was_superseded = True
+        self._registry.release(self._name, self.rows)
+
+
+def test_positions_outlive_owners() -> None:
+    """A stream stands where its last owner left it."""
+    registry = Registry(2)
+    assert registry.claim("a", Owner(registry, "a")) == 0
+    registry.release("a", 7)
+    assert registry.position("a") == 7
+    assert registry.claim("a", Owner(registry, "a")) == 7
+
+
+def test_newest_owner_wins() -> None:
+    """A second owner ends the first and begins where that one got to."""
+    registry = Registry(2)
+    first, second = Owner(registry, "a", rows=5), Owner(registry, "a")
+    registry.claim("a", first)
+    assert registry.claim("a", second) == 5
+    assert (first.was_superseded, second.was_superseded) == (True, False)
+
+
+def test_first_owner_without_rows_can_be_superseded() -> None:
+    """A name that is forgotten in the middle of a take-over is there again afterwards."""
+    registry = Registry(1)
+    registry.claim("a", Owner(registry, "a"))
+    assert registry.claim("a", Owner(registry, "a")) == 0
+    registry.release("a", 3)
+    assert registry.position("a") == 3
+
+
+def test_names_are_bounded() -> None:
+    """A new name beyond the limit is refused; known names are not."""
+    registry = Registry(1)
+    registry.claim("a", Owner(registry, "a"))
+    registry.release("a", 1)
+    with pytest.raises(WireError) as raised:
+        registry.claim("b", Owner(registry, "b"))
+    assert raised.value.code is ErrorCode.TOO_MANY_STREAMS
+    assert registry.claim("a", Owner(registry, "a")) == 1
+    assert len(registry) == 1
+
+
+def test_names_without_rows_are_forgotten() -> None:
+    """Names under which nothing was sent take no room."""
+    registry = Registry(1)
+    for name in ("a", "b", "c"):
+        registry.claim(name, Owner(registry, name))
+        registry.release(name, 0)
+    assert len(registry) == 0
+    assert registry.position("a") == 0

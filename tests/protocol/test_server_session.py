@@ -1,0 +1,282 @@
+"""One session at a time: timeouts, acks, policies, limits, by a clock that the test moves."""
+
+from __future__ import annotations
+
+import pytest
+
+from holdfast import Action, Budget, Engine, ErrorPolicy, Outcome, TablePolicy
+from holdfast.protocol.limits import Limits
+from holdfast.protocol.server_context import Intake
+from holdfast.protocol.server_session import ACK_ROWS_MAX
+from holdfast.protocol.wire import Ack, ErrorCode, Failure, Refused, Resume, Summary
+from protocol.sessions import HEADER, Line
+
+
+def deposits(first_tx: int, count: int) -> bytes:
+    """Write deposits of one unit."""
+    return b"".join(b"deposit,1,%d,0.0001\n" % tx for tx in range(first_tx, first_tx + count))
+
+
+def intake(policy: ErrorPolicy | None = None, **limits: float) -> Intake:
+    """Make an intake with limits of its own."""
+    return Intake(Engine(), policy=policy, limits=Limits(**limits))  # type: ignore[arg-type]  # limits are numbers
+
+
+def failure(line: Line) -> Failure:
+    """Give the one reply that there is, an error."""
+    (reply,) = line.take()
+    assert isinstance(reply, Failure)
+    return reply
+
+
+def test_plain_rows_have_no_replies() -> None:
+    """A sender that asked for nothing gets nothing until the end."""
+    line = Line(intake())
+    assert line.send(HEADER + deposits(1, 3) + b"nonsense\n") == []
+    assert line.wait(1) == []
+    assert line.end() == [Summary(4, 3, {Outcome.MALFORMED_ROW: 1}, 0, 4)]
+
+
+def test_acks_are_coalesced() -> None:
+    """An ack comes at once if none came for 10 ms, and otherwise when the 10 ms are over, for all rows since."""
+    line = Line(intake())
+    assert line.send(b"#holdfast ack=rows\n" + HEADER + deposits(1, 1)) == [Ack(1, 1)]
+    assert line.send(deposits(2, 1), seconds=0.002) == []
+    assert line.send(deposits(3, 1), seconds=0.002) == []
+    assert line.session.wake_at == pytest.approx(0.01)
+    assert line.wait(0.005) == []
+    assert line.wait(0.005) == [Ack(3, 3)]
+    assert line.session.wake_at is None
+    assert line.send(deposits(4, 1), seconds=0.02) == [Ack(4, 4)]
+
+
+def test_many_rows_are_acknowledged_at_once() -> None:
+    """No more than 65,536 rows go without an ack, however fast they come."""
+    line = Line(intake())
+    line.send(b"#holdfast ack=rows\n" + HEADER + deposits(1, 1))
+    acked, count = 1, 200_000
+    for reply in line.send(deposits(2, count)):
+        assert isinstance(reply, Ack)
+        assert acked < reply.rows <= acked + ACK_ROWS_MAX
+        acked = reply.rows
+    assert count + 1 - acked <= ACK_ROWS_MAX
+    assert line.end()[0] == Ack(count + 1, count + 1)
+
+
+def test_skipped_rows_are_acknowledged_once() -> None:
+    """Rows sent again are acknowledged with where the stream stands, which needs saying once."""
+    shared = intake()
+    first = Line(shared)
+    first.send(b"#holdfast stream=a\n" + HEADER + deposits(1, 5))
+    first.end()
+    line = Line(shared)
+    assert line.send(b"#holdfast stream=a ack=rows\n" + HEADER + deposits(1, 2)) == [Resume(5), Ack(5, 5)]
+    assert line.send(deposits(3, 2), seconds=1) == []
+    assert line.send(deposits(5, 2), seconds=1) == [Ack(6, 6)]
+    assert line.session.skipped == 5
+
+
+def test_last_ack_comes_before_an_error() -> None:
+    """A sender learns of all rows that were decided before it learns why the connection ends."""
+    line = Line(intake(TablePolicy(Action.ABORT)))
+    line.send(b"#holdfast ack=rows refused=rows\n" + HEADER + deposits(1, 1))
+    replies = line.send(deposits(2, 2) + b"nonsense\n" + deposits(4, 1), seconds=0.001)
+    assert replies[:2] == [Refused(4, Outcome.MALFORMED_ROW), Ack(4, 4)]
+    assert isinstance(replies[2], Failure)
+    assert replies[2].code is ErrorCode.POLICY_ABORT
+    assert (replies[2].rows, replies[2].sequence) == (4, 4)
+
+
+def test_policy_is_each_connections_own() -> None:
+    """A budget that one sender has used up is another sender's in full."""
+    shared = intake(TablePolicy(Action.BUDGET, budget=Budget(rows=1)))
+    first, second = Line(shared), Line(shared)
+    assert first.send(HEADER + b"nonsense\n") == []
+    assert second.send(HEADER + b"nonsense\n") == []
+    (reply,) = first.send(b"nonsense\n")
+    assert isinstance(reply, Failure)
+    assert "row 2 exceeds the budget of 1 rows" in reply.message
+    assert second.send(deposits(1, 1)) == []
+    assert isinstance(second.end()[0], Summary)
+
+
+def test_budget_in_percent_is_judged_at_the_end() -> None:
+    """A share that no single row exceeds is held against the whole."""
+    line = Line(intake(TablePolicy(Action.BUDGET, budget=Budget(ppm=100_000))))
+    assert line.send(HEADER + deposits(1, 3) + b"nonsense\n") == []
+    (reply,) = line.end()
+    assert isinstance(reply, Failure)
+    assert (reply.code, reply.rows) == (ErrorCode.POLICY_ABORT, 4)
+    assert "1 of 4 rows" in reply.message
+
+
+def test_callback_sees_the_row() -> None:
+    """A policy that wants to decide itself is shown the row's text, and may go on."""
+    seen: list[bytes] = []
+
+    class Asking(ErrorPolicy):
+        def action(self, outcome: object, severity: object) -> Action:  # noqa: ARG002  # asks about all
+            return Action.CALLBACK
+
+        def decide(self, rejection: object) -> Action:
+            seen.append(rejection.raw)  # type: ignore[attr-defined]  # a Rejection
+            return Action.SKIP if len(seen) < 3 else Action.ABORT
+
+    line = Line(intake(Asking()))
+    assert line.send(HEADER + b"one\n" + deposits(1, 1) + b"two\n") == []
+    (reply,) = line.send(deposits(2, 1) + b"three\n" + deposits(3, 1))
+    assert isinstance(reply, Failure)
+    assert seen == [b"one", b"two", b"three"]
+    assert reply.rows == 5
+
+
+def test_handshake_timeout() -> None:
+    """The header has to be there in time, whatever trickles in meanwhile."""
+    line = Line(intake(handshake_seconds_max=1))
+    for byte in b"type":
+        assert line.send(bytes([byte]), seconds=0.25) == []
+    line.output += line.session.check(line.now + 0.01)
+    assert failure(line).code is ErrorCode.HANDSHAKE_TIMEOUT
+
+
+def test_idle_timeout_and_keep_alive() -> None:
+    """A blank line keeps a connection open; silence ends it."""
+    line = Line(intake(idle_seconds_max=1))
+    line.send(HEADER)
+    for _ in range(5):
+        assert line.wait(0.9) == []
+        assert line.send(b"\n") == []
+    (reply,) = line.wait(1.1)
+    assert isinstance(reply, Failure)
+    assert reply.code is ErrorCode.IDLE_TIMEOUT
+
+
+def test_idle_for_ever() -> None:
+    """A limit of 0 is none."""
+    line = Line(intake(idle_seconds_max=0))
+    line.send(HEADER)
+    assert line.wait(1e9) == []
+
+
+def test_line_timeout() -> None:
+    """One byte a second is not enough to end a line in time; whole lines in between are."""
+    line = Line(intake(line_seconds_max=3))
+    line.send(HEADER)
+    for _ in range(10):
+        line.send(b"deposit,1,")
+        assert line.wait(2) == []
+        line.send(b"1,1\n")
+        assert line.wait(2) == []
+    for byte in b"dep":
+        assert line.send(bytes([byte])) == []
+        assert line.wait(1) == []
+    line.send(b"o")
+    (reply,) = line.wait(1.1)
+    assert isinstance(reply, Failure)
+    assert reply.code is ErrorCode.LINE_TIMEOUT
+    assert "line 12 was begun" in reply.message
+
+
+def test_held_back_senders_are_not_blamed() -> None:
+    """A sender that is not read from can neither end its line nor break its silence."""
+    line = Line(intake(line_seconds_max=1, idle_seconds_max=1))
+    line.send(HEADER)
+    assert line.session.check(100, is_held=True) == b""
+    line.send(b"dep")
+    for now in range(200, 220):
+        assert line.session.check(now, is_held=True) == b""
+
+
+@pytest.mark.parametrize("size", [1, 7, 100, 1999])
+def test_line_too_long(size: int) -> None:
+    """A line without an end is counted to the byte, in pieces of any size, though the decoder keeps a row of it at most."""
+    line = Line(Intake(Engine(), limits=Limits(line_bytes_max=6000)))
+    line.send(HEADER + deposits(1, 1))
+    for start in range(0, 6000, size):
+        assert line.send(b"x" * min(size, 6000 - start)) == []
+        assert line.session.held_bytes < 4200
+    (reply,) = line.send(b"x")
+    assert isinstance(reply, Failure)
+    assert (reply.code, reply.rows) == (ErrorCode.LINE_TOO_LONG, 1)
+    assert "line 3 has no end after 6000 bytes" in reply.message
+
+
+def test_line_that_ends_in_time_is_a_row() -> None:
+    """Between the longest row and the longest line it is a row that is too long, and the next line is as good as any."""
+    line = Line(Intake(Engine(), limits=Limits(line_bytes_max=6000)))
+    line.send(HEADER)
+    for _ in range(3):
+        assert line.send(b"x" * 5000) == []
+        assert line.send(b"x" * 999 + b"\n" + deposits(1, 1)) == []
+    assert line.end() == [Summary(6, 1, {Outcome.ROW_TOO_LONG: 3, Outcome.DUPLICATE_TX: 2}, 0, 6)]
+
+
+def test_directive_that_never_ends() -> None:
+    """The beginning of a directive is kept, and no more of it than one may have."""
+    line = Line(intake())
+    assert line.send(b"#holdfast token=") == []
+    (reply,) = line.send(b"a" * 1024)
+    assert isinstance(reply, Failure)
+    assert reply.code is ErrorCode.BAD_DIRECTIVE
+
+
+def test_nothing_comes_after_the_end() -> None:
+    """A session that has ended takes nothing and says nothing."""
+    line = Line(intake())
+    line.send(b"nonsense\n")
+    assert line.session.has_ended
+    assert line.session.receive(memoryview(HEADER), 1.0) == b""
+    assert line.session.end_of_input(1.0) == b""
+    assert line.session.check(1e9) == b""
+
+
+def test_superseded_session_ends_where_it_stands() -> None:
+    """The newer connection is told a position that counts all rows of the older one, and the older one is told why it ends."""
+    shared = intake()
+    old, new = Line(shared), Line(shared)
+    old.send(b"#holdfast stream=a\n" + HEADER + deposits(1, 3) + b"depo")
+    assert new.send(b"#holdfast stream=a\n") == [Resume(3)]
+    assert failure(old).code is ErrorCode.SUPERSEDED
+    new.send(HEADER + deposits(1, 5))
+    assert new.end()[-1] == Summary(2, 2, {}, 3, 5, "a", 5)
+
+
+def test_failed_opening_gives_its_stream_back() -> None:
+    """A stream whose sender announced a gap is free again."""
+    shared = intake(streams_max=1)
+    line = Line(shared)
+    line.send(b"#holdfast stream=a from=2\n")
+    assert line.session.has_ended
+    assert Line(shared).send(b"#holdfast stream=b\n") == [Resume(0)]
+
+
+def test_anonymous_rows_may_be_numbered_from_one() -> None:
+    """The only first row of an anonymous stream is the first one."""
+    line = Line(intake())
+    assert line.send(b"#holdfast from=1\n" + HEADER + deposits(1, 1)) == []
+    assert line.end() == [Summary(1, 1, {}, 0, 1)]
+
+
+def test_third_directive() -> None:
+    """There are two directives and no third."""
+    line = Line(intake())
+    replies = line.send(b"#holdfast stream=a\n#holdfast from=1\n#holdfast from=1\n")
+    assert replies[0] == Resume(0)
+    assert isinstance(replies[1], Failure)
+    assert replies[1].code is ErrorCode.BAD_DIRECTIVE
+
+
+def test_directives_may_end_with_crlf() -> None:
+    """A sender whose lines end with CR LF is understood, to the longest directive."""
+    line = Line(intake())
+    longest = b"#holdfast token=".ljust(1024, b"a")
+    assert line.send(longest + b"\r") == []
+    assert line.send(b"\n" + HEADER.replace(b"\n", b"\r\n")) == []
+
+
+def test_limits_leave_room_for_a_row() -> None:
+    """Limits under which no row could ever be taken are refused."""
+    with pytest.raises(ValueError, match="line_bytes_max is 4096, too little"):
+        Intake(Engine(), limits=Limits(line_bytes_max=4096))
+    with pytest.raises(ValueError, match="connections_max is greater than 0"):
+        Limits(connections_max=0)
