@@ -6,6 +6,7 @@ import os
 from typing import TYPE_CHECKING
 
 from holdfast.domain.rules import STANDARD
+from holdfast.domain.settings import make_settings
 from holdfast.kernel.batch import Batch
 from holdfast.kernel.csv.decoder import CsvDecoder
 from holdfast.kernel.ledger.ledger import Ledger
@@ -46,7 +47,7 @@ def make_batches(columns: Columns) -> list[Batch]:
 
 def make_ledger(client_bits: int = 16, tx_bits: int = 32, huge_pages: bool = True) -> Ledger:
     """Make an empty ledger, with huge pages as the command has them unless told otherwise."""
-    return Ledger(STANDARD, client_bits=client_bits, tx_bits=tx_bits, huge_pages=huge_pages)
+    return Ledger(make_settings(STANDARD, client_bits=client_bits, tx_bits=tx_bits), huge_pages=huge_pages)
 
 
 def apply_all(ledger: Ledger, batches: Iterable[Batch]) -> None:

@@ -13,11 +13,15 @@ from fractions import Fraction
 from typing import TYPE_CHECKING
 
 from holdfast.domain.outcome import UNDECIDED, Outcome
+from holdfast.domain.rules import make_rules
+from holdfast.domain.settings import BATCH_ROWS_DEFAULT, make_settings
 from holdfast.domain.transaction import TransactionType
+from reference_digest import hash_text, signed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+    from holdfast.domain.settings import Settings
     from holdfast.kernel.batch import Batch
 
 BOM = b"\xef\xbb\xbf"
@@ -36,6 +40,17 @@ class Config:
     tx_bits: int = 32
     row_bytes_max: int = 4096
     excess_decimals: str = "refuse"
+
+    def settings(self, batch_rows: int = BATCH_ROWS_DEFAULT) -> Settings:
+        """Give the same to the real decoder."""
+        return make_settings(
+            make_rules({"excess_decimals": self.excess_decimals}),
+            decimals=self.decimals,
+            client_bits=self.client_bits,
+            tx_bits=self.tx_bits,
+            row_bytes_max=self.row_bytes_max,
+            batch_rows=batch_rows,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,16 +94,14 @@ def decode(data: bytes, config: Config = Config()) -> list[Row]:
     Raises:
         UnusableHeaderError: If no row can be read for want of a header.
     """
-    lines = lines_with_content(data, config)
+    lines = lines_with_content(data)
     header = read_header(next(lines, None), config)
     return [read_row(line, header, config) for line in lines]
 
 
-def lines_with_content(data: bytes, config: Config) -> Iterator[Line]:
-    """Leave out the blank lines; a line beyond the limit counts as content whatever it holds."""
-    for line in split_lines(data):
-        if line.raw.strip(BLANKS) or len(line.raw) > config.row_bytes_max:
-            yield line
+def lines_with_content(data: bytes) -> Iterator[Line]:
+    """Leave out the blank lines, however long they are."""
+    return (line for line in split_lines(data) if line.raw.strip(BLANKS))
 
 
 def split_lines(data: bytes) -> Iterator[Line]:
@@ -135,6 +148,7 @@ def read_row(line: Line, header: list[bytes], config: Config) -> Row:
             known["amount"] = read_amount(fields.get(b"amount", b""), config)
     except RowFaultError as fault:
         outcome = fault.outcome
+        known["amount"] = signed(hash_text(line.raw[: config.row_bytes_max]))
     return Row(outcome, **known, line=line.number, offset=line.offset, raw=line.raw[: config.row_bytes_max])
 
 

@@ -14,9 +14,10 @@ import holdfast.streaming
 from holdfast.domain.amount import format_units
 from holdfast.domain.outcome import Outcome, Severity
 from holdfast.domain.rules import CARDS, KNOBS, STANDARD, make_rules, read_rules
+from holdfast.domain.settings import ROW_BYTES_DEFAULT, ROW_BYTES_MAX, make_settings
 from holdfast.domain.transaction import TransactionType
 from holdfast.kernel.batch import Batch
-from holdfast.kernel.csv.decoder import ROW_BYTES_DEFAULT, ROW_BYTES_MAX, CsvDecoder
+from holdfast.kernel.csv.decoder import CsvDecoder
 from holdfast.kernel.ledger.ledger import Ledger
 from holdfast.kernel.routing import SHARDS_MAX
 from holdfast.streaming.processor import READERS_MAX, REPORTS_MAX, SOURCES_MAX
@@ -100,11 +101,11 @@ def test_example_of_a_knob(knob: str, value: str) -> None:
     assert rows is not None
     assert list(shown) == list(KNOBS[knob])
     rules = make_rules({knob: value})
-    decoder = CsvDecoder(excess_decimals=rules.excess_decimals)
+    decoder = CsvDecoder(make_settings(make_rules({"excess_decimals": rules.excess_decimals})))
     assert decoder.feed(rows[1].encode()) == []
     batch = decoder.finish()
     assert isinstance(batch, Batch)
-    ledger = Ledger(rules)
+    ledger = Ledger(make_settings(rules))
     ledger.apply(batch)
     assert shown[value] == [Outcome(batch.outcomes[-1]).name, *balances(ledger)]
     # All that comes before is there to lead up to it.

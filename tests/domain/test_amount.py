@@ -10,8 +10,6 @@ from hypothesis import strategies as st
 
 from csv_strategies import amount_texts
 from holdfast.domain.amount import (
-    DECIMALS_DEFAULT,
-    DECIMALS_MAX,
     UNITS_MAX,
     UNITS_MIN,
     AmountError,
@@ -22,6 +20,7 @@ from holdfast.domain.amount import (
     units_from,
 )
 from holdfast.domain.outcome import Outcome
+from holdfast.domain.settings import DECIMALS_DEFAULT, DECIMALS_MAX
 from reference_decoder import Config, RowFaultError, read_amount
 from strategies import edge_integers
 

@@ -167,8 +167,10 @@ def test_profiles_by_name(tmp_path: Path) -> None:
     """A profile is found by its name or the path of a TOML file; a name that is neither is an error."""
     own = tmp_path / "own.toml"
     own.write_text('profile = "cards"\nlocked_deposit = "refuse"\n')
-    assert Engine("cards").rules.locked_deposit == "accept"
-    assert Engine(str(own)).rules == holdfast.make_rules({"locked_deposit": "refuse"}, Engine("cards").rules)
+    assert Engine("cards").settings.rules.locked_deposit == "accept"
+    assert Engine(str(own)).settings.rules == holdfast.make_rules(
+        {"locked_deposit": "refuse"}, Engine("cards").settings.rules
+    )
     with pytest.raises(RulesError, match="nonesuch"):
         Engine("nonesuch")
 

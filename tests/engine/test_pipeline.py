@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from holdfast.domain.settings import make_settings
 from holdfast.engine import pipeline
 from holdfast.engine.pipeline import read_batches
 from holdfast.io.compression import open_source
@@ -68,7 +69,9 @@ def read(
 ) -> Generator[Batch]:
     """Read an input whose size is not known beforehand, so that threads are used."""
     stream = open_source(iter([source]) if isinstance(source, bytes) else source)
-    decoder = CsvDecoder(row_bytes_max=CONFIG.row_bytes_max, batch_rows=batch_rows, keep_source=True)
+    decoder = CsvDecoder(
+        make_settings(row_bytes_max=CONFIG.row_bytes_max, batch_rows=batch_rows), keep_source=True
+    )
     return read_batches(stream, decoder, threads, on_wait)
 
 
@@ -123,7 +126,7 @@ def test_a_small_file_needs_no_thread() -> None:
     """What fits one block is decoded where it is asked for."""
     started: list[threading.Thread] = []
     stream = open_source(MIXED)
-    decoder = CsvDecoder(row_bytes_max=CONFIG.row_bytes_max, keep_source=True)
+    decoder = CsvDecoder(make_settings(row_bytes_max=CONFIG.row_bytes_max), keep_source=True)
     for batch in read_batches(stream, decoder, 4):
         started += reader_threads()
         assert batch.rows == len(decode(MIXED, CONFIG))
@@ -237,7 +240,7 @@ def test_closing_a_file_early_leaves_no_thread_that_reads_it(monkeypatch: pytest
     """Reading something that has a size is over once the batches are closed: nobody reads a closed file."""
     monkeypatch.setattr(pipeline, "BLOCK_BYTES", 1000)
     stream = open_source(HEADER + ROW * 10_000)
-    batches = read_batches(stream, CsvDecoder(batch_rows=5), 2)
+    batches = read_batches(stream, CsvDecoder(make_settings(batch_rows=5)), 2)
     next(batches)
     assert reader_threads()
     batches.close()

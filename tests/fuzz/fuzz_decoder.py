@@ -74,9 +74,7 @@ def in_pieces(stream: bytes, seed: int) -> list[bytes]:
 
 def run(case: Case, pieces: list[bytes], *, flush: bool = False) -> list[list[Row]] | None:
     """Decode pieces into batches of rows; None means that there is no usable header."""
-    decoder = CsvDecoder(
-        batch_rows=case.batch_rows, keep_source=case.keep_source, **dataclasses.asdict(case.config)
-    )
+    decoder = CsvDecoder(case.config.settings(case.batch_rows), keep_source=case.keep_source)
     batches: list[Batch | None] = []
     try:
         for piece in pieces:

@@ -14,6 +14,7 @@ import pytest
 
 from holdfast.domain.outcome import UNDECIDED, Outcome
 from holdfast.domain.rules import STANDARD
+from holdfast.domain.settings import make_settings
 from holdfast.kernel.batch import Batch
 from holdfast.kernel.csv.decoder import CsvDecoder
 from holdfast.kernel.ledger.ledger import Ledger
@@ -66,7 +67,7 @@ def batch_of(**columns: Any) -> Batch:
 
 def outcomes(batch: Batch, client_bits: int = 16, tx_bits: int = 32) -> list[int]:
     """Apply a batch to a new ledger."""
-    ledger = Ledger(STANDARD, client_bits=client_bits, tx_bits=tx_bits)
+    ledger = Ledger(make_settings(STANDARD, client_bits=client_bits, tx_bits=tx_bits))
     ledger.apply(batch)
     return list(batch.outcomes)
 
@@ -114,7 +115,7 @@ def test_every_kind_of_column(types: Maker, ids: Maker) -> None:
     assert list(batch.txs) == TXS
     assert list(batch.amounts) == AMOUNTS
     assert list(batch.outcomes) == [UNDECIDED] * 3
-    ledger = Ledger(STANDARD)
+    ledger = Ledger(make_settings(STANDARD))
     ledger.apply(batch)
     # A dispute of more than is available is refused under the standard rules.
     assert list(batch.outcomes) == [APPLIED, APPLIED, Outcome.INSUFFICIENT_FUNDS]
@@ -307,7 +308,7 @@ def test_text_on_a_narrower_ledger() -> None:
     text = b"type,client,tx,amount\n" + b"".join(b"deposit," + row + b"\n" for row in rows)
     found = []
     for bits in (16, 32), (64, 64):
-        decoder = CsvDecoder(client_bits=bits[0], tx_bits=bits[1])
+        decoder = CsvDecoder(make_settings(client_bits=bits[0], tx_bits=bits[1]))
         decoder.feed(text)
         batch = decoder.finish()
         assert batch is not None

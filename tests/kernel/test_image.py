@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 from holdfast.domain.rules import STANDARD
+from holdfast.domain.settings import make_settings
 from holdfast.kernel.batch import Batch
 from holdfast.kernel.csv.encoder import encode_accounts
 from holdfast.kernel.ledger.ledger import Ledger
@@ -36,7 +37,7 @@ class Bank:
     """A ledger and what its accounts should be, fed with deposits."""
 
     def __init__(self, client_bits: int = 16) -> None:
-        self.ledger = Ledger(STANDARD, client_bits=client_bits, tx_bits=64)
+        self.ledger = Ledger(make_settings(STANDARD, client_bits=client_bits, tx_bits=64))
         self.balances: dict[int, int] = {}
         self.tx = 0
 
@@ -207,7 +208,7 @@ def write_to_every_page(clients: npt.NDArray[np.uint64], ledger: Ledger, turn: i
 @pytest.mark.parametrize("bits", [16, 64])
 def test_pages_are_given_back(bits: int, kept: int) -> None:
     """Thousands of images with writes between take no more memory than the few that live at a time."""
-    ledger = Ledger(STANDARD, client_bits=bits, tx_bits=64)
+    ledger = Ledger(make_settings(STANDARD, client_bits=bits, tx_bits=64))
     clients = np.arange(0, 64 * PAGE_ACCOUNTS, PAGE_ACCOUNTS, dtype=np.uint64)
     everyone = np.arange(64 * PAGE_ACCOUNTS, dtype=np.uint64)
     write_to_every_page(everyone, ledger, 0)
@@ -249,7 +250,7 @@ def applying(ledger: Ledger) -> Iterator[None]:
 
 def test_an_image_is_refused_while_another_thread_applies() -> None:
     """An image in the middle of a batch would show half of it: it is refused, as is a second writer."""
-    ledger = Ledger(STANDARD, tx_bits=64)
+    ledger = Ledger(make_settings(STANDARD, tx_bits=64))
     small = Batch.from_columns(*columns([(DISPUTE, 1, 1, 0)]))
     with applying(ledger):
         # Once there is something to see, the other thread still needs far longer than these two calls.

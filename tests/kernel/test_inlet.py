@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from holdfast.domain.settings import make_settings
 from holdfast.kernel.csv.decoder import CsvDecoder, HeaderError
 from holdfast.kernel.csv.encoder import encode_accounts
 from holdfast.kernel.inlet import CALL_COST, PIECE_BYTES, Inlet, Totals
@@ -91,7 +92,7 @@ def test_a_stream_inherits_nothing_but_memory(
 ) -> None:
     """Whatever the streams before it were like, and however they ended: each is decided as if it were the first."""
     ledger, by_itself = Ledger(), Ledger()
-    decoder = CsvDecoder(row_bytes_max=row_bytes_max)
+    decoder = CsvDecoder(make_settings(row_bytes_max=row_bytes_max))
     totals = Totals()
     first = Inlet(ledger, decoder, Tally(), totals)
     rows, refused, input_bytes = 0, Counter[int](), 0
@@ -149,7 +150,7 @@ def test_more_rows_than_a_batch_has() -> None:
     """A piece of several batches is applied to its end."""
     rows = b"".join(b"deposit,1,%d,1\n" % tx for tx in range(2_000))
     ledger = Ledger()
-    inlet = new_inlet(ledger, CsvDecoder(batch_rows=300))
+    inlet = new_inlet(ledger, CsvDecoder(make_settings(batch_rows=300)))
     inlet.take(HEADER + rows)
     assert (inlet.rows, inlet.refused_by_code(), ledger.transactions) == (2_000, {}, 2_000)
 

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from holdfast.domain.model import Model
 from holdfast.domain.outcome import Outcome
 from holdfast.domain.rules import CARDS, STANDARD, Rules
+from holdfast.domain.settings import make_settings
 from holdfast.domain.transaction import TransactionType
 from holdfast.kernel.batch import Batch
 from holdfast.kernel.ledger.ledger import Ledger
@@ -65,7 +66,7 @@ def scattered_then_dense(seed: int, tx_max: int) -> list[Row]:
 def test_both_places_follow_the_model(profile: Rules, tx_bits: int, seed: int) -> None:
     """Row by row the same outcomes, wherever an id is kept."""
     rows = scattered_then_dense(seed, 2**tx_bits - 1)
-    model, ledger = Model(profile), Ledger(profile, tx_bits=tx_bits)
+    model, ledger = Model(profile), Ledger(make_settings(profile, tx_bits=tx_bits))
     for start in range(0, len(rows), 101):
         piece = rows[start : start + 101]
         assert outcomes(ledger, piece) == expected(model, piece)
@@ -141,5 +142,5 @@ def test_splits_within_a_batch(seed: int, bits: int) -> None:
         else:
             known.append((draw.randrange(2**bits), draw.randrange(2**bits)))
             rows.append((DEPOSIT, *known[-1], 5))
-    model, ledger = Model(STANDARD), Ledger(client_bits=bits, tx_bits=bits)
+    model, ledger = Model(STANDARD), Ledger(make_settings(client_bits=bits, tx_bits=bits))
     assert outcomes(ledger, rows) == expected(model, rows)

@@ -12,9 +12,8 @@ from typing import Any
 import pytest
 
 import holdfast
-from holdfast.domain.rules import STANDARD
-from holdfast.kernel.batch import ROWS_DEFAULT
-from holdfast.kernel.csv.decoder import ROW_BYTES_DEFAULT, CsvDecoder
+from holdfast.domain.settings import Settings
+from holdfast.kernel.csv.decoder import CsvDecoder
 from holdfast.kernel.ledger.index import KeyIndex
 from holdfast.kernel.ledger.ledger import Ledger
 from holdfast.kernel.tally import Tally
@@ -39,7 +38,6 @@ holdfast\\.kernel\\.ledger\\.image\\.Image\\.__(init|new)__
 # Of no use outside of the kernel.
 holdfast\\.kernel\\.ledger\\.ledger\\.Ticket
 holdfast\\.kernel\\.inlet\\.Stock
-holdfast\\.kernel\\.ledger\\.ledger\\.ID_BITS
 """
 
 
@@ -81,16 +79,11 @@ def test_every_compiled_module_has_a_stub() -> None:
 
 CONSTRUCTORS: dict[type, dict[str, Any]] = {
     CsvDecoder: {
-        "decimals": 4,
-        "client_bits": 16,
-        "tx_bits": 32,
-        "row_bytes_max": ROW_BYTES_DEFAULT,
-        "batch_rows": ROWS_DEFAULT,
-        "excess_decimals": "refuse",
+        "settings": Settings(),
         "keep_source": False,
     },
     KeyIndex: {"key_bits": 64},
-    Ledger: {"rules": STANDARD, "client_bits": 16, "tx_bits": 32, "huge_pages": False},
+    Ledger: {"settings": Settings(), "huge_pages": False},
     Tally: {"actions": bytes(256), "budget_rows": 0, "budget_ppm": 0, "budget_from_rows": 0},
 }
 

@@ -35,7 +35,7 @@ HEADER = b"type,client,tx,amount\n"
 
 def make_decoder(config: Config, batch_rows: int = 8192, *, keep_source: bool = True) -> CsvDecoder:
     """Make the real decoder with the configuration of the reference."""
-    return CsvDecoder(batch_rows=batch_rows, keep_source=keep_source, **dataclasses.asdict(config))
+    return CsvDecoder(config.settings(batch_rows), keep_source=keep_source)
 
 
 def run(case: CsvCase, pieces: Iterable[bytes], *, keep_source: bool = True) -> list[Batch] | None:

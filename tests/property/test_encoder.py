@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from holdfast.domain.amount import UNITS_MAX, UNITS_MIN
 from holdfast.domain.rules import Rules, make_rules
+from holdfast.domain.settings import make_settings
 from holdfast.kernel.batch import Batch
 from holdfast.kernel.csv.encoder import encode_accounts
 from holdfast.kernel.ledger.ledger import Ledger
@@ -69,7 +70,7 @@ def recipe(account: AccountRow, tx: int) -> list[TransactionRow]:
 
 def build(accounts: list[AccountRow]) -> Ledger:
     """Bring a ledger to exactly these accounts."""
-    ledger = Ledger(RULES, client_bits=64, tx_bits=64)
+    ledger = Ledger(make_settings(RULES, client_bits=64, tx_bits=64))
     rows = [row for place, account in enumerate(accounts) for row in recipe(account, 10 * place)]
     ledger.apply(Batch.from_columns(*columns(rows)))
     for client, *balances in accounts:
@@ -126,7 +127,7 @@ def test_example_of_the_contract() -> None:
 
 def test_no_accounts() -> None:
     """Nobody is a header alone."""
-    assert b"".join(encode_accounts(Ledger(RULES).image(), 4)) == HEADER.encode()
+    assert b"".join(encode_accounts(Ledger(make_settings(RULES)).image(), 4)) == HEADER.encode()
 
 
 @pytest.mark.parametrize(
@@ -134,7 +135,7 @@ def test_no_accounts() -> None:
 )
 def test_many_accounts(client_bits: int, stride: int) -> None:
     """Accounts by the ten thousand, named in no order, come out sorted, whatever chunks they come in."""
-    ledger = Ledger(RULES, client_bits=client_bits)
+    ledger = Ledger(make_settings(RULES, client_bits=client_bits))
     # An odd stride visits every client once before it visits one twice.
     clients = [step * stride % 2**client_bits for step in range(2**16)]
     ledger.apply(Batch.from_columns(*columns((DEPOSIT, client, tx, tx) for tx, client in enumerate(clients))))
@@ -147,7 +148,7 @@ def test_many_accounts(client_bits: int, stride: int) -> None:
 
 def test_encoding_twice_at_once() -> None:
     """Two readers of one image, in step, do not disturb each other."""
-    ledger = Ledger(RULES)
+    ledger = Ledger(make_settings(RULES))
     ledger.apply(Batch.from_columns(*columns((DEPOSIT, client, client, 5) for client in range(5_000))))
     image = ledger.image()
     first, second = encode_accounts(image, 4), encode_accounts(image, 2)

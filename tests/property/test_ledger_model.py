@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import itertools
 import random
 from typing import TYPE_CHECKING
@@ -16,6 +15,7 @@ from csv_strategies import CsvCase, csv_cases
 from holdfast.domain.model import Model
 from holdfast.domain.outcome import UNDECIDED, Outcome, Phase
 from holdfast.domain.rules import CARDS, KNOBS, PROFILES, STANDARD, Rules, make_rules
+from holdfast.domain.settings import make_settings
 from holdfast.domain.transaction import TransactionType
 from holdfast.kernel.batch import Batch
 from holdfast.kernel.csv.decoder import CsvDecoder
@@ -41,7 +41,7 @@ class Pair:
     def __init__(self, profile: Rules, client_bits: int = 16, tx_bits: int = 32) -> None:
         self.profile = profile
         self.model = Model(profile)
-        self.ledger = Ledger(profile, client_bits=client_bits, tx_bits=tx_bits)
+        self.ledger = Ledger(make_settings(profile, client_bits=client_bits, tx_bits=tx_bits))
         self.seen: dict[Outcome, int] = {}
         self.recorded = 0
 
@@ -219,8 +219,8 @@ def test_from_bytes_to_accounts(profile: Rules, case: CsvCase) -> None:
     expected = [
         row.outcome or model.apply(TransactionType(row.type), row.client, row.tx, row.amount) for row in rows
     ]
-    decoder = CsvDecoder(batch_rows=case.batch_rows, **dataclasses.asdict(case.config))
-    ledger = Ledger(profile, client_bits=case.config.client_bits, tx_bits=case.config.tx_bits)
+    decoder = CsvDecoder(case.config.settings(case.batch_rows))
+    ledger = Ledger(make_settings(profile, client_bits=case.config.client_bits, tx_bits=case.config.tx_bits))
     outcomes: list[int] = []
     for batch in (*decoder.feed(case.data), decoder.finish()):
         if batch is not None:

@@ -158,6 +158,7 @@ def senders(draw: DrawFn, engine: RecordingEngine, intake: Intake) -> list[Sende
                     wants_refused=st.booleans(),
                     token=st.none(),
                     first_row=st.none(),
+                    digest=st.none(),
                 )
             ),
             draw(st.none() | st.integers(0, 3)),

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from holdfast.domain.outcome import Outcome
+from holdfast.domain.settings import ID_BITS, ROW_BYTES_MAX
 from holdfast.protocol.wire import (
     DIRECTIVE_BYTES_MAX,
     REPLY_LINE_BYTES_MAX,
@@ -18,6 +19,7 @@ from holdfast.protocol.wire import (
     Refused,
     Reply,
     Resume,
+    StreamSettings,
     Summary,
     WireError,
     format_directive,
@@ -35,6 +37,7 @@ DIRECTIVES = st.builds(
     wants_refused=st.booleans(),
     token=st.none() | st.text([chr(code) for code in range(33, 127)], min_size=1, max_size=200),
     first_row=st.none() | st.integers(1, ROW_NUMBER_MAX),
+    digest=st.none() | st.integers(0, 2**64 - 1),
 ).filter(lambda directive: directive != Directive())
 
 
@@ -54,7 +57,18 @@ def summaries(draw: st.DrawFn) -> Summary:
 
 
 REPLIES: st.SearchStrategy[Reply] = st.one_of(
-    st.builds(Resume, NUMBERS),
+    st.builds(
+        Resume,
+        NUMBERS,
+        st.integers(0, 2**64 - 1),
+        st.builds(
+            StreamSettings,
+            st.integers(0, 9),
+            st.sampled_from(ID_BITS),
+            st.sampled_from(ID_BITS),
+            st.integers(1, ROW_BYTES_MAX),
+        ),
+    ),
     st.builds(Ack, NUMBERS, NUMBERS),
     st.builds(Refused, st.integers(1, ROW_NUMBER_MAX), REFUSED_CODES),
     st.builds(Failure, st.sampled_from(ErrorCode), st.text(max_size=999), NUMBERS, NUMBERS),
@@ -193,5 +207,4 @@ def test_no_reply(line: bytes) -> None:
 def test_line_format_is_that_of_json_dumps() -> None:
     """The lines that are written by hand look like those that are not."""
     assert Ack(1, 2).to_line() == b'{"ack": 1, "sequence": 2}\n'
-    assert Resume(3).to_line() == b'{"resume": 3}\n'
     assert Refused(4, Outcome.DUPLICATE_TX).to_line() == b'{"refused": {"row": 4, "code": "DUPLICATE_TX"}}\n'

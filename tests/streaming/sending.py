@@ -79,7 +79,7 @@ class Recorder(Engine):
 
     def model(self, rows: int | None = None) -> Model:
         """Apply so many of the rows to the model, in decided order; each must come to the same outcome."""
-        model = Model(self.rules)
+        model = Model(self.settings.rules)
         for (type_, client, tx, amount), outcome in self.decided[:rows]:
             assert model.apply(TransactionType(type_), client, tx, amount) == outcome
         return model

@@ -10,6 +10,7 @@ from itertools import chain
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from holdfast.client.errors import StreamMismatchError
+from holdfast.domain.settings import Settings
 from holdfast.io.compression import open_input, open_source
 from holdfast.io.raw import InputError
 from holdfast.io.rejects import find_rejection
@@ -204,7 +205,7 @@ class FilesFeed:
         """Find where the part goes on behind so many rows: the byte and the rows; -1 and all rows if it does not."""
         mark = self._mark
         with _open(self._sources[self._part]) as stream:
-            decoder, rows = CsvDecoder(batch_rows=65_536), 0
+            decoder, rows = CsvDecoder(Settings(batch_rows=65_536)), 0
             if mark is not None and mark.part == self._part and mark.rows <= wanted:
                 _skip(stream, mark.offset, self._buffer)
                 decoder, rows, self._header = mark.decoder.at(mark.offset), mark.rows, mark.header

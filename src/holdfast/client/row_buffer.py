@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from holdfast.client.errors import LostRowsError, ProtocolError, StreamMismatchError
 from holdfast.client.feeds import HEADER_BYTES_MAX
+from holdfast.domain.settings import Settings
 from holdfast.io.raw import InputError
 from holdfast.io.rejects import find_rejection
 from holdfast.kernel.csv.decoder import CsvDecoder, HeaderError
@@ -55,7 +56,7 @@ class RowBuffer:
         self._is_found = False
         self._skip_to = 0
         self._acked = 0
-        self._decoder = CsvDecoder(batch_rows=1024)
+        self._decoder = CsvDecoder(Settings(batch_rows=1024))
         self._source_decoder: CsvDecoder | None = None
         self._head = b""
         self._header: bytes | None = None

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from holdfast.domain.amount import DECIMALS_DEFAULT, to_decimal
+from holdfast.domain.amount import to_decimal
 from holdfast.domain.sealed import sealed
+from holdfast.domain.settings import DECIMALS_DEFAULT
 
 if TYPE_CHECKING:
     from decimal import Decimal

@@ -10,9 +10,8 @@ import re
 from decimal import Context, Decimal, Inexact, InvalidOperation
 
 from holdfast.domain.outcome import Outcome
+from holdfast.domain.settings import DECIMALS_DEFAULT
 
-DECIMALS_DEFAULT = 4
-DECIMALS_MAX = 9
 UNITS_MAX = 2**63 - 1
 UNITS_MIN = -(2**63)
 _DIGITS_MAX = 19

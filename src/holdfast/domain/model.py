@@ -9,9 +9,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from holdfast.domain.account import Account
-from holdfast.domain.amount import DECIMALS_DEFAULT, UNITS_MAX, UNITS_MIN
+from holdfast.domain.amount import UNITS_MAX, UNITS_MIN
 from holdfast.domain.outcome import Outcome
 from holdfast.domain.rules import STANDARD, Rules
+from holdfast.domain.settings import DECIMALS_DEFAULT
 from holdfast.domain.transaction import TransactionType
 
 

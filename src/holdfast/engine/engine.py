@@ -5,15 +5,22 @@ from __future__ import annotations
 from _thread import allocate_lock
 
 from holdfast.domain.outcome import Outcome
-from holdfast.domain.rules import Rules, find_rules
+from holdfast.domain.settings import (
+    BATCH_ROWS_DEFAULT,
+    CLIENT_BITS_DEFAULT,
+    DECIMALS_DEFAULT,
+    ROW_BYTES_DEFAULT,
+    TX_BITS_DEFAULT,
+    make_settings,
+)
 from holdfast.engine.accounts import Accounts
 from holdfast.engine.pipeline import decoder_threads, read_batches
 from holdfast.engine.policy import CompiledPolicy, ErrorPolicy
 from holdfast.engine.run import Run
 from holdfast.io.compression import InputStream, open_source
 from holdfast.io.raw import InputError
-from holdfast.kernel.batch import ROWS_DEFAULT, Batch
-from holdfast.kernel.csv.decoder import ROW_BYTES_DEFAULT, CsvDecoder, HeaderError
+from holdfast.kernel.batch import Batch
+from holdfast.kernel.csv.decoder import CsvDecoder, HeaderError
 from holdfast.kernel.ledger.ledger import Ledger
 
 TYPE_CHECKING = False  # typing costs as much to import as a small job to do
@@ -21,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable
 
     from holdfast.domain.account import Account
+    from holdfast.domain.rules import Rules
     from holdfast.domain.transaction import Transaction
     from holdfast.engine.report import Report
     from holdfast.io.raw import Source
@@ -54,26 +62,22 @@ class Engine:
         self,
         rules: str | Rules = "standard",
         *,
-        decimals: int = 4,
-        client_bits: int = 16,
-        tx_bits: int = 32,
+        decimals: int = DECIMALS_DEFAULT,
+        client_bits: int = CLIENT_BITS_DEFAULT,
+        tx_bits: int = TX_BITS_DEFAULT,
         row_bytes_max: int = ROW_BYTES_DEFAULT,
-        batch_rows: int = ROWS_DEFAULT,
+        batch_rows: int = BATCH_ROWS_DEFAULT,
         huge_pages: bool = False,
     ) -> None:
-        self.rules = rules if isinstance(rules, Rules) else find_rules(rules)
-        self.decimals = decimals
-        self.client_max = 2**client_bits - 1
-        self.tx_max = 2**tx_bits - 1
-        self._decoder_settings = {
-            "decimals": decimals,
-            "client_bits": client_bits,
-            "tx_bits": tx_bits,
-            "row_bytes_max": row_bytes_max,
-            "batch_rows": batch_rows,
-        }
-        self.new_decoder(keep_source=False)  # checks the settings
-        self.ledger = Ledger(self.rules, client_bits, tx_bits, huge_pages)
+        self.settings = make_settings(
+            rules,
+            decimals=decimals,
+            client_bits=client_bits,
+            tx_bits=tx_bits,
+            row_bytes_max=row_bytes_max,
+            batch_rows=batch_rows,
+        )
+        self.ledger = Ledger(self.settings, huge_pages=huge_pages)
         # Rows that were refused before they came to the ledger.
         self._unreadable = 0
         self._lock = allocate_lock()
@@ -89,9 +93,9 @@ class Engine:
         Returns:
             What became of it; a transaction that is malformed or refused is an outcome, never an exception.
         """
-        if not 0 <= transaction.client <= self.client_max:
+        if not 0 <= transaction.client <= self.settings.client_max:
             return self._decided(Outcome.INVALID_CLIENT)
-        if not 0 <= transaction.tx <= self.tx_max:
+        if not 0 <= transaction.tx <= self.settings.tx_max:
             return self._decided(Outcome.INVALID_TX)
         units = 0
         amount = getattr(transaction, "amount", None)
@@ -99,7 +103,7 @@ class Engine:
             from holdfast.domain.amount import AmountError, units_from  # noqa: PLC0415  # decimal: files do without
 
             try:
-                units = units_from(amount, self.decimals, self.rules.excess_decimals)
+                units = units_from(amount, self.settings.decimals, self.settings.rules.excess_decimals)
             except AmountError as error:
                 return self._decided(error.outcome)
         with self._lock:
@@ -125,7 +129,7 @@ class Engine:
             ValueError: If the columns have different lengths.
         """
         batch = Batch.from_columns(types, clients, txs, amounts)
-        step = self._decoder_settings["batch_rows"]
+        step = self.settings.batch_rows
         for start in range(0, batch.rows, step):
             with self._lock:
                 self.ledger.apply(batch, start, min(start + step, batch.rows))
@@ -183,11 +187,11 @@ class Engine:
         found = self.find_balances(client)
         if found is None:
             raise KeyError(client)
-        return Account(client, *found, self.decimals)
+        return Account(client, *found, self.settings.decimals)
 
     def find_balances(self, client: int) -> tuple[int, int, bool] | None:
         """Give a client's available and held units and whether the account is locked; None if there is no account."""
-        if not 0 <= client <= self.client_max:
+        if not 0 <= client <= self.settings.client_max:
             return None
         with self._lock:
             return self.ledger.account(client)
@@ -195,7 +199,7 @@ class Engine:
     def accounts(self) -> Accounts:
         """Take an image of all accounts: a point in time, not a copy, unchanged by what is applied later."""
         with self._lock:
-            return Accounts(self.ledger.image(), self.decimals, self.sequence)
+            return Accounts(self.ledger.image(), self.settings.decimals, self.sequence)
 
     def read(
         self, stream: InputStream, *, keep_source: bool, on_wait: Callable[[], None] | None = None
@@ -215,9 +219,7 @@ class Engine:
 
     def new_decoder(self, *, keep_source: bool) -> CsvDecoder:
         """Make a decoder with this engine's settings."""
-        return CsvDecoder(
-            excess_decimals=self.rules.excess_decimals, keep_source=keep_source, **self._decoder_settings
-        )
+        return CsvDecoder(self.settings, keep_source=keep_source)
 
     def apply_rows(self, batch: Batch, start: int, tally: Tally, stop: int = -1) -> int:
         """Apply rows of a batch under a policy's tally; give the first row that was not decided."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from holdfast.domain.outcome import Outcome
+from holdfast.domain.outcome import Outcome, Phase
 from holdfast.kernel.tally import Tally
 
 TYPE_CHECKING = False  # typing costs as much to import as a small job to do
@@ -101,14 +101,15 @@ class History:
     def _row(
         self, batch: Batch, row: int, name: str, before: Balances | None, after: Balances | None
     ) -> HistoryRow:
+        outcome = Outcome(batch.outcomes[row])
         return HistoryRow(
             input=name,
             line=batch.line(row),
             type=_NAMES[batch.types[row]],
             client=batch.clients[row],
             tx=batch.txs[row],
-            amount=batch.amounts[row],
-            outcome=Outcome(batch.outcomes[row]),
+            amount=batch.amounts[row] if outcome.phase is not Phase.DECODE else 0,
+            outcome=outcome,
             before=before,
             after=after,
             raw=batch.raw(row),

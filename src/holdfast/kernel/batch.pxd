@@ -7,6 +7,8 @@ cdef enum:
     # How many batches' memory is kept when they are no longer needed, some four megabytes, and which: those of the default size.
     SPARES_MAX = 16
     SPARE_BYTES = 8192 * ROW_BYTES
+    # Of fewer rows than this a digest is computed without letting another thread run.
+    DIGEST_ROWS_HELD = 4096
 
 @cython.final
 cdef class Batch:
@@ -30,8 +32,10 @@ cdef class Batch:
     cdef list sources
     cdef list owners
 
+    cdef Py_ssize_t check_range(self, Py_ssize_t start, Py_ssize_t stop) except -1
     cdef int require_text(self, Py_ssize_t row) except -1
-    cdef int set_line(self, uint64_t line) except -1
+    cdef int set_line(self, uint64_t line) noexcept nogil
+    cdef uint64_t sum_digest(self, Py_ssize_t start, Py_ssize_t stop, uint64_t position) noexcept nogil
     cdef int check(self, uint64_t client_max, uint64_t tx_max) except -1
 
 cdef Batch new_batch(Py_ssize_t capacity)

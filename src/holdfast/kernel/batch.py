@@ -33,14 +33,11 @@ from cython.cimports.holdfast.kernel.columns import (
     read_column,
     widen,
 )
+from cython.cimports.holdfast.kernel.digest import OF_FIELDS, OF_TEXT, hash_row
 from cython.cimports.holdfast.kernel.platform import HF_DEBUG, cbytes, hf_check
 from cython.cimports.libc.stdint import INT64_MIN, int64_t, uint8_t, uint64_t
 from cython.cimports.libc.stdlib import calloc, free, malloc
 from cython.cimports.libc.string import memchr, memcpy, memset
-
-ROWS_DEFAULT = 8192
-"""How many rows a decoder puts into a batch: its columns then fit a core's second-level cache."""
-ROWS_MAX = 1 << 20
 
 spare = cython.declare(cython.p_void[SPARES_MAX])
 spares = cython.declare(cython.int)
@@ -144,7 +141,7 @@ class Batch:
 
     @property
     def amounts(self):
-        """Amounts in units, int64, shape (rows,)."""
+        """Amounts in units, int64, shape (rows,); of text that could not be decoded, a hash of its bytes."""
         return _column(self, self.amount_column, 8, "q")
 
     @property
@@ -244,9 +241,10 @@ class Batch:
         return 0
 
     @cython.cfunc
-    @cython.exceptval(-1, check=False)
+    @cython.nogil
+    @cython.exceptval(check=False)
     def set_line(self, line: uint64_t) -> cython.int:
-        """Note the line of the row that comes next; called only where lines were skipped before it."""
+        """Note the line of the row that comes next, after skipped lines; give -1 if there is no memory."""
         row: cython.Py_ssize_t
         if self.line_column == cython.NULL:
             if self.rows == 0:
@@ -254,10 +252,69 @@ class Batch:
                 return 0
             self.line_column = cython.cast(cython.pointer[uint64_t], malloc(self.capacity * 8))
             if self.line_column == cython.NULL:
-                raise MemoryError
+                return -1
             for row in range(self.rows):
                 self.line_column[row] = self.first_line + row
         return 0
+
+    def digest(
+        self, start: cython.Py_ssize_t = 0, stop: cython.Py_ssize_t = -1, position: uint64_t = 0
+    ) -> int:
+        """Give what rows add to the digest of their stream, which is the sum of all rows modulo 2**64.
+
+        A row is its type, client, tx, its amount if it is a deposit or withdrawal, and its number in the stream. Of text
+        that could not be decoded, the bytes count. Batches, splits and formats make no difference.
+
+        Args:
+            start: The first row.
+            stop: The row to stop before; the end of the batch if negative.
+            position: How many rows of the stream come before the first one.
+
+        Raises:
+            IndexError: If there are no such rows.
+        """
+        stop = self.check_range(start, stop)
+        result: uint64_t
+        if stop - start < DIGEST_ROWS_HELD:
+            return self.sum_digest(start, stop, position)
+        with cython.nogil:
+            result = self.sum_digest(start, stop, position)
+        return result
+
+    @cython.cfunc
+    @cython.nogil
+    @cython.exceptval(check=False)
+    def sum_digest(self, start: cython.Py_ssize_t, stop: cython.Py_ssize_t, position: uint64_t) -> uint64_t:
+        row: cython.Py_ssize_t
+        result: uint64_t = 0
+        is_text: cython.bint = self.offset_column != cython.NULL
+        for row in range(start, stop):
+            number: uint64_t = position + 1 + cython.cast(uint64_t, row - start)
+            code: cython.int = self.outcome_column[row]
+            amount: uint64_t = cython.cast(uint64_t, self.amount_column[row])
+            if is_text and ROW_TOO_LONG <= code <= AMOUNT_OUT_OF_RANGE:
+                result += hash_row(OF_TEXT, 0, 0, 0, amount, number)
+                continue
+            if self.type_column[row] > WITHDRAWAL:
+                amount = 0
+            result += hash_row(
+                OF_FIELDS, self.type_column[row], self.client_column[row], self.tx_column[row], amount, number
+            )
+        return result
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def check_range(self, start: cython.Py_ssize_t, stop: cython.Py_ssize_t) -> cython.Py_ssize_t:
+        """Give the row to stop before, where a negative one means the end.
+
+        Raises:
+            IndexError: If there are no such rows.
+        """
+        if stop < 0:
+            stop = self.rows
+        if not 0 <= start <= stop <= self.rows:
+            raise IndexError(f"rows {start} to {stop} of a batch of {self.rows}")
+        return stop
 
     @cython.cfunc
     @cython.exceptval(-1, check=False)

@@ -56,6 +56,12 @@ cdef extern from * nogil:
         return word;
     }
 
+    /* Both halves of a product, folded into one: the building block of hashes. */
+    static inline uint64_t hf_mix(uint64_t left, uint64_t right) {
+        __uint128_t product = (__uint128_t)left * right;
+        return (uint64_t)product ^ (uint64_t)(product >> 64);
+    }
+
     static inline uint32_t hf_load_4(const uint8_t *text) {
         uint32_t word;
         memcpy(&word, text, 4);
@@ -154,6 +160,7 @@ cdef extern from * nogil:
     void hf_check(bint condition)
     uint64_t hf_load_8(cbytes text)
     uint32_t hf_load_4(cbytes text)
+    uint64_t hf_mix(uint64_t left, uint64_t right)
     uint32_t hf_equal_32(const uint32_t *keys, uint32_t count, uint32_t key)
     uint32_t hf_equal_64(const uint64_t *keys, uint32_t count, uint64_t key)
     void hf_row_bits(cbytes text, uint64_t *line_ends, uint64_t *field_ends)

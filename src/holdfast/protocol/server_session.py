@@ -351,7 +351,7 @@ class Session:
             self._adopt(opening)
 
     def _adopt(self, opening: Opening) -> None:
-        self.stream, self.wants_acks, self.wants_refused, _, _ = opening.asked
+        self.stream, self.wants_acks, self.wants_refused, *_ = opening.asked
         self._base, self._skip = opening.position, opening.skip
         if opening.has_ended:
             self._opening = None

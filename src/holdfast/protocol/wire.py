@@ -11,9 +11,19 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, NamedTuple
 
 from holdfast.domain.outcome import Outcome
+from holdfast.domain.rules import STANDARD, make_rules
+from holdfast.domain.settings import (
+    CLIENT_BITS_DEFAULT,
+    DECIMALS_DEFAULT,
+    ROW_BYTES_DEFAULT,
+    TX_BITS_DEFAULT,
+    make_settings,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from holdfast.domain.settings import Settings
 
 DIRECTIVE_PREFIX = b"#holdfast"
 DIRECTIVE_BYTES_MAX = 1024
@@ -27,6 +37,7 @@ _MESSAGE_CHARACTERS_MAX = 1000
 
 _STREAM_NAME = re.compile(r"[A-Za-z0-9._:/-]{1,128}")
 _PRINTABLE = re.compile(rb"[ -~]*")
+_DIGEST = re.compile(r"[0-9a-f]{16}")
 
 
 class ErrorCode(StrEnum):
@@ -38,6 +49,8 @@ class ErrorCode(StrEnum):
     """The server wants a token, and there was none that it knows."""
     FORBIDDEN_STREAM = "FORBIDDEN_STREAM"
     """The token is good for other streams."""
+    STREAM_CHANGED = "STREAM_CHANGED"
+    """Other rows were sent under the stream's name before."""
     GAP = "GAP"
     """Rows between where the stream stands and the first row announced would be left out."""
     BAD_HEADER = "BAD_HEADER"
@@ -78,7 +91,6 @@ class ErrorCode(StrEnum):
 _RETRYABLE = frozenset(
     {
         ErrorCode.TOO_MANY_CONNECTIONS,
-        ErrorCode.MEMORY_LIMIT,
         ErrorCode.LINE_TIMEOUT,
         ErrorCode.IDLE_TIMEOUT,
         ErrorCode.HANDSHAKE_TIMEOUT,
@@ -115,6 +127,8 @@ class Directive(NamedTuple):
     """What proves that the sender may do this."""
     first_row: int | None = None
     """The number of the first row that will be sent; 1 if not given."""
+    digest: int | None = None
+    """The sender's digest of the rows before the first one that it will send."""
 
 
 def parse_directive(line: bytes) -> Directive:
@@ -151,6 +165,7 @@ def parse_directive(line: bytes) -> Directive:
         wants_refused=_parse_wish("refused", values),
         token=values.get("token"),
         first_row=_parse_row(values.get("from")),
+        digest=_parse_digest(values.get("digest")),
     )
 
 
@@ -165,6 +180,7 @@ def format_directive(directive: Directive) -> bytes:
         "ack=rows" if directive.wants_acks else "",
         "refused=rows" if directive.wants_refused else "",
         f"from={directive.first_row}" if directive.first_row is not None else "",
+        f"digest={format_digest(directive.digest)}" if directive.digest is not None else "",
         f"token={directive.token}" if directive.token is not None else "",
     ]
     line = " ".join([DIRECTIVE_PREFIX.decode(), *filter(None, items)]).encode(errors="backslashreplace")
@@ -173,7 +189,7 @@ def format_directive(directive: Directive) -> bytes:
     return line + b"\n"
 
 
-_KEYS = ("stream", "ack", "refused", "token", "from")
+_KEYS = ("stream", "ack", "refused", "token", "from", "digest")
 
 
 def _bad(message: str) -> WireError:
@@ -206,15 +222,69 @@ def _parse_row(text: str | None) -> int | None:
     return int(text)
 
 
+def format_digest(digest: int) -> str:
+    """Write the digest of a stream as 16 hexadecimal digits."""
+    return f"{digest:016x}"
+
+
+def _parse_digest(text: str | None) -> int | None:
+    if text is None:
+        return None
+    if _DIGEST.fullmatch(text) is None:
+        raise _bad("digest is 16 hexadecimal digits")
+    return int(text, 16)
+
+
+class StreamSettings(NamedTuple):
+    """What a sender has to know of a server's settings to read rows as the server does."""
+
+    decimals: int = DECIMALS_DEFAULT
+    """How many decimals an amount keeps."""
+    client_bits: int = CLIENT_BITS_DEFAULT
+    """How wide client ids are."""
+    tx_bits: int = TX_BITS_DEFAULT
+    """How wide transaction ids are."""
+    row_bytes_max: int = ROW_BYTES_DEFAULT
+    """How long a row may be."""
+    excess_decimals: str = STANDARD.excess_decimals
+    """What becomes of more decimals than are kept."""
+
+    @classmethod
+    def of(cls, settings: Settings) -> StreamSettings:
+        """Pick them from an engine's settings."""
+        return cls(
+            settings.decimals,
+            settings.client_bits,
+            settings.tx_bits,
+            settings.row_bytes_max,
+            settings.rules.excess_decimals,
+        )
+
+    def to_settings(self) -> Settings:
+        """Make settings that a decoder takes.
+
+        Raises:
+            ValueError: If there can be no such settings.
+        """
+        rules = make_rules({"excess_decimals": self.excess_decimals})
+        return make_settings(rules, **{name: getattr(self, name) for name in self._fields[:-1]})
+
+
 class Resume(NamedTuple):
-    """Where a named stream stands."""
+    """Where a named stream stands, and how its rows are read: the server's first line."""
 
     rows: int
     """How many of its rows are decided; the next one has this number plus one."""
+    digest: int = 0
+    """The digest of these rows."""
+    settings: StreamSettings = StreamSettings()
+    """How the server reads rows."""
 
     def to_line(self) -> bytes:
         """Write it as it goes over the wire."""
-        return b'{"resume": %d}\n' % self.rows
+        return _to_line(
+            {"resume": self.rows, "digest": format_digest(self.digest), "settings": self.settings._asdict()}
+        )
 
 
 class Ack(NamedTuple):
@@ -335,7 +405,21 @@ def _parse_reply(fields: dict[str, object]) -> Reply | None:
         error = _object(fields["error"])
         code = ErrorCode(_text(error["code"]))
         return Failure(code, _text(error["message"]), _number(fields["rows"]), _number(fields["sequence"]))
-    return Resume(_number(fields["resume"])) if "resume" in fields else None
+    return _parse_resume(fields) if "resume" in fields else None
+
+
+def _parse_resume(fields: dict[str, object]) -> Resume:
+    digest = _parse_digest(_text(fields["digest"]))
+    given = _object(fields["settings"])
+    settings = StreamSettings(
+        decimals=_number(given["decimals"]),
+        client_bits=_number(given["client_bits"]),
+        tx_bits=_number(given["tx_bits"]),
+        row_bytes_max=_number(given["row_bytes_max"]),
+        excess_decimals=_text(given["excess_decimals"]),
+    )
+    settings.to_settings()
+    return Resume(_number(fields["resume"]), digest or 0, settings)
 
 
 def _parse_summary(fields: dict[str, object]) -> Summary:

@@ -177,7 +177,9 @@ class Shards:
 
     def accounts(self) -> MergedAccounts:
         """Take an image of all accounts of all shards: a point in time, unchanged by what is applied later."""
-        return MergedAccounts([engine.accounts() for engine in self.engines], self.engines[0].decimals)
+        return MergedAccounts(
+            [engine.accounts() for engine in self.engines], self.engines[0].settings.decimals
+        )
 
     def totals(self) -> Totals:
         """Count accounts, transactions and rows."""

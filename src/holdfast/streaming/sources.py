@@ -263,13 +263,14 @@ def _id_text(number: int) -> str:
 def _amount_text(amount: Any, engine: Engine) -> str:
     try:
         return format_units(
-            units_from(amount, engine.decimals, engine.rules.excess_decimals), engine.decimals
+            units_from(amount, engine.settings.decimals, engine.settings.rules.excess_decimals),
+            engine.settings.decimals,
         )
     except AmountError as error:
         # A text that the decoder refuses with the same outcome.
         texts = {
             Outcome.MISSING_AMOUNT: "",
-            Outcome.AMOUNT_TOO_PRECISE: f"0.{'0' * engine.decimals}1",
+            Outcome.AMOUNT_TOO_PRECISE: f"0.{'0' * engine.settings.decimals}1",
             Outcome.AMOUNT_OUT_OF_RANGE: "9" * 20,
         }
         return texts.get(error.outcome, "?")

@@ -65,8 +65,8 @@ def explain(runner: Runner, options: argparse.Namespace, refuse: Refuse) -> int:
     check_paths(options, refuse)
     engine = make_engine(options, refuse, huge_pages=True)
     for name, wanted, largest in (
-        ("client", options.client, engine.client_max),
-        ("tx", options.tx, engine.tx_max),
+        ("client", options.client, engine.settings.client_max),
+        ("tx", options.tx, engine.settings.tx_max),
     ):
         if wanted is not None and wanted > largest:
             refuse(f"--{name} {wanted}: ids run to {largest}; --{name}-bits makes them wider")
@@ -80,7 +80,7 @@ def explain(runner: Runner, options: argparse.Namespace, refuse: Refuse) -> int:
             runner.check()
 
     write = write_csv if options.format == "csv" else write_table
-    shown = write(runner.stdout, rows(), engine.decimals)  # type: ignore[arg-type]  # History's rows, through the generator
+    shown = write(runner.stdout, rows(), engine.settings.decimals)  # type: ignore[arg-type]  # History's rows, through the generator
     if not shown:
         subject = f"client {options.client}" if options.client is not None else f"tx {options.tx}"
         raise JobError(f"no row names {subject}")

@@ -17,6 +17,13 @@ cdef enum:
     CARRY_KEPT_MAX = 8192
     HEADER_KEPT_MAX = 256
 
+# What was dropped of a line that is longer than the carry. Only the last byte may be a CR for the line to be blank.
+cdef enum:
+    DROPPED_NOTHING = 0
+    DROPPED_BLANKS = 1
+    DROPPED_BLANKS_AND_RETURN = 2
+    DROPPED_TEXT = 3
+
 @cython.final
 cdef class CsvDecoder:
     cdef RowFormat format
@@ -37,6 +44,7 @@ cdef class CsvDecoder:
     cdef Py_ssize_t carry_length
     cdef uint64_t carry_offset
     cdef Py_ssize_t carry_room
+    cdef int dropped  # what was dropped of the line in the carry: one of the DROPPED_ values
 
     cdef list feed_text(self, cbytes text, Py_ssize_t size, object data)
     cdef void renew(self) noexcept
@@ -49,10 +57,13 @@ cdef class CsvDecoder:
     cdef int need_batch(self) except -1
     cdef int hand_over(self, list batches) except -1
     cdef int put_rows(self, list batches, cbytes text, cbytes end, Py_ssize_t slack, uint64_t offset, object source) except -1
-    cdef Py_ssize_t decode_rows(self, cbytes text, cbytes end, Py_ssize_t slack, uint64_t offset) except -1 nogil
+    cdef Py_ssize_t decode_rows(self, cbytes text, cbytes end, Py_ssize_t slack, uint64_t offset) noexcept nogil
     cdef Py_ssize_t plain_rows(self, cbytes text, cbytes last_start, uint64_t offset) noexcept nogil
-    cdef int put_line(self, cbytes text, Py_ssize_t length, uint64_t offset) except -1 nogil
+    cdef int put_line(self, cbytes text, Py_ssize_t length, uint64_t offset) noexcept nogil
+    cdef bint is_blank_line(self, cbytes text, Py_ssize_t length) noexcept nogil
+    cdef void drop(self, cbytes text, Py_ssize_t length) noexcept nogil
     cdef int complete_row(self, cbytes text, Py_ssize_t length, Row *row) noexcept nogil
     cdef Py_ssize_t feed_line(self, list batches, cbytes text, cbytes end, uint64_t offset) except -1
     cdef int take_line(self, list batches) except -1
+    cdef int put_carry(self, list batches, Py_ssize_t length) except -1
     cdef int take_header(self, Py_ssize_t length) except -1

@@ -15,7 +15,7 @@ from cython.cimports.cpython.bytes import (
     PyBytes_GET_SIZE,
 )
 from cython.cimports.holdfast.kernel.batch import Batch, clear_rows, new_batch
-from cython.cimports.holdfast.kernel.codes import NEWLINE, ROW_TOO_LONG, UNDECIDED
+from cython.cimports.holdfast.kernel.codes import NEWLINE, RETURN, ROW_TOO_LONG, UNDECIDED
 from cython.cimports.holdfast.kernel.columns import open_text
 from cython.cimports.holdfast.kernel.csv.plain import (
     REACH,
@@ -24,22 +24,19 @@ from cython.cimports.holdfast.kernel.csv.plain import (
     set_plain_format,
 )
 from cython.cimports.holdfast.kernel.csv.row import Row, decode_row, is_blank, row_length
+from cython.cimports.holdfast.kernel.digest import hash_text
 from cython.cimports.holdfast.kernel.platform import cbytes, hf_check, hf_unlikely
-from cython.cimports.libc.stdint import UINT64_MAX, uint8_t, uint64_t
+from cython.cimports.libc.stdint import int64_t, uint8_t, uint64_t
 from cython.cimports.libc.stdlib import free, realloc
 from cython.cimports.libc.string import memchr, memcmp, memcpy, memset
 
-from holdfast.kernel.batch import ROWS_DEFAULT, ROWS_MAX
+from holdfast.domain.settings import Settings, check_settings
 from holdfast.kernel.csv.header import KNOWN, HeaderError, parse_header
 
 __all__ = ["CsvDecoder", "HeaderError"]
 
-ROW_BYTES_DEFAULT = 4096
-"""How long a row may be unless configured otherwise, without its line end."""
-ROW_BYTES_MAX = 1 << 20
 EXCESS_DECIMALS = ("refuse", "half_even", "truncate")
-ID_BITS = (16, 32, 64)
-DECIMALS_MAX = 9
+SETTINGS_DEFAULT = Settings()
 
 pad = cython.declare(uint8_t[PAD_BYTES])
 pad_is_used = cython.declare(cython.bint)
@@ -55,53 +52,31 @@ class CsvDecoder:
     """Turns the bytes of one CSV stream into batches.
 
     Args:
-        decimals: How many decimals an amount keeps, 0 to 9.
-        client_bits: How wide client ids are: 16, 32 or 64.
-        tx_bits: How wide transaction ids are: 16, 32 or 64.
-        row_bytes_max: How long a row may be without its line end.
-        batch_rows: How many rows a full batch has.
-        excess_decimals: What becomes of further decimals: ``refuse``, ``half_even`` or ``truncate``.
+        settings: Widths, decimals and limits.
         keep_source: Whether batches remember the text of their rows, for :meth:`Batch.raw`.
 
     Raises:
-        ValueError: For a setting out of range.
+        TypeError: If the settings are no :class:`Settings`.
+        ValueError: If one of them is out of range.
     """
 
-    def __cinit__(
-        self,
-        *,
-        decimals: cython.int = 4,
-        client_bits: cython.int = 16,
-        tx_bits: cython.int = 32,
-        row_bytes_max: cython.Py_ssize_t = ROW_BYTES_DEFAULT,
-        batch_rows: cython.Py_ssize_t = ROWS_DEFAULT,
-        excess_decimals: str = "refuse",
-        keep_source: bool = False,
-    ):
-        if not 0 <= decimals <= DECIMALS_MAX:
-            raise ValueError(f"decimals is 0 to {DECIMALS_MAX}, not {decimals}")
-        if client_bits not in ID_BITS or tx_bits not in ID_BITS:
-            raise ValueError(f"ids are 16, 32 or 64 bits wide, not {client_bits} (client) and {tx_bits} (tx)")
-        if not 1 <= row_bytes_max <= ROW_BYTES_MAX:
-            raise ValueError(f"row_bytes_max is 1 to {ROW_BYTES_MAX}, not {row_bytes_max}")
-        if not 1 <= batch_rows <= ROWS_MAX:
-            raise ValueError(f"batch_rows is 1 to {ROWS_MAX}, not {batch_rows}")
-        if excess_decimals not in EXCESS_DECIMALS:
-            raise ValueError(
-                f"excess_decimals is one of {', '.join(EXCESS_DECIMALS)}, not {excess_decimals!r}"
-            )
-        self.format.client_max = UINT64_MAX >> (64 - client_bits)
-        self.format.tx_max = UINT64_MAX >> (64 - tx_bits)
-        self.format.decimals = decimals
-        self.format.excess_decimals = EXCESS_DECIMALS.index(excess_decimals)
+    def __cinit__(self, settings: object = SETTINGS_DEFAULT, *, keep_source: bool = False):
+        check_settings(settings)
+        self.format.client_max = settings.client_max
+        self.format.tx_max = settings.tx_max
+        self.format.decimals = settings.decimals
+        self.format.excess_decimals = EXCESS_DECIMALS.index(settings.rules.excess_decimals)
         set_plain_format(
-            cython.address(self.plain_format), self.format.client_max, self.format.tx_max, decimals
+            cython.address(self.plain_format),
+            self.format.client_max,
+            self.format.tx_max,
+            self.format.decimals,
         )
-        self.row_bytes_max = row_bytes_max
-        self.batch_rows = batch_rows
+        self.row_bytes_max = settings.row_bytes_max
+        self.batch_rows = settings.batch_rows
         self.keep_source = keep_source
         self.line = 1
-        if row_bytes_max >= len(plain_header):
+        if self.row_bytes_max >= len(plain_header):
             self.known_header, self.known_roles = plain_header, plain_roles
 
     def __dealloc__(self):
@@ -234,9 +209,10 @@ class CsvDecoder:
     @cython.cfunc
     @cython.exceptval(check=False)
     def renew(self) -> cython.void:
-        """Be as a fresh one, for another stream; the header of the one before is recognised."""
+        """Reset for another stream; the header of the one before is recognised."""
         self.roles = self.batch = None
         self.is_plain = self.is_finished = False
+        self.dropped = DROPPED_NOTHING
         self.line = 1
         self.offset = self.carry_length = 0
         if self.carry_room > CARRY_KEPT_MAX:
@@ -347,6 +323,8 @@ class CsvDecoder:
             else:
                 with cython.nogil:
                     taken = self.decode_rows(position, end, slack, offset + (position - text))
+            if taken < 0:
+                raise MemoryError
             reached: cbytes = position + taken
             if source is not None and self.batch.rows > before:
                 self.batch.sources.append(source)
@@ -367,13 +345,13 @@ class CsvDecoder:
 
     @cython.cfunc
     @cython.nogil
-    @cython.exceptval(-1, check=False)
+    @cython.exceptval(check=False)
     def decode_rows(
         self, text: cbytes, end: cbytes, slack: cython.Py_ssize_t, offset: uint64_t
     ) -> cython.Py_ssize_t:
         """Decode until the batch is full, no whole line is left, or the fast path would read past what it may read.
 
-        Returns how many bytes that took.
+        Returns how many bytes that took, -1 if there is no memory.
         """
         start: cbytes = text
         # Behind the end there may be room, and in it what somebody left there.
@@ -388,7 +366,8 @@ class CsvDecoder:
             line_end: cbytes = cython.cast(cbytes, memchr(text, NEWLINE, end - text))
             if line_end == cython.NULL:
                 break
-            self.put_line(text, row_length(text, line_end), offset + (text - start))
+            if self.put_line(text, row_length(text, line_end), offset + (text - start)) < 0:
+                return -1
             text = line_end + 1
         hf_check(text <= end)
         return text - start
@@ -425,16 +404,14 @@ class CsvDecoder:
 
     @cython.cfunc
     @cython.nogil
-    @cython.exceptval(-1, check=False)
+    @cython.exceptval(check=False)
     def put_line(self, text: cbytes, length: cython.Py_ssize_t, offset: uint64_t) -> cython.int:
-        """Take the complete path for one line, which may be blank."""
+        """Take the complete path for one line, which may be blank; give -1 if there is no memory."""
         row: cython.Py_ssize_t = self.batch.rows
         values: Row
-        if length <= self.row_bytes_max and is_blank(text, length):
+        if self.is_blank_line(text, length):
             self.line += 1
-            with cython.gil:
-                self.batch.set_line(self.line)
-            return 0
+            return self.batch.set_line(self.line)
         self.batch.outcome_column[row] = self.complete_row(text, length, cython.address(values))
         self.batch.type_column[row] = values.type
         self.batch.client_column[row] = values.client
@@ -451,10 +428,40 @@ class CsvDecoder:
     @cython.nogil
     @cython.exceptval(check=False)
     def complete_row(self, text: cbytes, length: cython.Py_ssize_t, row: cython.pointer[Row]) -> cython.int:
+        code: cython.int
         if length > self.row_bytes_max:
             row.type = row.client = row.tx = row.amount = 0
-            return ROW_TOO_LONG
-        return decode_row(cython.address(self.format), text, length, row)
+            code, length = ROW_TOO_LONG, self.row_bytes_max
+        else:
+            code = decode_row(cython.address(self.format), text, length, row)
+        if code != UNDECIDED:
+            # It has no amount; the digest of the stream needs its text.
+            row.amount = cython.cast(int64_t, hash_text(text, length))
+        return code
+
+    @cython.cfunc
+    @cython.inline
+    @cython.nogil
+    @cython.exceptval(check=False)
+    def is_blank_line(self, text: cbytes, length: cython.Py_ssize_t) -> cython.bint:
+        """Say whether a line is blank; what was dropped of it counts as well."""
+        if self.dropped == DROPPED_TEXT or not is_blank(text, length):
+            return False
+        # Its CR was the last byte that was kept, not the last of the line.
+        return self.dropped == DROPPED_NOTHING or text[length] != RETURN
+
+    @cython.cfunc
+    @cython.nogil
+    @cython.exceptval(check=False)
+    def drop(self, text: cbytes, length: cython.Py_ssize_t) -> cython.void:
+        """Take no more of the line in the carry, but remember whether it may still be blank."""
+        if length == 0 or self.dropped == DROPPED_TEXT:
+            return
+        ends_with_return: cython.bint = text[length - 1] == RETURN
+        if self.dropped == DROPPED_BLANKS_AND_RETURN or not is_blank(text, length - ends_with_return):
+            self.dropped = DROPPED_TEXT
+        else:
+            self.dropped = DROPPED_BLANKS_AND_RETURN if ends_with_return else DROPPED_BLANKS
 
     @cython.cfunc
     @cython.exceptval(-1, check=False)
@@ -464,13 +471,12 @@ class CsvDecoder:
             self.carry_offset = offset
         line_end: cbytes = cython.cast(cbytes, memchr(text, NEWLINE, end - text))
         # So many bytes more than a row may have tell that it is too long, line end or not; the rest need not be kept.
-        length: cython.Py_ssize_t = min(
-            (end if line_end == cython.NULL else line_end) - text,
-            self.row_bytes_max + CARRY_EXTRA - self.carry_length,
-        )
+        whole: cython.Py_ssize_t = (end if line_end == cython.NULL else line_end) - text
+        length: cython.Py_ssize_t = min(whole, self.row_bytes_max + CARRY_EXTRA - self.carry_length)
         self.need_carry(self.carry_length + length)
         memcpy(self.carry + self.carry_length, text, length)
         self.carry_length += length
+        self.drop(text + length, whole - length)
         if line_end == cython.NULL:
             return end - text
         self.take_line(batches)
@@ -483,8 +489,15 @@ class CsvDecoder:
         length: cython.Py_ssize_t = self.carry_length
         self.carry_length = 0
         self.carry[length] = NEWLINE
-        if self.roles is None:
-            return self.take_header(length)
+        try:
+            return self.take_header(length) if self.roles is None else self.put_carry(batches, length)
+        finally:
+            self.dropped = DROPPED_NOTHING
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def put_carry(self, batches: list, length: cython.Py_ssize_t) -> cython.int:
+        """Decode the line in the carry as a row."""
         source = None
         if self.keep_source:
             source = (
@@ -503,9 +516,9 @@ class CsvDecoder:
         if self.carry_offset == 0 and length >= 3 and text[0] == 0xEF and text[1] == 0xBB and text[2] == 0xBF:
             text += 3
             length -= 3
-        if length > self.row_bytes_max:
-            raise HeaderError(f"line {self.line}: the header is longer than {self.row_bytes_max} bytes")
-        if not is_blank(text, length):
+        if not self.is_blank_line(text, length):
+            if length > self.row_bytes_max:
+                raise HeaderError(f"line {self.line}: the header is longer than {self.row_bytes_max} bytes")
             plain: cython.bint = (
                 length == len(plain_header) - 1 and memcmp(text, PyBytes_AS_STRING(plain_header), length) == 0
             )

@@ -8,13 +8,14 @@ from cython.cimports.libc.stdint import int64_t, uint64_t
 from cython.cimports.libc.stdlib import free, malloc
 from cython.cimports.libc.string import memcpy
 
+from holdfast.domain.settings import DECIMALS_MAX
+
 HEADER = b"client,available,held,total,locked\n"
 CHUNK_ROWS = 8192
 """How many accounts are encoded at a time, without the GIL."""
 # The longest row: a client of 20 digits, three amounts of 19 digits with sign and point, "false", four commas
 # and a line end.
 ROW_BYTES = cython.declare(cython.Py_ssize_t, 96)
-DECIMALS_MAX = 9
 
 
 def encode_accounts(image: Image, decimals: int = 4):

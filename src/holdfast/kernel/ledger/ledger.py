@@ -55,12 +55,12 @@ from cython.cimports.holdfast.kernel.ledger.records import (
     records_bytes,
 )
 from cython.cimports.holdfast.kernel.tally import Tally
-from cython.cimports.libc.stdint import UINT64_MAX, int64_t, uint32_t, uint64_t
+from cython.cimports.libc.stdint import int64_t, uint32_t, uint64_t
 from cython.cimports.libc.stdlib import free, malloc
 
-from holdfast.domain.rules import STANDARD, Rules
-from holdfast.kernel.csv.decoder import ID_BITS
+from holdfast.domain.settings import Settings, check_settings
 
+SETTINGS_DEFAULT = Settings()
 ACCOUNTS_MAX = ACCOUNTS_LIMIT
 """How many accounts a ledger takes."""
 
@@ -75,30 +75,24 @@ class Ledger:
     """Accounts, recorded transactions and open disputes under one set of rules. One writer at a time.
 
     Args:
-        rules: The profile to decide by.
-        client_bits: How wide client ids are: 16, 32 or 64.
-        tx_bits: How wide transaction ids are: 16, 32 or 64.
+        settings: Rules and widths.
         huge_pages: Whether to ask the system for memory two megabytes at a time. That saves a fifth of the processor's time on
             a large file, and makes the batch that meets a new page slower: some milliseconds where the system has to find it.
 
     Raises:
-        ValueError: For another width.
+        TypeError: If the settings are no :class:`Settings`.
+        ValueError: If one of them is out of range.
     """
 
-    def __cinit__(
-        self,
-        rules: object = STANDARD,
-        client_bits: cython.int = 16,
-        tx_bits: cython.int = 32,
-        huge_pages: bool = False,
-    ):
-        if client_bits not in ID_BITS or tx_bits not in ID_BITS:
-            raise ValueError(f"ids are 16, 32 or 64 bits wide, not {client_bits} (client) and {tx_bits} (tx)")
+    def __cinit__(self, settings: object = SETTINGS_DEFAULT, *, huge_pages: bool = False):
+        check_settings(settings)
+        client_bits: cython.int = settings.client_bits
+        tx_bits: cython.int = settings.tx_bits
         self.state.is_direct = client_bits == 16
-        self.client_max = UINT64_MAX >> (64 - client_bits)
-        self.tx_max = UINT64_MAX >> (64 - tx_bits)
+        self.client_max = settings.client_max
+        self.tx_max = settings.tx_max
         self.tickets = []
-        _take_rules(cython.address(self.state.knobs), rules)
+        _take_rules(cython.address(self.state.knobs), settings.rules)
         accounts: uint64_t = 1 << 16 if self.state.is_direct else 0
         if open_accounts(cython.address(self.state.accounts), accounts, not self.state.is_direct) < 0:
             raise MemoryError
@@ -308,8 +302,6 @@ class Ledger:
 @cython.cfunc
 @cython.exceptval(-1, check=False)
 def _take_rules(knobs: cython.pointer[Knobs], rules: object) -> cython.int:
-    if not isinstance(rules, Rules):
-        raise TypeError(f"rules are a Rules, not {type(rules).__name__}; find_rules() gives one by name")
     knobs.locked_refuses[DEPOSIT] = rules.locked_deposit == "refuse"
     knobs.locked_refuses[WITHDRAWAL] = rules.locked_withdrawal == "refuse"
     knobs.locked_refuses[DISPUTE] = rules.locked_dispute == "refuse"

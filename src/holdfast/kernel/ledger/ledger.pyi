@@ -1,17 +1,16 @@
 from typing import Final, Self, final
 
-from holdfast.domain.rules import Rules
+from holdfast.domain.settings import Settings
 from holdfast.kernel.batch import Batch
 from holdfast.kernel.ledger.image import Image
 from holdfast.kernel.tally import Tally
 
+SETTINGS_DEFAULT: Final[Settings]
 ACCOUNTS_MAX: Final[int]
 
 @final
 class Ledger:
-    def __new__(
-        cls, rules: Rules = ..., client_bits: int = 16, tx_bits: int = 32, huge_pages: bool = False
-    ) -> Self: ...
+    def __new__(cls, settings: Settings = ..., *, huge_pages: bool = False) -> Self: ...
     @property
     def accounts(self) -> int: ...
     @property
