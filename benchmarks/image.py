@@ -31,11 +31,11 @@ def _measure(accounts: int, wide: bool, bar: str, images: int) -> Iterator[Figur
     ledger = _build(accounts, wide)
     taking, after, without = [], [], []
     for turn in range(images):
-        without.append(seconds(ledger.apply, _touch(accounts, wide, 2 * turn)))
+        without.append(seconds(ledger.decide, _touch(accounts, wide, 2 * turn)))
         begin = time.perf_counter()
         image = ledger.image()
         taking.append(time.perf_counter() - begin)
-        after.append(seconds(ledger.apply, _touch(accounts, wide, 2 * turn + 1)))
+        after.append(seconds(ledger.decide, _touch(accounts, wide, 2 * turn + 1)))
         del image
     name = f"{accounts:,} accounts, {64 if wide else 16}-bit ids"
     yield Figure(f"{name}: taking an image", median(taking) * 1e3, "ms", bar=bar)

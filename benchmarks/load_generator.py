@@ -21,7 +21,8 @@ from typing import TYPE_CHECKING, Self
 
 from benchmarks.load_statistics import LoadReport
 from benchmarks.load_target import LoadError, allow_files
-from holdfast.protocol.wire import Failure, Resume, Summary, parse_reply
+from holdfast.protocol.messages import Failure, Resume, Summary
+from holdfast.protocol.wire import parse_reply
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 
     from benchmarks.load_rows import StreamRows
     from benchmarks.load_target import Target
-    from holdfast.protocol.wire import Reply
+    from holdfast.protocol.messages import Reply
 
 PIECE_BYTES = 16_384
 """How much a sender sends before it is the next one's turn, when all send at once."""

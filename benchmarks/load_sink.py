@@ -9,7 +9,8 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Self
 
-from holdfast.protocol.wire import Ack, ErrorCode, Failure, Summary, parse_directive
+from holdfast.protocol.messages import Ack, ErrorCode, Failure, Summary
+from holdfast.protocol.wire import encode, parse_directive
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -98,11 +99,11 @@ class Sink:
         if script.cut_after_rows is not None and peer.rows >= script.cut_after_rows:
             self._end(peer, b"")
         elif script.fail_after_rows is not None and peer.rows >= script.fail_after_rows:
-            self._end(peer, Failure(ErrorCode.MEMORY_LIMIT, "as scripted", peer.rows, self.rows).to_line())
+            self._end(peer, encode(Failure(ErrorCode.MEMORY_LIMIT, "as scripted", peer.rows, self.rows)))
         elif not data:
-            self._end(peer, Summary(peer.rows, peer.rows, {}, 0, self.rows).to_line())
+            self._end(peer, encode(Summary(peer.rows, peer.rows, {}, 0, self.rows)))
         elif peer.wants_acks and script.acks and peer.rows > before:
-            peer.socket.sendall(Ack(peer.rows, self.rows).to_line())
+            peer.socket.sendall(encode(Ack(peer.rows, self.rows)))
 
     def _greet(self, peer: _Peer) -> bool:
         """Take the lines before the rows; False while they are not complete."""

@@ -7,7 +7,8 @@ import socket
 from typing import TYPE_CHECKING, NamedTuple
 
 from benchmarks.workloads import header
-from holdfast.protocol.wire import Directive, format_directive
+from holdfast.protocol.messages import Directive
+from holdfast.protocol.wire import format_directive
 
 if TYPE_CHECKING:
     import ssl

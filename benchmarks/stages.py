@@ -53,7 +53,7 @@ def make_ledger(client_bits: int = 16, tx_bits: int = 32, huge_pages: bool = Tru
 def apply_all(ledger: Ledger, batches: Iterable[Batch]) -> None:
     """Apply batches one after the other."""
     for batch in batches:
-        ledger.apply(batch)
+        ledger.decide(batch)
 
 
 def applied_share(batches: Iterable[Batch]) -> float:

@@ -13,7 +13,7 @@ import sys
 import tempfile
 import time
 from array import array
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from benchmarks.load_rows import StreamWorkload, make_stream_columns, render_streams
 from benchmarks.load_statistics import Percentiles
@@ -24,9 +24,6 @@ from holdfast.streaming import Snapshots, StreamProcessor
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
-
-    from holdfast.kernel.batch import Batch
-    from holdfast.kernel.tally import Tally
 
 _PIECE_BYTES = 65_536
 
@@ -76,13 +73,18 @@ class Paid(NamedTuple):
 class _TimedEngine(Engine):
     """Keeps how long each batch took."""
 
-    batch_seconds: array[float]
+    def __init__(self) -> None:
+        super().__init__()
+        self.batch_seconds = array("d")
+        decide = self.decide
 
-    def apply_rows(self, batch: Batch, start: int, tally: Tally, stop: int = -1) -> int:
-        begin = time.perf_counter()
-        reached = super().apply_rows(batch, start, tally, stop)
-        self.batch_seconds.append(time.perf_counter() - begin)
-        return reached
+        def timed(*arguments: Any) -> int:
+            begin = time.perf_counter()
+            reached = decide(*arguments)
+            self.batch_seconds.append(time.perf_counter() - begin)
+            return reached
+
+        self.decide = timed
 
 
 def make_sources(plan: Plan) -> list[AsyncIterator[memoryview]]:
@@ -111,8 +113,7 @@ async def _long_stream(total_bytes: int) -> AsyncIterator[bytes]:
 def run(plan: Plan) -> Paid:
     """Run a plan in this process."""
     engine = _TimedEngine() if plan.long_bytes else Engine()
-    if isinstance(engine, _TimedEngine):
-        engine.batch_seconds = array("d")
+    if plan.long_bytes:
         sources: list[AsyncIterator[memoryview]] | list[AsyncIterator[bytes]] = [
             _long_stream(plan.long_bytes)
         ]

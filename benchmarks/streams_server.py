@@ -16,7 +16,8 @@ from benchmarks.load_generator import Load
 from benchmarks.load_target import Target, allow_files
 from benchmarks.measure import CommandError, holdfast_command
 from benchmarks.workloads import header
-from holdfast.protocol.wire import Ack, Directive, format_directive, parse_reply
+from holdfast.protocol.messages import Ack, Directive
+from holdfast.protocol.wire import format_directive, parse_reply
 
 if TYPE_CHECKING:
     from types import TracebackType

@@ -45,10 +45,7 @@ LAYERS_BELOW = {
 CIRCLES_LEFT = {
     "app/commands/serve and server/service",
     "client/connection and client/session",
-    "engine/engine and engine/run",
-    "kernel/ledger/image and kernel/ledger/ledger",
     "server/tcp/connection and server/tcp/server",
-    "streaming/books and streaming/stream",
 }
 """Pairs of files that still import each other."""
 
@@ -62,8 +59,10 @@ FILE_LINES_MAX = 450
 FILE_LINES_EXCEPTIONS = {
     # The fold and the checks it calls for every row: one compilation unit, so that all of it is inlined.
     "kernel/ledger/fold.py": 600,
+    # One class: the columns and every way to make them.
+    "kernel/batch.py": 500,
     # One class: the state of a stream and the ways into it, for pieces of any size, and what one stream leaves to the next.
-    "kernel/csv/decoder.py": 520,
+    "kernel/csv/decoder.py": 540,
 }
 
 FUNCTION_LINES_MAX = 70

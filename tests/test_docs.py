@@ -106,7 +106,7 @@ def test_example_of_a_knob(knob: str, value: str) -> None:
     batch = decoder.finish()
     assert isinstance(batch, Batch)
     ledger = Ledger(make_settings(rules))
-    ledger.apply(batch)
+    ledger.decide(batch)
     assert shown[value] == [Outcome(batch.outcomes[-1]).name, *balances(ledger)]
     # All that comes before is there to lead up to it.
     assert {Outcome.APPLIED, Outcome.INSUFFICIENT_FUNDS} >= {
@@ -160,7 +160,7 @@ def decoded(amount: str) -> str:
     decoder.feed(f"deposit,1,1,{amount}\n".encode())
     batch = decoder.finish()
     assert isinstance(batch, Batch)
-    Ledger().apply(batch)
+    Ledger().decide(batch)
     code = Outcome(batch.outcomes[0])
     return format_units(batch.amounts[0]) if code is Outcome.APPLIED else code.name
 
@@ -189,7 +189,7 @@ def test_the_example_shows_every_kind_of_row() -> None:
     decoder.feed((ROOT / "examples" / "transactions.csv").read_bytes())
     batch = decoder.finish()
     assert isinstance(batch, Batch)
-    Ledger().apply(batch)
+    Ledger().decide(batch)
     outcomes = [Outcome(code) for code in batch.outcomes]
     applied = {type_ for type_, outcome in zip(batch.types, outcomes, strict=True) if outcome.is_applied}
     assert applied == set(TransactionType)

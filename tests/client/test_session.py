@@ -16,7 +16,8 @@ from holdfast.client.row_buffer import RowBuffer
 from holdfast.client.session import ClientSession
 from holdfast.client.steps import Connect, Done, End, Read, Seek, Sleep, Wait, Write
 from holdfast.domain.outcome import Outcome
-from holdfast.protocol.wire import REPLY_LINE_BYTES_MAX, Directive, ErrorCode
+from holdfast.protocol.messages import Directive, ErrorCode
+from holdfast.protocol.wire import REPLY_LINE_BYTES_MAX
 
 if TYPE_CHECKING:
     from collections.abc import Callable

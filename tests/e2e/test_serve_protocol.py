@@ -13,7 +13,7 @@ import pytest
 
 from e2e.serving import Serving, receive_line, serving
 from holdfast.protocol.limits import Limits
-from holdfast.protocol.wire import ErrorCode
+from holdfast.protocol.messages import ErrorCode
 from holdfast.server.tokens import format_entry
 
 if TYPE_CHECKING:

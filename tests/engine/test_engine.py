@@ -103,7 +103,7 @@ def test_what_is_not_applied_is_an_outcome(transaction: Transaction, outcome: Ou
     assert engine.apply(Deposit(1, 1, "1")) is Outcome.APPLIED
     assert engine.apply(transaction) is outcome
     assert balances(engine) == (1_0000, 0, False)
-    assert engine.sequence == 2
+    assert engine.decided == 2
 
 
 @pytest.mark.parametrize("amount", [1.5, 0.0, float("nan"), True, None, b"1", [1]])
@@ -209,7 +209,7 @@ def test_columns_give_one_outcome_a_row(batch_rows: int) -> None:
     engine = Engine(batch_rows=batch_rows)
     assert [Outcome(code) for code in engine.apply_batch(*columns(ROWS))] == OUTCOMES
     assert [balances(engine, client) for client in (1, 2)] == [(7, 0, False), (0, 0, True)]
-    assert engine.sequence == len(ROWS)
+    assert engine.decided == len(ROWS)
 
 
 def test_columns_may_be_numpy_arrays() -> None:
@@ -248,7 +248,7 @@ def test_no_rows_are_no_outcomes() -> None:
     """Empty columns are fine."""
     engine = Engine()
     assert engine.apply_batch(*columns([])) == b""
-    assert engine.sequence == 0
+    assert engine.decided == 0
 
 
 def test_columns_that_are_none_are_refused_whole() -> None:
@@ -261,7 +261,7 @@ def test_columns_that_are_none_are_refused_whole() -> None:
         engine.apply_batch(types, clients, txs, array("d", [1.0] * len(ROWS)))
     with pytest.raises(TypeError):
         engine.apply_batch(types, clients, txs, np.arange(2 * len(ROWS), dtype=np.int64)[::2])
-    assert engine.sequence == 0
+    assert engine.decided == 0
     assert len(engine.accounts()) == 0
 
 
@@ -428,7 +428,7 @@ def test_process_each_opens_one_input_at_a_time() -> None:
 
     def sources() -> Any:
         for tx in range(3):
-            rows_before.append(engine.sequence)
+            rows_before.append(engine.decided)
             yield HEADER + b"deposit,1,%d,1\n" % tx
 
     assert engine.process_each(sources()).rows == 3
@@ -444,7 +444,7 @@ def test_reports_count_one_call_and_the_sequence_counts_all() -> None:
     report = engine.process(HEADER + b"deposit,2,3,1\ndispute,2,3\nnonsense\n")
     assert (report.rows, report.applied, report.refused) == (3, 2, 1)
     assert (report.accounts, report.transactions, report.open_disputes, report.sequence) == (3, 4, 1, 7)
-    assert engine.accounts().sequence == engine.sequence == 7
+    assert engine.accounts().sequence == engine.decided == 7
 
 
 @pytest.mark.parametrize(
@@ -470,7 +470,7 @@ def test_an_unusable_header_is_an_error_that_says_what_was_found(
             engine.process(source)
         assert found in str(error.value)
         assert name in str(error.value)
-    assert engine.sequence == 0
+    assert engine.decided == 0
 
 
 def test_an_error_in_the_second_input_leaves_the_first_applied() -> None:
@@ -513,7 +513,7 @@ def test_progress_is_told_between_batches_and_may_end_the_run() -> None:
     engine = Engine(batch_rows=10)
     with pytest.raises(EnoughError):
         engine.process(data, on_progress=stop)
-    assert engine.sequence == 30
+    assert engine.decided == 30
 
 
 def test_a_row_limit_is_kept() -> None:

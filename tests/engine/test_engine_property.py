@@ -68,7 +68,7 @@ def test_is_reference_and_model(
         pipeline.BLOCK_BYTES = former
     assert expected is not None
     decided, accounts = expected
-    assert report.rows == engine.sequence == len(decided)
+    assert report.rows == engine.decided == len(decided)
     assert [(each.line, each.offset, each.outcome, each.raw) for each in seen] == [
         (row.line, row.offset, outcome, row.raw) for row, outcome in decided if not outcome.is_applied
     ]

@@ -11,6 +11,7 @@ from holdfast import Engine, InputError, Outcome
 from holdfast.app.history_table import write_csv, write_table
 from holdfast.engine import pipeline
 from holdfast.engine.history import Balances, History, HistoryRow
+from holdfast.engine.pipeline import read_input
 from holdfast.io.compression import open_source
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ def history(
     rows: list[HistoryRow] = []
     for each in data:
         with open_source(each) as stream:
-            rows += follower.rows(stream, engine.read(stream, keep_source=True))
+            rows += follower.rows(stream, read_input(stream, engine.new_decoder(keep_source=True)))
     return rows
 
 
@@ -135,10 +136,10 @@ def test_all_other_rows_are_applied_too() -> None:
     followed, processed = Engine(), Engine()
     with open_source(STREAM) as stream:
         follower = History(followed, client=2)
-        assert list(follower.rows(stream, followed.read(stream, keep_source=True)))
+        assert list(follower.rows(stream, read_input(stream, followed.new_decoder(keep_source=True))))
     processed.process(STREAM)
     assert followed.accounts().to_csv() == processed.accounts().to_csv()
-    assert followed.sequence == processed.sequence
+    assert followed.decided == processed.decided
 
 
 @pytest.mark.parametrize("subject", [{}, {"client": 1, "tx": 1}])

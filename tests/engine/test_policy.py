@@ -168,7 +168,7 @@ def test_a_policy_has_what_its_actions_need() -> None:
     engine = Engine()
     with pytest.raises(PolicyError, match="Unfunded"):
         engine.process(HEADER + BAD, policy=Unfunded())
-    assert engine.sequence == 0
+    assert engine.decided == 0
 
 
 @pytest.mark.parametrize("text", ["0", "7", "0.5%", "100%", "12.3456%"])
@@ -232,7 +232,7 @@ def test_abort_stops_exactly_at_the_row(position: int, batch_rows: int) -> None:
     engine = Engine(batch_rows=batch_rows)
     data = HEADER + deposits(0, position) + b"withdrawal,1,999,5\n" + deposits(1000, 1100)
     abort = abort_of(engine, parse_policy("abort"), data, HEADER + deposits(2000, 2010))
-    assert engine.sequence == position + 1
+    assert engine.decided == position + 1
     assert [account.available_units for account in engine.accounts()] == [position]
     row = b"withdrawal,1,999,5"
     offset = data.index(row)
@@ -280,7 +280,7 @@ def test_a_budget_of_rows_lasts_exactly_so_long(budget: int) -> None:
     assert rejection_of(abort).raw == b"last"
     assert report_of(abort).refused == budget + 1
     assert f"budget of {budget} " in str(abort)
-    assert engine.sequence == 2 * budget + 1
+    assert engine.decided == 2 * budget + 1
 
 
 def test_a_budget_covers_all_inputs_of_a_run_and_starts_anew_with_the_next() -> None:
@@ -320,7 +320,7 @@ def test_a_percentage_is_looked_at_again_at_the_end() -> None:
     assert abort.rejection is None
     assert "2 of 12 rows" in str(abort)
     assert "10%" in str(abort)
-    assert report_of(abort).rows == engine.sequence == 12
+    assert report_of(abort).rows == engine.decided == 12
     assert (
         Engine().process(HEADER + BAD * 2 + deposits(0, 18), policy=parse_policy("budget:10%")).refused == 2
     )
@@ -353,7 +353,7 @@ def test_a_callback_sees_each_row_and_answers_for_it() -> None:
     )
     assert rejection_of(abort) == seen[-1]
     assert "callback" in str(abort)
-    assert engine.sequence == 7
+    assert engine.decided == 7
     assert engine.account(1).available_units == 2
 
 

@@ -73,6 +73,7 @@ def test_json_has_outcomes_by_name() -> None:
         "input_bytes": 500,
         "seconds": 0.123457,
         "rows_per_second": 81,
+        "failed": 0,
     }
 
 

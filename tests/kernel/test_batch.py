@@ -68,7 +68,7 @@ def batch_of(**columns: Any) -> Batch:
 def outcomes(batch: Batch, client_bits: int = 16, tx_bits: int = 32) -> list[int]:
     """Apply a batch to a new ledger."""
     ledger = Ledger(make_settings(STANDARD, client_bits=client_bits, tx_bits=tx_bits))
-    ledger.apply(batch)
+    ledger.decide(batch)
     return list(batch.outcomes)
 
 
@@ -116,7 +116,7 @@ def test_every_kind_of_column(types: Maker, ids: Maker) -> None:
     assert list(batch.amounts) == AMOUNTS
     assert list(batch.outcomes) == [UNDECIDED] * 3
     ledger = Ledger(make_settings(STANDARD))
-    ledger.apply(batch)
+    ledger.decide(batch)
     # A dispute of more than is available is refused under the standard rules.
     assert list(batch.outcomes) == [APPLIED, APPLIED, Outcome.INSUFFICIENT_FUNDS]
     assert ledger.account(7) == (30, 0, False)

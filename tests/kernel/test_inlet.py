@@ -6,21 +6,19 @@ import sys
 from array import array
 from collections import Counter
 from itertools import pairwise
-from typing import TYPE_CHECKING, ClassVar
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from holdfast.domain.settings import make_settings
+from holdfast.kernel.batch import Batch
 from holdfast.kernel.csv.decoder import CsvDecoder, HeaderError
 from holdfast.kernel.csv.encoder import encode_accounts
-from holdfast.kernel.inlet import CALL_COST, PIECE_BYTES, Inlet, Totals
+from holdfast.kernel.inlet import CALL_COST, PIECE_BYTES, Inlet, InletPool
 from holdfast.kernel.ledger.ledger import Ledger
 from holdfast.kernel.tally import STOP, Tally
-
-if TYPE_CHECKING:
-    from holdfast.kernel.batch import Batch
+from reference_digest import MASK
 
 HEADER = b"type,client,tx,amount\n"
 
@@ -32,17 +30,52 @@ def lines_of(rows: list[tuple[int, int, int]]) -> bytes:
 
 
 def by_hand(text: bytes) -> tuple[bytes, dict[int, int], int]:
-    """Decode and apply a text in one piece; give the accounts, the refused rows by code, and the rows."""
+    """Decode and decide a text in one piece; give the accounts, the refused rows by code, and the rows."""
     ledger, decoder, tally = Ledger(), CsvDecoder(), Tally()
     for batch in [*decoder.feed(text), decoder.finish()]:
         if batch is not None:
-            ledger.apply(batch, 0, -1, tally)
+            ledger.decide(batch, 0, -1, tally)
     return b"".join(encode_accounts(ledger.image(), 4)), tally.refused_by_code(), tally.rows
 
 
+class Listener:
+    """Notes where the tally stopped and which rows were refused, and goes on unless it shall not."""
+
+    def __init__(self, *, goes_on: bool = True) -> None:
+        self.goes_on = goes_on
+        self.stops: list[bytes] = []
+        self.shown: list[tuple[int, list[int]]] = []
+        self.skips = 0
+
+    def on_stopped(self, batch: Batch, row: int) -> None:
+        """Note the row."""
+        self.stops.append(batch.raw(row))
+        if not self.goes_on:
+            raise LookupError("enough")
+
+    def on_refused(self, batch: Batch, start: int, stop: int, position: int) -> None:
+        """Note the rows by their numbers in the stream."""
+        self.shown.append((position, [position + 1 + row - start for row in batch.refused_rows(start, stop)]))
+
+    def on_skipped(self) -> None:
+        """Count."""
+        self.skips += 1
+
+
+def new_pool(
+    ledger: Ledger | None = None,
+    decoder: CsvDecoder | None = None,
+    tally: Tally | None = None,
+    *,
+    shows: bool = False,
+) -> InletPool:
+    """Make the pool of a ledger."""
+    return InletPool((ledger or Ledger()).decide, decoder or CsvDecoder(), tally or Tally(), shows=shows)
+
+
 def new_inlet(ledger: Ledger | None = None, decoder: CsvDecoder | None = None) -> Inlet:
-    """Make the first inlet of a ledger."""
-    return Inlet(ledger or Ledger(), decoder or CsvDecoder(), Tally(), Totals())
+    """Make an inlet with a pool of its own."""
+    return new_pool(ledger, decoder).open(None, Listener())
 
 
 ROWS = st.lists(st.tuples(st.integers(0, 5), st.integers(0, 3), st.integers(0, 20)), max_size=40)
@@ -56,8 +89,8 @@ def test_any_pieces_give_the_same(
     text = HEADER + lines_of(rows)
     text = text[:-1] if is_unended and rows else text
     ledger = Ledger()
-    inlet = new_inlet(ledger)
-    other = inlet.fresh()
+    pool = new_pool(ledger)
+    inlet, other = pool.open("one", Listener()), pool.open("other", Listener())
     places = sorted({0, len(text), *(min(cut, len(text)) for cut in cuts)})
     for start, stop in pairwise(places):
         for begin in range(start, stop, PIECE_BYTES):
@@ -93,18 +126,17 @@ def test_a_stream_inherits_nothing_but_memory(
     """Whatever the streams before it were like, and however they ended: each is decided as if it were the first."""
     ledger, by_itself = Ledger(), Ledger()
     decoder = CsvDecoder(make_settings(row_bytes_max=row_bytes_max))
-    totals = Totals()
-    first = Inlet(ledger, decoder, Tally(), totals)
+    pool = new_pool(ledger, decoder)
     rows, refused, input_bytes = 0, Counter[int](), 0
     for header, lines, cut, is_finished in streams:
         text = header + lines_of(lines)[:PIECE_BYTES]
         other, tally = decoder.fresh(), Tally()
-        inlet = first.fresh()
+        inlet = pool.open(None, Listener())
         errors: list[str] = []
         try:
             for batch in [*other.feed(text), other.finish() if is_finished else other.flush()]:
                 if batch is not None:
-                    by_itself.apply(batch, 0, -1, tally)
+                    by_itself.decide(batch, 0, -1, tally)
         except HeaderError as error:
             errors.append(str(error))
         try:
@@ -121,29 +153,24 @@ def test_a_stream_inherits_nothing_but_memory(
         rows += tally.rows
         refused.update(tally.refused_by_code())
         input_bytes += inlet.input_bytes
-    assert (totals.rows, totals.input_bytes) == (rows, input_bytes)
-    assert list(totals.refused_by_code().items()) == sorted(refused.items())
+    assert (pool.ended_rows, pool.ended_input_bytes) == (rows, input_bytes)
+    assert list(pool.ended_refused_by_code().items()) == sorted(refused.items())
     assert [bytes(each) for each in encode_accounts(ledger.image(), 4)] == [
         bytes(each) for each in encode_accounts(by_itself.image(), 4)
     ]
 
 
-def test_a_decoder_is_left_to_the_next_stream() -> None:
-    """That is what makes short streams cheap: the next one begins with what the last one has left."""
-    first = new_inlet()
-    inlet, other = first.fresh(), first.fresh()
-    decoder, tally = inlet.decoder, inlet.tally
-    assert other.decoder is not decoder
+def test_a_stream_that_has_ended_takes_nothing() -> None:
+    """What it used is the next one's."""
+    inlet = new_inlet()
+    inlet.take(HEADER + b"deposit,1,1,1\n")
     inlet.release()
-    third = first.fresh()
-    assert third.decoder is decoder
-    assert third.tally is tally
-    with pytest.raises(ValueError, match="has ended"):
-        inlet.take(HEADER)
-    with pytest.raises(ValueError, match="has ended"):
-        _ = inlet.decoder
-    with pytest.raises(ValueError, match="has ended"):
-        inlet.fresh()
+    inlet.release()
+    for use in (lambda: inlet.take(HEADER), lambda: inlet.follow(None, 0, 0), lambda: inlet.skip_rows(0, 0)):
+        with pytest.raises(ValueError, match=r"has ended|has begun"):
+            use()
+    inlet.finish()
+    assert (inlet.rows, inlet.has_begun, inlet.carried_bytes, inlet.lines) == (1, False, 0, 0)
 
 
 def test_more_rows_than_a_batch_has() -> None:
@@ -159,13 +186,13 @@ def test_pieces_are_small() -> None:
     """A larger one is not taken, not even in part, since nothing else runs meanwhile."""
     inlet = new_inlet()
     assert inlet.take(bytes(PIECE_BYTES + 1)) == inlet.take(memoryview(bytes(PIECE_BYTES + 1))) == 0
-    assert not inlet.is_used
+    assert not inlet.has_begun
     inlet.finish()
     assert inlet.take(HEADER + b"#" * (PIECE_BYTES - len(HEADER))) == PIECE_BYTES + CALL_COST
 
 
 def test_text_is_bytes() -> None:
-    """Of any kind that holds them; whatever else comes is for a subclass to take, or an error."""
+    """Of any kind that holds them; whatever else comes is not taken."""
     inlet = new_inlet()
     inlet.take(bytearray(HEADER))
     inlet.take(memoryview(b"__deposit,1,1,1\n")[2:])
@@ -174,49 +201,17 @@ def test_text_is_bytes() -> None:
         inlet.take(memoryview(array("i", [1])))
     with pytest.raises(BufferError):
         inlet.take(memoryview(HEADER)[::2])
-    with pytest.raises(TypeError, match="takes text as bytes, not str"):
-        inlet.take("deposit,1,2,1\n")
-
-
-class _Listener(Inlet):
-    """Keeps what is no text."""
-
-    heard: ClassVar[list[object]] = []
-
-    def take_other(self, data: object) -> int:
-        """Keep it."""
-        self.heard.append(data)
-        return 7
-
-    def finish_other(self) -> None:
-        """Keep that it is the end."""
-        self.heard.append(self.tally.rows)
-
-
-def test_a_subclass_takes_the_rest() -> None:
-    """It is asked for what is no text, and for all there is without a ledger; what is made like it is of its class."""
-    _Listener.heard.clear()
-    first = _Listener(Ledger(), CsvDecoder(), Tally(), Totals())
-    inlet = first.fresh()
-    assert type(inlet) is _Listener
-    assert inlet.take(HEADER) == len(HEADER) + CALL_COST
-    assert inlet.take(5) == 7
-    inlet.finish()
-    assert _Listener.heard == [5]
-    stops = bytes([STOP]) * 256
-    asking = _Listener(None, CsvDecoder(), Tally(stops), Totals()).fresh()
-    assert asking.take(HEADER) == 7
-    asking.finish()
-    assert asking.tally.may_stop()
-    asking.finish()
-    assert _Listener.heard == [5, HEADER, 0]
+    assert inlet.take("deposit,1,2,1\n") == 0
+    inlet.takes_text = False
+    assert inlet.take(b"deposit,1,2,1\n") == 0
+    assert inlet.rows == 1
 
 
 def test_an_unusable_header_is_an_error_and_decides_nothing() -> None:
     """Of a stream, and not of its neighbours, who go on with the batch that all share."""
     ledger = Ledger()
-    inlet = new_inlet(ledger)
-    good, empty, unused = inlet.fresh(), inlet.fresh(), inlet.fresh()
+    pool = new_pool(ledger)
+    inlet, good, empty, unused = (pool.open(None, Listener()) for _ in range(4))
     with pytest.raises(HeaderError, match="no column"):
         inlet.take(b"who,what\ndeposit,1,1,1\n")
     good.take(HEADER + b"deposit,1,1,1\n")
@@ -232,83 +227,114 @@ def stopping_tally() -> Tally:
     return Tally(bytes([STOP]) * 256)
 
 
-class Asked(Inlet):
-    """Notes where its tally stopped, and goes on unless it shall not."""
-
-    goes_on = True
-
-    def __init__(self, ledger: Ledger) -> None:
-        super().__init__(ledger, CsvDecoder(keep_source=True), stopping_tally(), Totals())
-        self.seen: list[bytes | str] = []
-
-    def stopped(self, batch: Batch, row: int) -> None:
-        """Note the row."""
-        self.seen.append(batch.raw(row))
-        if not self.goes_on:
-            raise LookupError("enough")
-
-    def judge(self) -> None:
-        """Note the end."""
-        self.seen.append("end")
+def stopping_pool(ledger: Ledger) -> InletPool:
+    """Make a pool whose listeners are asked about every row that is not applied, and see its text."""
+    return new_pool(ledger, CsvDecoder(keep_source=True), stopping_tally())
 
 
 # Two rows of each piece are refused, one of them the last.
 STOPPING = b"deposit,1,1,5\nwithdrawal,1,2,9\ndeposit,1,3,1\ndispute,1,99,\n"
 
 
-def test_an_inlet_asks_where_its_tally_stops() -> None:
-    """At each such row and at the end; behind a row it goes on with the next one."""
-    ledger = Ledger()
-    inlet = Asked(ledger)
+def test_the_listener_is_asked_where_the_tally_stops() -> None:
+    """After each such row it goes on with the next one."""
+    ledger, listener = Ledger(), Listener()
+    inlet = stopping_pool(ledger).open(None, listener)
     inlet.take(HEADER + STOPPING)
     inlet.take(b"deposit,1,4,1\nresolve,1,4,")
-    assert inlet.seen == [b"withdrawal,1,2,9", b"dispute,1,99,"]
+    assert listener.stops == [b"withdrawal,1,2,9", b"dispute,1,99,"]
     inlet.finish()
-    assert inlet.seen == [b"withdrawal,1,2,9", b"dispute,1,99,", b"resolve,1,4,", "end"]
-    assert (inlet.rows, sum(inlet.refused_by_code().values()), ledger.decided) == (6, 3, 6)
+    assert listener.stops == [b"withdrawal,1,2,9", b"dispute,1,99,", b"resolve,1,4,"]
+    assert (inlet.rows, inlet.refused, ledger.decided) == (6, 3, 6)
     assert ledger.account(1) == (70_000, 0, False)
 
 
 def test_inlets_keep_each_others_text_apart() -> None:
     """They share one batch, which keeps the text of the piece at hand, and nothing once that is decided."""
-    inlet = Asked(Ledger())
-    other = inlet.fresh()
-    other.seen = []
-    for each in (inlet, other):
+    pool = stopping_pool(Ledger())
+    listeners = Listener(), Listener()
+    inlets = [pool.open(None, listener) for listener in listeners]
+    for each in inlets:
         each.take(HEADER)
     for number in range(20):
-        for each, client in ((inlet, 1), (other, 2)):
+        for client, each in enumerate(inlets, 1):
             each.take(b"dispute,%d,%d," % (client, number))
             each.take(b"\n" + b"resolve,%d,%d,\n" % (client, number))
-    for each, client in ((inlet, 1), (other, 2)):
+    for client, listener in enumerate(listeners, 1):
         expected = [
             b"%s,%d,%d," % (kind, client, tx) for tx in range(20) for kind in (b"dispute", b"resolve")
         ]
-        assert each.seen == expected
+        assert listener.stops == expected
     piece = b"dispute,1,1,\n" * 1_000
     before = sys.getrefcount(piece)
-    inlet.take(piece)
+    inlets[0].take(piece)
     assert sys.getrefcount(piece) == before
 
 
-def test_an_inlet_that_is_told_to_stop() -> None:
-    """Rows before the one it stopped at stand, none behind it is decided, and the next inlet starts afresh."""
+def test_a_listener_that_raises_ends_the_piece() -> None:
+    """Rows before the one it stopped at stand, none after it is decided, and the next inlet starts afresh."""
     ledger = Ledger()
-    inlet = Asked(ledger)
-    inlet.goes_on = False
-    other = inlet.fresh()
-    other.seen, other.goes_on = [], True
+    pool = stopping_pool(ledger)
+    inlet, other = pool.open(None, Listener(goes_on=False)), pool.open(None, Listener())
     with pytest.raises(LookupError, match="enough"):
         inlet.take(HEADER + STOPPING)
     assert (inlet.rows, ledger.decided, ledger.account(1)) == (2, 2, (50_000, 0, False))
     inlet.release()
     other.take(HEADER + b"deposit,2,50,1\n")
     other.finish()
-    assert (other.rows, other.seen, ledger.decided) == (1, ["end"], 3)
+    assert (other.rows, ledger.decided) == (1, 3)
 
 
-def test_a_tally_that_stops_needs_somebody_to_ask() -> None:
-    """An inlet by itself does not know what then."""
-    inlet = Inlet(Ledger(), CsvDecoder(), stopping_tally(), Totals())
-    with pytest.raises(RuntimeError, match="stopped at row 1 of 4"):
-        inlet.take(HEADER + STOPPING)
+def test_batches_and_text_have_one_way_in() -> None:
+    """A batch that was decoded elsewhere is counted, shown and followed as text is."""
+    listener = Listener()
+    inlet = new_pool(shows=True).open("a", listener)
+    inlet.follow("a", 7, 5)
+    batch = Batch.from_rows([(1, 1, 1, 5, 0), (2, 1, 2, 9, 0), (1, 1, 3, 1, 0), (1, 0, 0, 0, 13)])
+    inlet.take_batch(batch, 0, 3)
+    inlet.take_batch(batch, 3)
+    assert listener.shown == [(7, [9]), (10, [11])]
+    assert (inlet.rows, inlet.position, inlet.refused_by_code()) == (4, 11, {13: 1, 40: 1})
+    assert inlet.digest == (5 + batch.digest(position=7)) & MASK
+    with pytest.raises(IndexError):
+        inlet.take_batch(batch, 3, 5)
+
+
+@given(st.integers(0, 6), st.integers(0, 6), st.lists(st.integers(0, 200), max_size=3))
+def test_rows_that_were_decided_before_are_skipped(before: int, again: int, cuts: list[int]) -> None:
+    """So many rows are left out, whatever the pieces; with what was decided before, all make one digest."""
+    again = min(before, again)
+    rows = [b"deposit,1,%d,1\n" % tx for tx in range(1, 9)]
+    decoder = CsvDecoder()
+    decoder.feed(HEADER + b"".join(rows))
+    whole = decoder.finish()
+    assert whole is not None
+    ledger, listener = Ledger(), Listener()
+    inlet = new_pool(ledger).open(None, listener)
+    inlet.follow("a", before, whole.digest(0, before))
+    inlet.skip_rows(again, whole.digest(0, before - again))
+    text = HEADER + b"".join(rows[before - again :])
+    places = sorted({0, len(text), *(min(cut, len(text)) for cut in cuts)})
+    for start, stop in pairwise(places):
+        inlet.take(text[start:stop])
+    inlet.finish()
+    assert (inlet.skipped, inlet.rows_to_skip, listener.skips) == (again, 0, again > 0)
+    assert (inlet.rows, inlet.position, ledger.decided) == (8 - before, 8, 8 - before)
+    assert inlet.skipped_digest == whole.digest(0, before)
+    assert inlet.digest == whole.digest()
+
+
+def test_who_decides_is_held_to_its_word() -> None:
+    """One that reaches no row, or too many, would make the inlet go on for ever or count what is not there."""
+    for reached in (0, 5):
+        pool = InletPool(lambda *_, to=reached: to, CsvDecoder(), Tally())
+        with pytest.raises(RuntimeError, match=f"and {reached} was reached"):
+            pool.open(None, Listener()).take(HEADER + STOPPING)
+
+
+def test_more_rows_to_skip_than_there_were() -> None:
+    """That is nonsense, and an error."""
+    inlet = new_inlet()
+    inlet.follow("a", 3, 0)
+    with pytest.raises(ValueError, match="4 rows are to be skipped, and 3 were decided before"):
+        inlet.skip_rows(4, 0)

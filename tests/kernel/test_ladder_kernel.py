@@ -61,7 +61,7 @@ def test_scenario(scenario: Scenario, widths: tuple[int, int]) -> None:
     """Every step has its outcome, and the accounts are what they should be."""
     ledger = Ledger(make_settings(scenario.rules, client_bits=widths[0], tx_bits=widths[1]))
     batch = Batch.from_columns(*columns(scenario.rows))
-    assert ledger.apply(batch) == len(scenario.steps)
+    assert ledger.decide(batch) == len(scenario.steps)
     assert list(batch.outcomes) == scenario.outcomes
     assert account_rows(encode_accounts(ledger.image(), 0)) == list(scenario.accounts)
 
@@ -74,7 +74,7 @@ def test_scenario_row_by_row_at_the_last_ids(scenario: Scenario) -> None:
     for step in scenario.steps:
         client, tx = 2**64 - 1 - step.client, 2**64 - 1 - step.tx
         batch = Batch.from_columns(*columns([(step.type, client, tx, step.amount)]))
-        assert ledger.apply(batch) == 1
+        assert ledger.decide(batch) == 1
         assert list(batch.outcomes) == [step.outcome]
         model.apply(step.type, client, tx, step.amount)
         accounts = {account.client: account for account in model.accounts()}
@@ -90,7 +90,7 @@ def test_apply_from_a_row_on() -> None:
     """Rows before the start are left undecided and change nothing."""
     ledger = Ledger(make_settings(SCENARIOS[0].rules))
     batch = Batch.from_columns(*columns([(1, 1, 1, 10), (1, 1, 2, 20), (1, 1, 3, 30)]))
-    ledger.apply(batch, start=1)
+    ledger.decide(batch, start=1)
     assert list(batch.outcomes) == [0, 1, 1]
     assert account_rows(encode_accounts(ledger.image(), 0)) == [(1, 50, 0, False)]
 
@@ -102,7 +102,7 @@ def test_decided_rows_are_left_alone() -> None:
     batch = decoder.finish()
     assert batch is not None
     ledger = Ledger(make_settings(SCENARIOS[0].rules))
-    ledger.apply(batch)
+    ledger.decide(batch)
     assert list(batch.outcomes) == [1, 16, 1]
     assert account_rows(encode_accounts(ledger.image(), 0)) == [(1, 20_000, 0, False)]
     assert (ledger.accounts, ledger.transactions) == (1, 2)

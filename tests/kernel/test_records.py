@@ -28,7 +28,7 @@ def outcomes(ledger: Ledger, rows: list[Row]) -> list[int]:
     """Apply rows as one batch."""
     types, clients, txs, amounts = zip(*rows, strict=True)
     batch = Batch.from_columns(bytes(types), memory("Q", clients), memory("Q", txs), memory("q", amounts))
-    ledger.apply(batch)
+    ledger.decide(batch)
     return list(batch.outcomes)
 
 

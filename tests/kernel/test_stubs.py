@@ -36,8 +36,7 @@ holdfast\\.kernel\\.ledger\\.(index\\.KeyIndex|ledger\\.Ledger)\\.__new__
 holdfast\\.kernel\\.batch\\.Batch\\.__init__
 holdfast\\.kernel\\.ledger\\.image\\.Image\\.__(init|new)__
 # Of no use outside of the kernel.
-holdfast\\.kernel\\.ledger\\.ledger\\.Ticket
-holdfast\\.kernel\\.inlet\\.Stock
+holdfast\\.kernel\\.ledger\\.image\\.ImageLease
 """
 
 

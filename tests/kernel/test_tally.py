@@ -38,7 +38,7 @@ def run(text: str, tally: Tally) -> list[int]:
     ledger, batch, start = Ledger(), batch_of(text), 0
     stops: list[int] = []
     while True:
-        start = ledger.apply(batch, start=start, tally=tally)
+        start = ledger.decide(batch, start=start, tally=tally)
         if not tally.is_stopped:
             assert start == len(batch)
             assert 0 not in batch.outcomes
@@ -93,7 +93,7 @@ def test_counts() -> None:
 def test_counts_of_a_part() -> None:
     """Only the rows that were asked for are counted."""
     tally = Tally()
-    assert Ledger().apply(batch_of("..xx.."), start=1, stop=3, tally=tally) == 3
+    assert Ledger().decide(batch_of("..xx.."), start=1, stop=3, tally=tally) == 3
     assert (tally.rows, tally.applied, tally.refused) == (2, 1, 1)
 
 
@@ -105,9 +105,9 @@ def test_decoded_refusals_are_counted() -> None:
     assert batch is not None
     tally = Tally(actions({Outcome.INVALID_AMOUNT: STOP}))
     ledger = Ledger()
-    assert ledger.apply(batch, tally=tally) == 2
+    assert ledger.decide(batch, tally=tally) == 2
     assert tally.is_stopped
-    assert ledger.apply(batch, start=2, tally=tally) == 3
+    assert ledger.decide(batch, start=2, tally=tally) == 3
     assert tally.refused_by_code() == {Outcome.UNKNOWN_TYPE: 1, Outcome.INVALID_AMOUNT: 1}
 
 
@@ -125,7 +125,7 @@ def test_stop_counts_rows_up_to_the_stop() -> None:
     """At a stop, what was decided so far is counted and no more."""
     tally = Tally(actions({NOT_POSITIVE: STOP}))
     ledger, batch = Ledger(), batch_of("." * 70 + "x" + "." * 70)
-    assert ledger.apply(batch, tally=tally) == 71
+    assert ledger.decide(batch, tally=tally) == 71
     assert (tally.rows, tally.applied, tally.refused) == (71, 70, 1)
     assert ledger.transactions == 70
 
@@ -194,9 +194,9 @@ def test_the_stop_is_forgotten() -> None:
     """Going on clears the mark of the stop before."""
     tally = Tally(actions({NOT_POSITIVE: STOP}))
     ledger, batch = Ledger(), batch_of("x..")
-    ledger.apply(batch, tally=tally)
+    ledger.decide(batch, tally=tally)
     assert tally.is_stopped
-    ledger.apply(batch, start=1, tally=tally)
+    ledger.decide(batch, start=1, tally=tally)
     assert not tally.is_stopped
 
 

@@ -72,7 +72,7 @@ def build(accounts: list[AccountRow]) -> Ledger:
     """Bring a ledger to exactly these accounts."""
     ledger = Ledger(make_settings(RULES, client_bits=64, tx_bits=64))
     rows = [row for place, account in enumerate(accounts) for row in recipe(account, 10 * place)]
-    ledger.apply(Batch.from_columns(*columns(rows)))
+    ledger.decide(Batch.from_columns(*columns(rows)))
     for client, *balances in accounts:
         found = ledger.account(client)
         assert found is not None
@@ -138,7 +138,9 @@ def test_many_accounts(client_bits: int, stride: int) -> None:
     ledger = Ledger(make_settings(RULES, client_bits=client_bits))
     # An odd stride visits every client once before it visits one twice.
     clients = [step * stride % 2**client_bits for step in range(2**16)]
-    ledger.apply(Batch.from_columns(*columns((DEPOSIT, client, tx, tx) for tx, client in enumerate(clients))))
+    ledger.decide(
+        Batch.from_columns(*columns((DEPOSIT, client, tx, tx) for tx, client in enumerate(clients)))
+    )
     accounts: list[AccountRow] = [(client, tx, 0, False) for tx, client in enumerate(clients)]
     image = ledger.image()
     chunks = list(encode_accounts(image, 4))
@@ -149,7 +151,7 @@ def test_many_accounts(client_bits: int, stride: int) -> None:
 def test_encoding_twice_at_once() -> None:
     """Two readers of one image, in step, do not disturb each other."""
     ledger = Ledger(make_settings(RULES))
-    ledger.apply(Batch.from_columns(*columns((DEPOSIT, client, client, 5) for client in range(5_000))))
+    ledger.decide(Batch.from_columns(*columns((DEPOSIT, client, client, 5) for client in range(5_000))))
     image = ledger.image()
     first, second = encode_accounts(image, 4), encode_accounts(image, 2)
     one, other = zip(*itertools.zip_longest(first, second, fillvalue=b""), strict=True)

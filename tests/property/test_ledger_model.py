@@ -48,7 +48,7 @@ class Pair:
     def apply(self, rows: Sequence[TransactionRow]) -> None:
         """Apply rows to both as one batch."""
         batch = Batch.from_columns(*columns(rows))
-        assert self.ledger.apply(batch) == len(rows)
+        assert self.ledger.decide(batch) == len(rows)
         expected = [self.model.apply(TransactionType(type_), *rest) for type_, *rest in rows]
         if bytes(batch.outcomes) != bytes(expected):
             self.explain(rows, expected, list(batch.outcomes))
@@ -224,7 +224,7 @@ def test_from_bytes_to_accounts(profile: Rules, case: CsvCase) -> None:
     outcomes: list[int] = []
     for batch in (*decoder.feed(case.data), decoder.finish()):
         if batch is not None:
-            ledger.apply(batch)
+            ledger.decide(batch)
             outcomes.extend(batch.outcomes)
     assert UNDECIDED not in outcomes
     assert outcomes == expected

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from holdfast.protocol.registry import Registry
-from holdfast.protocol.wire import ErrorCode, WireError
+from holdfast.protocol.messages import ErrorCode, WireError
+from holdfast.protocol.registry import Position, Registry
 
 
 class Owner:
@@ -20,16 +20,16 @@ class Owner:
     def superseded(self) -> None:
         """Give the stream back."""
         self.was_superseded = True
-        self._registry.release(self._name, self.rows)
+        self._registry.release(self._name, Position(self.rows))
 
 
 def test_positions_outlive_owners() -> None:
     """A stream stands where its last owner left it."""
     registry = Registry(2)
-    assert registry.claim("a", Owner(registry, "a")) == 0
-    registry.release("a", 7)
-    assert registry.position("a") == 7
-    assert registry.claim("a", Owner(registry, "a")) == 7
+    assert registry.claim("a", Owner(registry, "a")) == Position(0)
+    registry.release("a", Position(7))
+    assert registry.position("a") == Position(7)
+    assert registry.claim("a", Owner(registry, "a")) == Position(7)
 
 
 def test_newest_owner_wins() -> None:
@@ -37,7 +37,7 @@ def test_newest_owner_wins() -> None:
     registry = Registry(2)
     first, second = Owner(registry, "a", rows=5), Owner(registry, "a")
     registry.claim("a", first)
-    assert registry.claim("a", second) == 5
+    assert registry.claim("a", second) == Position(5)
     assert (first.was_superseded, second.was_superseded) == (True, False)
 
 
@@ -45,20 +45,20 @@ def test_first_owner_without_rows_can_be_superseded() -> None:
     """A name that is forgotten in the middle of a take-over is there again afterwards."""
     registry = Registry(1)
     registry.claim("a", Owner(registry, "a"))
-    assert registry.claim("a", Owner(registry, "a")) == 0
-    registry.release("a", 3)
-    assert registry.position("a") == 3
+    assert registry.claim("a", Owner(registry, "a")) == Position(0)
+    registry.release("a", Position(3))
+    assert registry.position("a") == Position(3)
 
 
 def test_names_are_bounded() -> None:
     """A new name beyond the limit is refused; known names are not."""
     registry = Registry(1)
     registry.claim("a", Owner(registry, "a"))
-    registry.release("a", 1)
+    registry.release("a", Position(1))
     with pytest.raises(WireError) as raised:
         registry.claim("b", Owner(registry, "b"))
     assert raised.value.code is ErrorCode.TOO_MANY_STREAMS
-    assert registry.claim("a", Owner(registry, "a")) == 1
+    assert registry.claim("a", Owner(registry, "a")) == Position(1)
     assert len(registry) == 1
 
 
@@ -67,6 +67,6 @@ def test_names_without_rows_are_forgotten() -> None:
     registry = Registry(1)
     for name in ("a", "b", "c"):
         registry.claim(name, Owner(registry, name))
-        registry.release(name, 0)
+        registry.release(name, Position(0))
     assert len(registry) == 0
-    assert registry.position("a") == 0
+    assert registry.position("a") == Position(0)

@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 
 from csv_strategies import CsvCase, csv_cases
 from holdfast import Engine
-from holdfast.protocol.server_context import Intake
-from holdfast.protocol.wire import Ack, Directive, Failure, Refused, Reply, Resume, Summary, format_directive
+from holdfast.protocol.messages import Ack, Directive, Failure, Refused, Reply, Resume, Summary
+from holdfast.protocol.server_context import ServerContext
+from holdfast.protocol.wire import format_directive
 from protocol.sessions import HEADER, DecidedRow, Line, RecordingEngine
 from reference_decoder import UnusableHeaderError, decode
 from strategies import cut, cuts
@@ -53,7 +54,7 @@ class Sender:
     def __init__(
         self,
         engine: RecordingEngine,
-        intake: Intake,
+        intake: ServerContext,
         rows: list[bytes],
         asked: Directive,
         overlap: int | None,
@@ -91,11 +92,11 @@ class Sender:
         """Send the rest and end the input; the summary agrees with what was decided."""
         self.send(len(self._unsent) + 2**20)
         assert self._line is not None
-        before = len(self._engine.decided)
+        before = len(self._engine.recorded)
         *others, summary = self._line.end()
         self._check(others, before)
         assert isinstance(summary, Summary), summary
-        assert summary.sequence == self._engine.sequence
+        assert summary.sequence == self._engine.decided
         assert summary.stream == self._asked.stream
         if self._asked.stream is not None:
             assert summary.resume == len(self._rows)
@@ -121,20 +122,20 @@ class Sender:
 
     def _follow(self, data: bytes) -> None:
         assert self._line is not None
-        before = len(self._engine.decided)
+        before = len(self._engine.recorded)
         self._check(self._line.send(data, seconds=0.004), before)
         if self._line.session.wake_at is not None and len(data) % 2:
-            self._check(self._line.wait(0.01), len(self._engine.decided))
+            self._check(self._line.wait(0.01), len(self._engine.recorded))
 
     def _check(self, replies: list[Reply], decided_before: int) -> None:
-        self.decided += self._engine.decided[decided_before:]
+        self.decided += self._engine.recorded[decided_before:]
         for reply in replies:
             assert not isinstance(reply, Failure | Summary), reply
             if isinstance(reply, Resume):
                 self._resume = reply.rows
             elif isinstance(reply, Ack):
                 assert self._acked <= reply.rows <= len(self.decided)
-                assert reply.sequence <= self._engine.sequence
+                assert reply.sequence <= self._engine.decided
                 self._acked = reply.rows
             else:
                 assert isinstance(reply, Refused)
@@ -143,7 +144,7 @@ class Sender:
 
 
 @st.composite
-def senders(draw: DrawFn, engine: RecordingEngine, intake: Intake) -> list[Sender]:
+def senders(draw: DrawFn, engine: RecordingEngine, intake: ServerContext) -> list[Sender]:
     """Generate senders of different streams."""
     return [
         Sender(
@@ -171,7 +172,7 @@ def senders(draw: DrawFn, engine: RecordingEngine, intake: Intake) -> list[Sende
 def test_every_row_once_and_in_order(data: st.DataObject) -> None:
     """However senders take turns, are cut and come again, the rows of each are decided once and in its order."""
     engine = RecordingEngine()
-    intake = Intake(engine)
+    intake = ServerContext(engine)
     all_senders = data.draw(senders(engine, intake))
     turns = data.draw(
         st.lists(st.tuples(st.integers(0, 3), st.integers(0, 60) | st.integers(0, 9000)), max_size=40)
@@ -184,7 +185,7 @@ def test_every_row_once_and_in_order(data: st.DataObject) -> None:
         sender.finish()
     engine.check_against_model()
     expected = defaultdict[str, int](int)
-    for row in engine.decided:
+    for row in engine.recorded:
         expected[row[4].name] += 1
     assert sum(expected.values()) == sum(len(sender.decided) for sender in all_senders)
     assert sum(count for name, count in expected.items() if name != "APPLIED") == intake.refused_by_ended
@@ -194,7 +195,7 @@ def test_every_row_once_and_in_order(data: st.DataObject) -> None:
 def test_split_does_not_matter(case: CsvCase, places: list[int]) -> None:
     """An anonymous stream of any bytes is what the reference decoder makes of a file with the same bytes."""
     engine = RecordingEngine()
-    line = Line(Intake(engine))
+    line = Line(ServerContext(engine))
     # The engine has its own settings: the same ones for the reference.
     config = type(case.config)()
     data = case.data if not case.data.startswith(b"#") else b"\n" + case.data
@@ -208,12 +209,12 @@ def test_split_does_not_matter(case: CsvCase, places: list[int]) -> None:
     replies += line.end()
     if rows is None:
         assert [type(reply) for reply in replies] == [Failure]
-        assert engine.sequence == 0
+        assert engine.decided == 0
         return
     (summary,) = replies
     assert isinstance(summary, Summary)
     assert summary.rows == len(rows)
-    assert [(row[4] if row[4].phase.value == "decode" else 0) for row in engine.decided] == [
+    assert [(row[4] if row[4].phase.value == "decode" else 0) for row in engine.recorded] == [
         row.outcome for row in rows
     ]
     engine.check_against_model()
@@ -226,13 +227,13 @@ def test_split_does_not_matter(case: CsvCase, places: list[int]) -> None:
 )
 def test_hostile_bytes(junk: bytes, places: list[int], before: bytes) -> None:
     """Whatever comes, a session answers with whole lines of the protocol, keeps little, and ends with one last line."""
-    intake = Intake(Engine())
+    intake = ServerContext(Engine())
     line = Line(intake)
     replies: list[Reply] = []
     for piece in cut(before + junk, places):
         replies += line.send(piece)
-        assert line.session.held_bytes <= intake.row_bytes_max + 1100
+        assert line.session.held_bytes <= intake.engine.settings.row_bytes_max + 1100
     replies += line.end()
     assert line.session.has_ended
     assert isinstance(replies[-1], Failure | Summary)
-    assert replies[-1].sequence == intake.engine.sequence
+    assert replies[-1].sequence == intake.engine.decided

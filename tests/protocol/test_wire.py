@@ -7,11 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from holdfast.domain.outcome import Outcome
+from holdfast.domain.rules import KNOBS
 from holdfast.domain.settings import ID_BITS, ROW_BYTES_MAX
-from holdfast.protocol.wire import (
-    DIRECTIVE_BYTES_MAX,
-    REPLY_LINE_BYTES_MAX,
-    ROW_NUMBER_MAX,
+from holdfast.protocol.messages import (
     Ack,
     Directive,
     ErrorCode,
@@ -22,6 +20,12 @@ from holdfast.protocol.wire import (
     StreamSettings,
     Summary,
     WireError,
+)
+from holdfast.protocol.wire import (
+    DIRECTIVE_BYTES_MAX,
+    REPLY_LINE_BYTES_MAX,
+    ROW_NUMBER_MAX,
+    encode,
     format_directive,
     parse_directive,
     parse_reply,
@@ -67,6 +71,7 @@ REPLIES: st.SearchStrategy[Reply] = st.one_of(
             st.sampled_from(ID_BITS),
             st.sampled_from(ID_BITS),
             st.integers(1, ROW_BYTES_MAX),
+            st.sampled_from(KNOBS["excess_decimals"]),
         ),
     ),
     st.builds(Ack, NUMBERS, NUMBERS),
@@ -163,7 +168,7 @@ def test_any_bytes_are_a_directive_or_an_error(junk: bytes) -> None:
 @given(REPLIES)
 def test_reply_there_and_back(reply: Reply) -> None:
     """A reply is one line, within its limit, and is read as it was written."""
-    line = reply.to_line()
+    line = encode(reply)
     assert line.count(b"\n") == 1
     assert line.endswith(b"\n")
     assert len(line) <= REPLY_LINE_BYTES_MAX
@@ -172,7 +177,7 @@ def test_reply_there_and_back(reply: Reply) -> None:
 
 def test_longest_message() -> None:
     """However long a message is and whatever it holds, its line keeps to the limit."""
-    line = Failure(ErrorCode.INTERNAL, "\U0001f4b8" * 100_000, 2**63, 2**63).to_line()
+    line = encode(Failure(ErrorCode.INTERNAL, "\U0001f4b8" * 100_000, 2**63, 2**63))
     assert len(line) <= REPLY_LINE_BYTES_MAX
     reply = parse_reply(line)
     assert isinstance(reply, Failure)
@@ -206,5 +211,5 @@ def test_no_reply(line: bytes) -> None:
 
 def test_line_format_is_that_of_json_dumps() -> None:
     """The lines that are written by hand look like those that are not."""
-    assert Ack(1, 2).to_line() == b'{"ack": 1, "sequence": 2}\n'
-    assert Refused(4, Outcome.DUPLICATE_TX).to_line() == b'{"refused": {"row": 4, "code": "DUPLICATE_TX"}}\n'
+    assert encode(Ack(1, 2)) == b'{"ack": 1, "sequence": 2}\n'
+    assert encode(Refused(4, Outcome.DUPLICATE_TX)) == b'{"refused": {"row": 4, "code": "DUPLICATE_TX"}}\n'

@@ -11,14 +11,15 @@ import pytest
 
 from holdfast.net.address import Address
 from holdfast.net.listening import bind, bound_address, resolve
-from holdfast.protocol.wire import Reply, parse_reply
+from holdfast.protocol.wire import parse_reply
 from holdfast.server.tcp.server import Server
 
 if TYPE_CHECKING:
     import ssl
     from collections.abc import AsyncIterator, Callable, Coroutine
 
-    from holdfast.protocol.server_context import Intake
+    from holdfast.protocol.messages import Reply
+    from holdfast.protocol.server_context import ServerContext
 
 LOOPS = ("asyncio", "uvloop")
 TIMEOUT_SECONDS = 30.0
@@ -89,7 +90,7 @@ class Peer(NamedTuple):
 
 
 @contextlib.asynccontextmanager
-async def listening(intake: Intake, tls: ssl.SSLContext | None = None) -> AsyncIterator[Listening]:
+async def listening(intake: ServerContext, tls: ssl.SSLContext | None = None) -> AsyncIterator[Listening]:
     """Run a server on a free port; nothing of it is left behind."""
     server = Server(intake, tls)
     (listener,) = bind(resolve(Address("127.0.0.1", 0)))

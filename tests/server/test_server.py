@@ -14,8 +14,8 @@ import pytest
 
 from holdfast import Engine, Outcome
 from holdfast.protocol.limits import Limits
-from holdfast.protocol.server_context import Intake
-from holdfast.protocol.wire import Ack, ErrorCode, Failure, Refused, Reply, Resume, Summary
+from holdfast.protocol.messages import Ack, ErrorCode, Failure, Refused, Reply, Resume, Summary
+from holdfast.protocol.server_context import ServerContext
 from holdfast.server.tcp.connection import REPLY_BYTES_HIGH
 from holdfast.server.tcp.server import SMALL_READ_BYTES
 from protocol.sessions import RecordingEngine
@@ -27,9 +27,9 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.parametrize("loop", LOOPS)
 
 
-def intake(engine: Engine | None = None, **limits: float) -> Intake:
+def intake(engine: Engine | None = None, **limits: float) -> ServerContext:
     """Make an intake with limits of its own."""
-    return Intake(engine or Engine(), limits=Limits(**limits))  # type: ignore[arg-type]  # limits are numbers
+    return ServerContext(engine or Engine(), limits=Limits(**limits))  # type: ignore[arg-type]  # limits are numbers
 
 
 def pieces(data: bytes, source: random.Random) -> Iterator[bytes]:
@@ -68,9 +68,9 @@ def test_many_senders_make_one_order(loop: str) -> None:
         async with listening(intake(engine)) as server:
             summaries = await asyncio.gather(*(send(server, number) for number in range(200)))
         assert all(summary.rows == 50 for summary in summaries)
-        assert max(summary.sequence for summary in summaries) == engine.sequence == 200 * 50
+        assert max(summary.sequence for summary in summaries) == engine.decided == 200 * 50
         for outcome in Outcome:
-            count = sum(row[4] is outcome for row in engine.decided)
+            count = sum(row[4] is outcome for row in engine.recorded)
             told = sum(summary.refused_by_outcome.get(outcome, 0) for summary in summaries)
             assert outcome.is_applied or told == count
         engine.check_against_model()
@@ -167,7 +167,9 @@ def test_replies_that_are_never_read(loop: str) -> None:
             await asyncio.wait([sending])
             await peer.close()
             other = await server.connect(b"#holdfast stream=slow\n")
-            assert await other.reply() == Resume(rows)
+            reply = await other.reply()
+            assert isinstance(reply, Resume)
+            assert reply.rows == rows
             await other.close()
 
     run(loop, job())
@@ -230,13 +232,13 @@ def test_half_of_a_row_before_a_reset(loop: str) -> None:
     async def job() -> None:
         async with listening(intake(engine)) as server:
             peer = await server.connect(HEADER + b"deposit,1,1,1\ndeposit,1,2,")
-            await until(lambda: engine.sequence == 1)
+            await until(lambda: engine.decided == 1)
             connection = peer.writer.get_extra_info("socket")
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             peer.writer.transport.abort()
             await peer.close()
             await until(lambda: not server.server.connections)
-        assert [row[2] for row in engine.decided] == [1]
+        assert [row[2] for row in engine.recorded] == [1]
 
     run(loop, job())
 
@@ -245,12 +247,18 @@ def test_bug_in_one_connection(loop: str, caplog: pytest.LogCaptureFixture) -> N
     """An unexpected exception ends one connection with INTERNAL and a traceback in the log; the others go on."""
 
     class Broken(Engine):
-        def apply_rows(self, batch, start, tally, stop=-1):  # type: ignore[no-untyped-def]
-            if batch.txs[start] == 666:
-                raise ZeroDivisionError("a bug")
-            if batch.txs[start] == 667:
-                raise MemoryError
-            return super().apply_rows(batch, start, tally, stop)
+        def __init__(self) -> None:
+            super().__init__()
+            decide = self.decide
+
+            def break_down(batch, start, *others):  # type: ignore[no-untyped-def]
+                if batch.txs[start] == 666:
+                    raise ZeroDivisionError("a bug")
+                if batch.txs[start] == 667:
+                    raise MemoryError
+                return decide(batch, start, *others)
+
+            self.decide = break_down
 
     async def job() -> None:
         async with listening(intake(Broken())) as server:
@@ -277,7 +285,9 @@ def test_memory_limit(loop: str) -> None:
 
     async def job() -> None:
         engine = Engine()
-        async with listening(intake(engine, memory_bytes_max=engine.ledger.size_bytes + 1_000_000)) as server:
+        async with listening(
+            intake(engine, memory_bytes_max=engine.totals().memory_bytes + 1_000_000)
+        ) as server:
             silent = await server.connect(b"#holdfast stream=a\n" + HEADER)
             peer = await server.connect(b"#holdfast ack=rows\n" + HEADER)
             rows = b"".join(b"deposit,1,%d,1\n" % tx for tx in range(300_000))
@@ -372,6 +382,6 @@ def test_stopping_tells_everybody(loop: str) -> None:
             assert isinstance(last, Failure)
             assert last.code is ErrorCode.SHUTTING_DOWN
             assert sent - 2 <= last.rows <= sent
-            assert shared.registry.position("busy") == last.rows
+            assert shared.registry.position("busy").rows == last.rows
 
     run(loop, job())

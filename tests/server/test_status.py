@@ -12,13 +12,15 @@ from typing import TYPE_CHECKING
 import pytest
 
 from holdfast import Engine, Resolve
-from holdfast.protocol.server_context import Intake
+from holdfast.protocol.server_context import ServerContext
 from holdfast.protocol.server_session import Session
 from holdfast.server.status import Statistics, Status, StatusLine, dump
 from holdfast.server.tcp.server import Server
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from holdfast.protocol.messages import Event
 
 
 @pytest.fixture
@@ -42,7 +44,7 @@ def test_rate_is_that_since_the_last_time() -> None:
     """Rows by second are those of the time between two looks."""
     now = 100.0
     engine = Engine()
-    statistics = Statistics(Server(Intake(engine)), lambda: now)
+    statistics = Statistics(Server(ServerContext(engine)), lambda: now)
     now = 110.0
     for _ in range(1000):
         engine.apply(Resolve(client=1, tx=1))
@@ -54,10 +56,10 @@ def test_rate_is_that_since_the_last_time() -> None:
 
 def test_refused_rows_are_those_of_all_sessions() -> None:
     """Sessions that have ended count as those that have not."""
-    intake = Intake(Engine())
+    intake = ServerContext(Engine())
 
     class Nowhere:
-        def deliver(self, replies: bytes) -> None:
+        def deliver(self, events: list[Event]) -> None:
             """Nobody supersedes anybody here."""
 
     session = Session(intake, Nowhere(), 0.0)
@@ -72,7 +74,7 @@ def test_dump_is_logged_whatever_the_level(caplog: pytest.LogCaptureFixture) -> 
     before = logger.level
     logger.setLevel(logging.CRITICAL)
     try:
-        dump(Statistics(Server(Intake(Engine()))))
+        dump(Statistics(Server(ServerContext(Engine()))))
     finally:
         logger.setLevel(before)
     (record,) = caplog.records

@@ -15,7 +15,6 @@ if TYPE_CHECKING:
 
     from holdfast import Account, Rules
     from holdfast.kernel.batch import Batch
-    from holdfast.kernel.tally import Tally
     from scenarios import TransactionRow
 
 HEADER = b"type,client,tx,amount\n"
@@ -67,20 +66,22 @@ class Recorder(Engine):
 
     def __init__(self, rules: str | Rules = "standard", *, client_bits: int = 16) -> None:
         super().__init__(rules, client_bits=client_bits)
-        self.decided: list[tuple[TransactionRow, int]] = []
+        self.recorded: list[tuple[TransactionRow, int]] = []
+        self.recorder = self
 
-    def apply_rows(self, batch: Batch, start: int, tally: Tally, stop: int = -1) -> int:
-        """Apply, and remember."""
-        reached = super().apply_rows(batch, start, tally, stop)
+    def record(
+        self, batch: Batch, start: int, stop: int, sequence: int, _stream: str | None, _position: int
+    ) -> None:
+        """Remember rows that were decided."""
+        assert sequence == len(self.recorded)
         columns = (batch.types, batch.clients, batch.txs, batch.amounts, batch.outcomes)
-        types, clients, txs, amounts, outcomes = (list(column[start:reached]) for column in columns)
-        self.decided += zip(zip(types, clients, txs, amounts, strict=True), outcomes, strict=True)
-        return reached
+        types, clients, txs, amounts, outcomes = (list(column[start:stop]) for column in columns)
+        self.recorded += zip(zip(types, clients, txs, amounts, strict=True), outcomes, strict=True)
 
     def model(self, rows: int | None = None) -> Model:
         """Apply so many of the rows to the model, in decided order; each must come to the same outcome."""
         model = Model(self.settings.rules)
-        for (type_, client, tx, amount), outcome in self.decided[:rows]:
+        for (type_, client, tx, amount), outcome in self.recorded[:rows]:
             assert model.apply(TransactionType(type_), client, tx, amount) == outcome
         return model
 

@@ -219,7 +219,7 @@ def test_rejections_are_told_in_order() -> None:
         ("a", 3, Outcome.UNKNOWN_TYPE),
         ("a", 4, Outcome.TX_NOT_FOUND),
         ("a", 6, Outcome.INSUFFICIENT_FUNDS),
-        ("b", 2, Outcome.TX_ID_REUSED),
+        ("b", 1, Outcome.TX_ID_REUSED),
     ]
     assert seen[4:] == [("source", tx + 1, Outcome.TX_ID_REUSED) for tx in (1, 2, 7)]
     assert report.refused == len(seen)

@@ -59,11 +59,11 @@ def test_merge_is_the_model_in_decided_order(
     ]
     processor = StreamProcessor(engine)
     report = run(processor.merge(sources))
-    assert report.rows == len(engine.decided) == sum(map(len, streams))
+    assert report.rows == len(engine.recorded) == sum(map(len, streams))
     model = engine.model()
     assert list(engine.accounts()) == model.accounts()
-    assert report.applied == sum(outcome == Outcome.APPLIED for _, outcome in engine.decided)
-    decided = [row for row, _ in engine.decided]
+    assert report.applied == sum(outcome == Outcome.APPLIED for _, outcome in engine.recorded)
+    decided = [row for row, _ in engine.recorded]
     for number, rows in enumerate(streams, 1):
         assert processor.sources[str(number)].rows == len(rows)
         left = iter(decided)
@@ -77,7 +77,7 @@ def test_chain_is_one_stream(rows: list[TransactionRow], profile: Rules, places:
     engine = Recorder(profile)
     sources = [waiting([HEADER, text_of(part)]) for part in cut(rows, places)]
     report = run(StreamProcessor(engine).chain(*sources))
-    assert [row[:3] for row, _ in engine.decided] == [row[:3] for row in rows]
+    assert [row[:3] for row, _ in engine.recorded] == [row[:3] for row in rows]
     assert list(engine.accounts()) == engine.model().accounts()
     assert report.sequence == len(rows)
 
@@ -403,8 +403,8 @@ def test_a_callback_sees_rows_of_all_kinds() -> None:
     run(StreamProcessor(engine, policy=policy).chain(*(Source(data, name) for name, data in sources.items())))
     assert seen == [
         ("text", 2, b"dispute,1,1"),
-        ("rows", 2, b"deposit,1,1,0.0000"),
-        ("columns", 1, b"1,1,1,-10000"),
+        ("rows", 1, b"deposit,1,1,0.0000"),
+        ("columns", 1, b"deposit,1,1,-1.0000"),
     ]
 
 
@@ -561,7 +561,7 @@ def test_cancelling_leaves_the_ledger_between_two_batches(tmp_path: Path) -> Non
         merging = asyncio.ensure_future(
             processor.merge([*(source(number) for number in range(5)), path, ready()])
         )
-        await until(lambda: engine.sequence > 2_000)
+        await until(lambda: engine.decided > 2_000)
         merging.cancel()
         with pytest.raises(asyncio.CancelledError):
             await merging
@@ -571,8 +571,8 @@ def test_cancelling_leaves_the_ledger_between_two_batches(tmp_path: Path) -> Non
     report = processor.report()
     assert (
         report.rows
-        == engine.sequence
-        == len(engine.decided)
+        == engine.decided
+        == len(engine.recorded)
         == sum(each.rows for each in processor.sources.values())
     )
     assert list(engine.accounts()) == engine.model().accounts()
@@ -625,7 +625,7 @@ def test_sources_are_added_while_others_run() -> None:
             await running.wait()
             assert running.open_sources == 0
             running.add(Source(waiting([deposits(3, 200, 1)]), "third"))
-        assert engine.sequence == 10
+        assert engine.decided == 10
         assert [each.rows for each in processor.sources.values()] == [4, 5, 1]
 
     run(job())

@@ -61,7 +61,7 @@ def test_split_and_gather_keep_the_order(
     outcomes: list[list[int]] = []
     for engine, part in zip(engines, parts, strict=True):
         if part is not None:
-            engine.apply_rows(part, 0, Tally())
+            engine.decide(part, 0, part.rows, Tally(), None, 0)
         outcomes.append([] if part is None else list(part.outcomes))
     tally = Tally()
     assert routing.gather(batch, start, parts, tally) == tally.rows == stop - start
@@ -142,7 +142,7 @@ def test_accounts_are_those_of_one_engine_while_tx_ids_are_unique(
     report = run(StreamProcessor(shards, policy=policy).merge([[HEADER + text_of(rows)]]))
     expected, accounts = model_of(rows, profile)
     assert list(shards.accounts()) == accounts
-    assert report.rows == shards.sequence == len(rows)
+    assert report.rows == shards.decided == len(rows)
     alike = {Outcome.CLIENT_MISMATCH: Outcome.TX_NOT_FOUND}
     counts: dict[Outcome, int] = {}
     for outcome, count_ in report.refused_by_outcome.items():
@@ -202,7 +202,7 @@ def test_malformed_rows_are_counted_once() -> None:
     report = run(
         StreamProcessor(shards).merge([[HEADER + b"x,1,1,1\ndeposit,99999999,1,1\ndeposit,2,2,1\n\xff\n"]])
     )
-    assert (report.rows, report.applied, shards.sequence) == (4, 1, 4)
+    assert (report.rows, report.applied, shards.decided) == (4, 1, 4)
     assert report.refused_by_outcome == {
         Outcome.MALFORMED_ROW: 1,
         Outcome.UNKNOWN_TYPE: 1,
@@ -222,7 +222,7 @@ def test_columns_are_checked_in_every_shard() -> None:
     """What is no type is refused, also where any id will do."""
     shards = Shards(3, lambda: Engine(client_bits=64, tx_bits=64))
     batch = Batch.from_columns(*columns([(0, 1, 1, 5), (1, 1, 2, 7), (6, 1, 2, 0), (1, 2, 3, 1)]))
-    assert shards.apply_rows(batch, 0, Tally()) == 4
+    assert shards.decide(batch, 0, 4, Tally()) == 4
     assert list(batch.outcomes) == [Outcome.UNKNOWN_TYPE, 1, Outcome.UNKNOWN_TYPE, 1]
     assert [account.total_units for account in shards.accounts()] == [7, 1]
 

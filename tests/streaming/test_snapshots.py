@@ -236,7 +236,7 @@ def test_snapshots_at_full_speed_are_points_in_time(shards: int) -> None:
     taken: list[tuple[int, list[int], bytes]] = []
 
     async def sink(accounts: Accounts) -> None:
-        counts = [len(engine.decided) for engine in engines]
+        counts = [len(engine.recorded) for engine in engines]
         await asyncio.sleep(0.001)
         taken.append((accounts.sequence, counts, accounts.to_csv()))
 

@@ -167,7 +167,7 @@ def test_transactions_are_decided_as_by_the_engine(transactions: list[Transactio
     expected = [one_by_one.apply(transaction) for transaction in transactions]
     engine = Recorder()
     run(StreamProcessor(engine).merge([transactions], on_source_error="raise"))
-    assert [outcome for _, outcome in engine.decided] == expected
+    assert [outcome for _, outcome in engine.recorded] == expected
     assert engine.accounts().to_csv() == one_by_one.accounts().to_csv()
 
 
@@ -220,7 +220,7 @@ def test_a_fast_generator_is_not_asked_while_its_rows_are_decided() -> None:
         nonlocal given_rows
         yield HEADER
         for row in range(200):
-            assert len(engine.decided) == given_rows
+            assert len(engine.recorded) == given_rows
             given_rows += 50
             yield deposits(1, row * 50, 50).removeprefix(HEADER)
 

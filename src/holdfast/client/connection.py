@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from holdfast.client.session import ClientSession
 from holdfast.net.address import Address, parse_address
-from holdfast.protocol.wire import Directive, WireError, format_directive
+from holdfast.protocol.messages import Directive, WireError
+from holdfast.protocol.wire import format_directive
 
 if TYPE_CHECKING:
     from collections.abc import Callable

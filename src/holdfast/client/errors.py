@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from holdfast.client.report import SendReport
-    from holdfast.protocol.wire import ErrorCode
+    from holdfast.protocol.messages import ErrorCode
 
 
 class SendError(Exception):

@@ -273,7 +273,9 @@ class _Finder:
             self._batch = next(self._batches, None)
             if self._batch is None:
                 raise StreamMismatchError(_say_mismatch(row, self._rows_before), row)
-        return find_rejection(self._batch, row - self._rows_before - 1, outcome, self._stream.name)
+        return find_rejection(
+            self._batch, row - self._rows_before - 1, outcome, self._stream.name, number=row, decimals=4
+        )
 
     def close(self) -> None:
         """Close the input."""

@@ -208,7 +208,7 @@ class RowBuffer:
         for batch in [*decoder.feed(piece.data), decoder.flush()]:
             if batch is not None and row < first + batch.rows:
                 batch.move_lines(piece.lines_before)
-                return find_rejection(batch, row - first, outcome, self.name)
+                return find_rejection(batch, row - first, outcome, self.name, number=row, decimals=4)
             first += 0 if batch is None else batch.rows
         raise AssertionError(f"row {row} is not in its piece")
 

@@ -29,17 +29,8 @@ from holdfast.client.retry import Backoff
 from holdfast.client.steps import Connect, Done, End, Read, Seek, Sleep, Wait, Write
 from holdfast.client.told import Told
 from holdfast.domain.outcome import Outcome
-from holdfast.protocol.wire import (
-    REPLY_LINE_BYTES_MAX,
-    Ack,
-    Directive,
-    Failure,
-    Refused,
-    Resume,
-    Summary,
-    format_directive,
-    parse_reply,
-)
+from holdfast.protocol.messages import Ack, Directive, Failure, Refused, Resume, Summary
+from holdfast.protocol.wire import REPLY_LINE_BYTES_MAX, format_directive, parse_reply
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -47,7 +38,7 @@ if TYPE_CHECKING:
     from holdfast.client.connection import Limits
     from holdfast.client.feeds import Feed
     from holdfast.client.steps import Step
-    from holdfast.protocol.wire import Reply
+    from holdfast.protocol.messages import Reply
 
 # The one kind of reply that may come by the million, as servers write it: ten times as fast as JSON.
 _REFUSED = re.compile(rb'\{"refused": \{"row": ([0-9]{1,18}), "code": "([A-Z_]+)"\}\}')

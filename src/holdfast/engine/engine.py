@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from _thread import allocate_lock
-
 from holdfast.domain.outcome import Outcome
 from holdfast.domain.settings import (
     BATCH_ROWS_DEFAULT,
@@ -14,18 +12,19 @@ from holdfast.domain.settings import (
     make_settings,
 )
 from holdfast.engine.accounts import Accounts
-from holdfast.engine.pipeline import decoder_threads, read_batches
 from holdfast.engine.policy import CompiledPolicy, ErrorPolicy
+from holdfast.engine.rows import to_rows
 from holdfast.engine.run import Run
+from holdfast.engine.totals import Totals
 from holdfast.io.compression import InputStream, open_source
-from holdfast.io.raw import InputError
 from holdfast.kernel.batch import Batch
-from holdfast.kernel.csv.decoder import CsvDecoder, HeaderError
+from holdfast.kernel.csv.decoder import CsvDecoder
 from holdfast.kernel.ledger.ledger import Ledger
+from holdfast.kernel.tally import Tally
 
 TYPE_CHECKING = False  # typing costs as much to import as a small job to do
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterable
+    from collections.abc import Callable, Iterable
 
     from holdfast.domain.account import Account
     from holdfast.domain.rules import Rules
@@ -34,14 +33,16 @@ if TYPE_CHECKING:
     from holdfast.io.raw import Source
     from holdfast.io.rejects import RejectWriter
     from holdfast.kernel.batch import _ColumnSource as ColumnSource
-    from holdfast.kernel.tally import Tally
+    from holdfast.kernel.inlet import Decide
+    from holdfast.kernel.ledger.ledger import Recorder
 
 
 class Engine:
     """Folds transactions into client accounts, exactly.
 
-    One writer at a time: calls that apply rows exclude each other, batch by batch. Looking at accounts from another thread never
-    waits for longer than one batch.
+    Every row goes through :attr:`decide`, in one total order. It is safe to use an engine from several threads: one of them
+    decides or looks at a time, and none waits for longer than one batch. Code that runs while the same thread decides (a
+    ``__del__``) gets an error instead of an answer.
 
     Args:
         rules: The name of a profile (``standard``, ``cards``), the path of a .toml file, or :class:`Rules`.
@@ -77,38 +78,54 @@ class Engine:
             row_bytes_max=row_bytes_max,
             batch_rows=batch_rows,
         )
-        self.ledger = Ledger(self.settings, huge_pages=huge_pages)
-        # Rows that were refused before they came to the ledger.
-        self._unreadable = 0
-        self._lock = allocate_lock()
+        self._ledger = Ledger(self.settings, huge_pages=huge_pages)
+        self.decide: Decide = self._ledger.decide
+        """The one way in: ``decide(batch, start, stop, tally, stream, position)`` decides rows of a batch."""
 
     @property
-    def sequence(self) -> int:
+    def decided(self) -> int:
         """How many rows were decided since the engine was made: what names a point in time."""
-        return self.ledger.decided + self._unreadable
+        return self._ledger.decided
+
+    @property
+    def durable(self) -> int:
+        """How many of them a crash would not lose; without a journal there is nothing to wait for, and it is ``decided``."""
+        return self._ledger.decided
+
+    @property
+    def recorder(self) -> Recorder | None:
+        """Gets every stretch of rows that was decided, before the caller hears of it; see :class:`Ledger`. None at first."""
+        return self._ledger.recorder
+
+    @recorder.setter
+    def recorder(self, recorder: Recorder | None) -> None:
+        self._ledger.recorder = recorder
+
+    def totals(self) -> Totals:
+        """Count accounts, transactions and rows."""
+        ledger = self._ledger
+        return Totals(
+            accounts=ledger.accounts,
+            locked_accounts=ledger.locked_accounts,
+            transactions=ledger.transactions,
+            open_disputes=ledger.open_disputes,
+            decided=ledger.decided,
+            durable=ledger.decided,
+            memory_bytes=ledger.size_bytes,
+        )
 
     def apply(self, transaction: Transaction) -> Outcome:
         """Apply one transaction.
 
         Returns:
             What became of it; a transaction that is malformed or refused is an outcome, never an exception.
-        """
-        if not 0 <= transaction.client <= self.settings.client_max:
-            return self._decided(Outcome.INVALID_CLIENT)
-        if not 0 <= transaction.tx <= self.settings.tx_max:
-            return self._decided(Outcome.INVALID_TX)
-        units = 0
-        amount = getattr(transaction, "amount", None)
-        if amount is not None:
-            from holdfast.domain.amount import AmountError, units_from  # noqa: PLC0415  # decimal: files do without
 
-            try:
-                units = units_from(amount, self.settings.decimals, self.settings.rules.excess_decimals)
-            except AmountError as error:
-                return self._decided(error.outcome)
-        with self._lock:
-            code = self.ledger.apply_one(transaction.type, transaction.client, transaction.tx, units)
-        return Outcome(code)
+        Raises:
+            TypeError: If it is no transaction.
+        """
+        batch = Batch.from_rows(to_rows((transaction,), self.settings))
+        self.decide(batch, 0, 1, Tally(), None, 0)
+        return Outcome(batch.outcomes[0])
 
     def apply_batch(
         self, types: ColumnSource, clients: ColumnSource, txs: ColumnSource, amounts: ColumnSource
@@ -130,9 +147,9 @@ class Engine:
         """
         batch = Batch.from_columns(types, clients, txs, amounts)
         step = self.settings.batch_rows
+        tally = Tally()
         for start in range(0, batch.rows, step):
-            with self._lock:
-                self.ledger.apply(batch, start, min(start + step, batch.rows))
+            self.decide(batch, start, min(start + step, batch.rows), tally, None, 0)
         return bytes(batch.outcomes)
 
     def process(
@@ -193,40 +210,22 @@ class Engine:
         """Give a client's available and held units and whether the account is locked; None if there is no account."""
         if not 0 <= client <= self.settings.client_max:
             return None
-        with self._lock:
-            return self.ledger.account(client)
+        return self._ledger.account(client)
 
     def accounts(self) -> Accounts:
         """Take an image of all accounts: a point in time, not a copy, unchanged by what is applied later."""
-        with self._lock:
-            return Accounts(self.ledger.image(), self.settings.decimals, self.sequence)
-
-    def read(
-        self, stream: InputStream, *, keep_source: bool, on_wait: Callable[[], None] | None = None
-    ) -> Generator[Batch]:
-        """Decode an input with this engine's settings, ahead of whoever takes the batches.
-
-        Raises:
-            InputError: If it has no usable header, or is compressed and corrupt.
-            OSError: If it cannot be read.
-        """
-        try:
-            yield from read_batches(
-                stream, self.new_decoder(keep_source=keep_source), decoder_threads(), on_wait
-            )
-        except HeaderError as error:
-            raise InputError(stream.name, str(error)) from error
+        image = self._ledger.image()
+        return Accounts(image, self.settings.decimals, image.sequence)
 
     def new_decoder(self, *, keep_source: bool) -> CsvDecoder:
         """Make a decoder with this engine's settings."""
         return CsvDecoder(self.settings, keep_source=keep_source)
 
-    def apply_rows(self, batch: Batch, start: int, tally: Tally, stop: int = -1) -> int:
-        """Apply rows of a batch under a policy's tally; give the first row that was not decided."""
-        with self._lock:
-            return self.ledger.apply(batch, start, stop, tally)
+    @property
+    def spreads_sources(self) -> bool:
+        """Whether the name of a source decides where its rows go; here it does not."""
+        return False
 
-    def _decided(self, outcome: Outcome) -> Outcome:
-        with self._lock:
-            self._unreadable += 1
-        return outcome
+    def engine_of(self, source_name: str) -> Engine:  # noqa: ARG002  # they all go to this one
+        """Give what the rows of a source go to."""
+        return self

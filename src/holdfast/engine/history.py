@@ -74,7 +74,7 @@ class History:
     def _batch_rows(self, batch: Batch, name: str) -> Iterator[HistoryRow]:
         reached = 0
         for row in [*batch.rows_about(client=self._client, tx=self._tx), batch.rows]:
-            self._engine.apply_rows(batch, reached, self._tally, row)
+            self._engine.decide(batch, reached, row, self._tally, None, 0)
             yield from self._strangers(batch, reached, row, name)
             if row < batch.rows:
                 yield self._apply(batch, row, name)
@@ -83,7 +83,7 @@ class History:
     def _apply(self, batch: Batch, row: int, name: str) -> HistoryRow:
         client = batch.clients[row]
         before = self._balances(client)
-        self._engine.apply_rows(batch, row, self._tally, row + 1)
+        self._engine.decide(batch, row, row + 1, self._tally, None, 0)
         outcome = Outcome(batch.outcomes[row])
         if self._client is not None and outcome.is_applied:
             self._own_txs.add(batch.txs[row])

@@ -10,6 +10,9 @@ from __future__ import annotations
 
 import os
 
+from holdfast.io.raw import InputError
+from holdfast.kernel.csv.header import HeaderError
+
 TYPE_CHECKING = False  # typing costs as much to import as a small job to do
 if TYPE_CHECKING:
     import threading
@@ -32,6 +35,21 @@ def decoder_threads() -> int:
     # Not every system can say which cores this process may use.
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return max(1, min(cores - 1, DECODERS_MAX))
+
+
+def read_input(
+    stream: InputStream, decoder: CsvDecoder, on_wait: Callable[[], None] | None = None
+) -> Generator[Batch]:
+    """Decode an input to its end, ahead of whoever takes the batches, on as many threads as there are cores to spare.
+
+    Raises:
+        InputError: If it has no usable header, or is compressed and corrupt.
+        OSError: If it cannot be read.
+    """
+    try:
+        yield from read_batches(stream, decoder, decoder_threads(), on_wait)
+    except HeaderError as error:
+        raise InputError(stream.name, str(error)) from error
 
 
 def read_batches(

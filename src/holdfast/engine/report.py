@@ -30,11 +30,13 @@ class Report(NamedTuple):
     open_disputes: int
     """Transactions under dispute afterwards."""
     sequence: int
-    """Rows decided by the engine since it was made: what names this point in time."""
+    """Rows decided by the engine since it was made that a crash would not lose: what names this point in time."""
     input_bytes: int
     """Bytes read, as they are stored: compressed, if the input is."""
     seconds: float
     """Wall-clock time."""
+    failed: int = 0
+    """Sources that failed: they raised an exception, or what they gave is no input. Their reports say why."""
 
     @property
     def refused(self) -> int:
@@ -61,4 +63,5 @@ class Report(NamedTuple):
             "input_bytes": self.input_bytes,
             "seconds": round(self.seconds, 6),
             "rows_per_second": round(self.rows_per_second),
+            "failed": self.failed,
         }

@@ -5,14 +5,16 @@ from __future__ import annotations
 import time
 
 from holdfast.domain.outcome import Outcome
-from holdfast.engine.deciding import Decider, say_budget_exceeded
+from holdfast.engine.pipeline import read_input
 from holdfast.engine.report import Report
+from holdfast.engine.review import Review
+from holdfast.kernel.inlet import InletPool
 
 TYPE_CHECKING = False  # typing costs as much to import as a small job to do
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from holdfast.engine.engine import Engine
+    from holdfast.engine.interface import AnyEngine
     from holdfast.engine.policy import CompiledPolicy
     from holdfast.io.compression import InputStream
     from holdfast.io.rejects import Rejection, RejectWriter
@@ -35,7 +37,7 @@ class PolicyAbort(Exception):  # noqa: N818  # the policy's decision, not an err
 
 
 class Run:
-    """The state of one call of ``Engine.process``.
+    """The state of one call of ``Engine.process``: all its inputs are one stream.
 
     Args:
         engine: What the rows are applied to.
@@ -47,24 +49,21 @@ class Run:
 
     def __init__(
         self,
-        engine: Engine,
+        engine: AnyEngine,
         policy: CompiledPolicy,
         rejects: RejectWriter | None,
         on_progress: Callable[[int, int, int], None] | None,
     ) -> None:
         self._engine = engine
-        self._policy = policy
-        self._decider = Decider(engine, policy, rejects)
+        self._review = Review(policy, rejects, engine.settings.decimals)
         self._on_progress = on_progress
-        self._tally = policy.tally()
+        decoder = engine.new_decoder(keep_source=False)
+        pool = InletPool(engine.decide, decoder, policy.tally(), shows=self._review.shows_refused)
+        self._inlet = pool.open(None, self)
+        self._name = ""
         self._start = time.monotonic()
         self._bytes_before = 0
         self._stream: InputStream | None = None
-
-    @property
-    def needs_text(self) -> bool:
-        """Whether rows will have to be shown, so that batches must keep their text."""
-        return self._decider.needs_text
 
     def process(self, streams: Iterable[InputStream]) -> Report:
         """Apply inputs, each asked for when the one before it is done, and end the run.
@@ -76,55 +75,58 @@ class Run:
         """
         for stream in streams:
             with stream:
-                batches = self._engine.read(stream, keep_source=self.needs_text, on_wait=self.report_progress)
+                decoder = self._engine.new_decoder(keep_source=self._review.needs_text)
+                batches = read_input(stream, decoder, self.report_progress)
                 try:
                     self._add(stream, batches)
                 finally:
                     # Whoever keeps the exception that ended this would keep the threads that read ahead as well.
                     batches.close()
-        return self._finish()
+        if self._inlet.exceeds_budget:
+            reason = self._review.say_budget_exceeded(self._inlet.rows, self._inlet.refused)
+            raise PolicyAbort(reason, None, self.report())
+        return self.report()
 
-    def _add(self, stream: InputStream, batches: Iterator[Batch]) -> None:
-        """Apply all batches of an input.
+    def on_refused(self, batch: Batch, start: int, stop: int, position: int) -> None:
+        """Show rows that were not applied."""
+        self._review.show(batch, start, stop, self._name, position)
+
+    def on_stopped(self, batch: Batch, row: int) -> None:
+        """Do what the policy wants at a row at which it stopped.
 
         Raises:
-            PolicyAbort: If the policy says so.
+            PolicyAbort: If that is to end the run.
         """
-        self._stream = stream
+        stop = self._review.ask(batch, row, self._name, self._inlet.position)
+        if stop is not None:
+            raise PolicyAbort(stop.reason, stop.rejection, self.report())
+
+    def on_skipped(self) -> None:
+        """Nothing is skipped: no row was decided before."""
+
+    def _add(self, stream: InputStream, batches: Iterator[Batch]) -> None:
+        """Apply all batches of an input."""
+        self._stream, self._name = stream, stream.name
         try:
             for batch in batches:
-                stop = self._decider.apply(batch, self._tally, stream.name)
-                if stop is not None:
-                    raise PolicyAbort(stop.reason, stop.rejection, self.report())
+                self._inlet.take_batch(batch)
                 self.report_progress()
         finally:
             self._bytes_before += stream.raw_position()
             self._stream = None
 
-    def _finish(self) -> Report:
-        """End the run.
-
-        Raises:
-            PolicyAbort: If the rows exceed a budget that could not be judged before the end.
-        """
-        if self._tally.exceeds_budget:
-            raise PolicyAbort(say_budget_exceeded(self._tally, self._policy), None, self.report())
-        return self.report()
-
     def report(self) -> Report:
         """Say what was done so far."""
-        ledger = self._engine.ledger
+        inlet, totals = self._inlet, self._engine.totals()
         return Report(
-            rows=self._tally.rows,
-            applied=self._tally.applied,
-            refused_by_outcome={
-                Outcome(code): count for code, count in self._tally.refused_by_code().items()
-            },
-            accounts=ledger.accounts,
-            locked_accounts=ledger.locked_accounts,
-            transactions=ledger.transactions,
-            open_disputes=ledger.open_disputes,
-            sequence=self._engine.sequence,
+            rows=inlet.rows,
+            applied=inlet.rows - inlet.refused,
+            refused_by_outcome={Outcome(code): count for code, count in inlet.refused_by_code().items()},
+            accounts=totals.accounts,
+            locked_accounts=totals.locked_accounts,
+            transactions=totals.transactions,
+            open_disputes=totals.open_disputes,
+            sequence=totals.durable,
             input_bytes=self._input_bytes(),
             seconds=time.monotonic() - self._start,
         )
@@ -132,7 +134,7 @@ class Run:
     def report_progress(self) -> None:
         """Tell the listener how far the run is."""
         if self._on_progress is not None:
-            self._on_progress(self._tally.rows, self._tally.refused, self._input_bytes())
+            self._on_progress(self._inlet.rows, self._inlet.refused, self._input_bytes())
 
     def _input_bytes(self) -> int:
         return self._bytes_before + (self._stream.raw_position() if self._stream is not None else 0)

@@ -20,7 +20,7 @@ class Rejection(NamedTuple):
     input: str
     """The name of the input it stands in."""
     line: int
-    """On which line, the first being 1."""
+    """On which line, the first being 1; of a row that was never text, its number in the input."""
     offset: int
     """At which byte of the (decompressed) input it begins, the first being 0."""
     outcome: Outcome
@@ -35,9 +35,34 @@ class Rejection(NamedTuple):
         return f"{where}: {self.outcome.name}: {self.outcome.explanation} Row: {text!r}"
 
 
-def find_rejection(batch: Batch, row: int, outcome: Outcome, input_name: str) -> Rejection:
-    """Look up what there is to say about a row of a batch that keeps its source."""
-    return Rejection(input_name, batch.line(row), batch.offset(row), outcome, batch.raw(row))
+def find_rejection(
+    batch: Batch, row: int, outcome: Outcome, input_name: str, *, number: int, decimals: int
+) -> Rejection:
+    """Look up what there is to say about a row.
+
+    Args:
+        batch: Where it is; one that was decoded from text keeps it.
+        row: Its place in the batch.
+        outcome: Why it was not applied.
+        input_name: The input that it belongs to.
+        number: Its number in the input, the first being 1: what stands for the line of a row that was never text.
+        decimals: With how many decimals its amount is written then.
+    """
+    try:
+        return Rejection(input_name, batch.line(row), batch.offset(row), outcome, batch.raw(row))
+    except ValueError:
+        return Rejection(input_name, number, 0, outcome, _as_text(batch, row, decimals))
+
+
+def _as_text(batch: Batch, row: int, decimals: int) -> bytes:
+    """Write a row that was never text as it would be in a CSV file."""
+    from holdfast.domain.amount import format_units  # noqa: PLC0415  # decimal: files do without
+    from holdfast.domain.transaction import TransactionType  # noqa: PLC0415  # dataclasses: the same
+
+    type_ = batch.types[row]
+    name = TransactionType(type_).name.lower() if type_ in set(TransactionType) else str(type_)
+    amount = format_units(batch.amounts[row], decimals) if type_ <= TransactionType.WITHDRAWAL else ""
+    return f"{name},{batch.clients[row]},{batch.txs[row]},{amount}".encode()
 
 
 class RejectWriter:

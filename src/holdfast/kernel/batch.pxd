@@ -4,9 +4,6 @@ from libc.stdint cimport int64_t, uint8_t, uint64_t
 cdef enum:
     # What a row takes in a batch decoded from text: four columns of eight bytes, two of one.
     ROW_BYTES = 34
-    # How many batches' memory is kept when they are no longer needed, some four megabytes, and which: those of the default size.
-    SPARES_MAX = 16
-    SPARE_BYTES = 8192 * ROW_BYTES
     # Of fewer rows than this a digest is computed without letting another thread run.
     DIGEST_ROWS_HELD = 4096
 
@@ -35,7 +32,7 @@ cdef class Batch:
     cdef Py_ssize_t check_range(self, Py_ssize_t start, Py_ssize_t stop) except -1
     cdef int require_text(self, Py_ssize_t row) except -1
     cdef int set_line(self, uint64_t line) noexcept nogil
-    cdef uint64_t sum_digest(self, Py_ssize_t start, Py_ssize_t stop, uint64_t position) noexcept nogil
+    cdef uint64_t add_digest(self, Py_ssize_t start, Py_ssize_t stop, uint64_t position) noexcept nogil
     cdef int check(self, uint64_t client_max, uint64_t tx_max) except -1
 
 cdef Batch new_batch(Py_ssize_t capacity)

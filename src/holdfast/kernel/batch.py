@@ -9,7 +9,7 @@ a malformed row, and whoever applies the batch leaves such rows alone.
 """
 
 import cython
-from cython.cimports.cpython.buffer import PyBuffer_FillInfo
+from cython.cimports.holdfast.kernel.batch_memory import give_back, take_memory
 from cython.cimports.holdfast.kernel.codes import (
     AMOUNT_OUT_OF_RANGE,
     APPLIED,
@@ -26,6 +26,7 @@ from cython.cimports.holdfast.kernel.codes import (
     UNKNOWN_TYPE,
     WITHDRAWAL,
 )
+from cython.cimports.holdfast.kernel.column_view import column_view
 from cython.cimports.holdfast.kernel.columns import (
     Column,
     is_null,
@@ -33,37 +34,12 @@ from cython.cimports.holdfast.kernel.columns import (
     read_column,
     widen,
 )
-from cython.cimports.holdfast.kernel.digest import OF_FIELDS, OF_TEXT, hash_row
-from cython.cimports.holdfast.kernel.platform import HF_DEBUG, cbytes, hf_check
+from cython.cimports.holdfast.kernel.digest import hash_decoded_row
+from cython.cimports.holdfast.kernel.platform import cbytes, hf_check
+from cython.cimports.holdfast.kernel.tally import CODES_MAX
 from cython.cimports.libc.stdint import INT64_MIN, int64_t, uint8_t, uint64_t
 from cython.cimports.libc.stdlib import calloc, free, malloc
 from cython.cimports.libc.string import memchr, memcpy, memset
-
-spare = cython.declare(cython.p_void[SPARES_MAX])
-spares = cython.declare(cython.int)
-
-
-@cython.cclass
-class _Column:
-    """One column as a buffer; keeps its batch alive for as long as somebody looks at it."""
-
-    batch: Batch
-    start: cython.p_void
-    rows: cython.Py_ssize_t
-    item_bytes: cython.Py_ssize_t
-
-    def __getbuffer__(self, view: cython.pointer[Py_buffer], flags: cython.int):
-        PyBuffer_FillInfo(view, self, self.start, self.rows * self.item_bytes, 1, flags)
-
-
-@cython.cfunc
-def _column(batch: Batch, start: cython.p_void, item_bytes: cython.Py_ssize_t, code: str):
-    column: _Column = _Column.__new__(_Column)
-    column.batch = batch
-    column.start = start if start != cython.NULL else cython.cast(cython.p_void, "")
-    column.rows = batch.rows
-    column.item_bytes = item_bytes
-    return memoryview(column).cast("B").cast(code)
 
 
 @cython.cclass
@@ -74,7 +50,7 @@ class Batch:
         raise TypeError("a Batch is made by a decoder or by Batch.from_columns()")
 
     def __dealloc__(self):
-        _give_back(self.memory, self.memory_bytes)
+        give_back(self.memory, self.memory_bytes)
         free(self.line_column)
         free(self.first_outcomes)
 
@@ -121,33 +97,65 @@ class Batch:
         _refuse_unfit(batch, columns)
         return batch
 
+    @staticmethod
+    def from_rows(rows: list) -> Batch:
+        """Make a batch of a few rows that are Python numbers.
+
+        Args:
+            rows: For each row its type, client, tx, units and outcome code: 0, or what it was refused for before it got here;
+                numbers that do not fit are then 0.
+
+        Raises:
+            OverflowError: If a number does not fit 64 bits.
+            ValueError: If a type or a code is out of range.
+        """
+        batch: Batch = new_batch(max(len(rows), 1))
+        row: cython.Py_ssize_t = 0
+        for type_, client, tx, units, code in rows:
+            if not 0 <= type_ <= CHARGEBACK or not 0 <= code < CODES_MAX:
+                raise ValueError(
+                    f"a type is 0 to {CHARGEBACK} and a code 0 to {CODES_MAX - 1}, not {type_} and {code}"
+                )
+            batch.type_column[row] = type_
+            batch.client_column[row] = client
+            batch.tx_column[row] = tx
+            batch.amount_column[row] = units
+            batch.outcome_column[row] = code
+            row += 1
+        # They were never text.
+        batch.offset_column = cython.NULL
+        batch.rows = row
+        batch.is_unchecked = True
+        _keep_first_outcomes(batch)
+        return batch
+
     def __len__(self) -> int:
         return self.rows
 
     @property
     def types(self):
         """Transaction types, uint8, shape (rows,); 0 where the decoder could not tell."""
-        return _column(self, self.type_column, 1, "B")
+        return column_view(self, self.rows, self.type_column, 1, "B")
 
     @property
     def clients(self):
         """Client ids, uint64, shape (rows,)."""
-        return _column(self, self.client_column, 8, "Q")
+        return column_view(self, self.rows, self.client_column, 8, "Q")
 
     @property
     def txs(self):
         """Transaction ids, uint64, shape (rows,)."""
-        return _column(self, self.tx_column, 8, "Q")
+        return column_view(self, self.rows, self.tx_column, 8, "Q")
 
     @property
     def amounts(self):
         """Amounts in units, int64, shape (rows,); of text that could not be decoded, a hash of its bytes."""
-        return _column(self, self.amount_column, 8, "q")
+        return column_view(self, self.rows, self.amount_column, 8, "q")
 
     @property
     def outcomes(self):
         """Outcome codes, uint8, shape (rows,); 0 where nobody has decided yet."""
-        return _column(self, self.outcome_column, 1, "B")
+        return column_view(self, self.rows, self.outcome_column, 1, "B")
 
     def clear_outcomes(self) -> None:
         """Make the rows undecided again, so that the batch can be applied to another ledger.
@@ -169,9 +177,12 @@ class Batch:
         self.is_unchecked = True
 
     def refused_rows(self, start: cython.Py_ssize_t = 0, stop: cython.Py_ssize_t = -1) -> list:
-        """List the rows from ``start`` to before ``stop`` that were decided and not applied."""
-        if stop < 0 or stop > self.rows:
-            stop = self.rows
+        """List the rows from ``start`` to before ``stop`` that were decided and not applied.
+
+        Raises:
+            IndexError: If there are no such rows.
+        """
+        stop = self.check_range(start, stop)
         rows: list = []
         row: cython.Py_ssize_t
         for row in range(start, stop):
@@ -276,29 +287,26 @@ class Batch:
         stop = self.check_range(start, stop)
         result: uint64_t
         if stop - start < DIGEST_ROWS_HELD:
-            return self.sum_digest(start, stop, position)
+            return self.add_digest(start, stop, position)
         with cython.nogil:
-            result = self.sum_digest(start, stop, position)
+            result = self.add_digest(start, stop, position)
         return result
 
     @cython.cfunc
     @cython.nogil
     @cython.exceptval(check=False)
-    def sum_digest(self, start: cython.Py_ssize_t, stop: cython.Py_ssize_t, position: uint64_t) -> uint64_t:
+    def add_digest(self, start: cython.Py_ssize_t, stop: cython.Py_ssize_t, position: uint64_t) -> uint64_t:
         row: cython.Py_ssize_t
         result: uint64_t = 0
         is_text: cython.bint = self.offset_column != cython.NULL
         for row in range(start, stop):
-            number: uint64_t = position + 1 + cython.cast(uint64_t, row - start)
-            code: cython.int = self.outcome_column[row]
-            amount: uint64_t = cython.cast(uint64_t, self.amount_column[row])
-            if is_text and ROW_TOO_LONG <= code <= AMOUNT_OUT_OF_RANGE:
-                result += hash_row(OF_TEXT, 0, 0, 0, amount, number)
-                continue
-            if self.type_column[row] > WITHDRAWAL:
-                amount = 0
-            result += hash_row(
-                OF_FIELDS, self.type_column[row], self.client_column[row], self.tx_column[row], amount, number
+            result += hash_decoded_row(
+                self.type_column[row],
+                self.client_column[row],
+                self.tx_column[row],
+                self.amount_column[row],
+                self.outcome_column[row] if is_text else UNDECIDED,
+                position + 1 + cython.cast(uint64_t, row - start),
             )
         return result
 
@@ -346,34 +354,12 @@ class Batch:
 
 
 @cython.cfunc
-def _give_back(memory: cython.p_void, size: cython.Py_ssize_t):
-    """Keep a batch's memory for the next one."""
-    global spares
-    # The debug build hands everything back, so that a use after that is found.
-    if HF_DEBUG or size != SPARE_BYTES or spares == SPARES_MAX:
-        free(memory)
-        return
-    spare[spares] = memory
-    spares += 1
-
-
-@cython.cfunc
-def _take(size: cython.Py_ssize_t) -> cython.p_void:
-    """Take memory for a batch, if there can be a former batch's: the system would have to clear it page by page."""
-    global spares
-    if size == SPARE_BYTES and spares:
-        spares -= 1
-        return spare[spares]
-    return malloc(size)
-
-
-@cython.cfunc
 def new_batch(capacity: cython.Py_ssize_t) -> Batch:
     """Make an empty batch for a decoder to fill."""
     batch: Batch = Batch.__new__(Batch)
     # The 8-byte columns first, so that each begins on its natural boundary.
     batch.memory_bytes = capacity * ROW_BYTES
-    batch.memory = _take(batch.memory_bytes)
+    batch.memory = take_memory(batch.memory_bytes)
     if batch.memory == cython.NULL:
         raise MemoryError
     batch.capacity = capacity
@@ -449,11 +435,18 @@ def _refuse_unfit(batch: Batch, columns: cython.pointer[Column]) -> cython.int:
         code: cython.int = _unfitness(batch, columns, row)
         batch.outcome_column[row] = code
         refused += code != UNDECIDED
-    if refused:
-        batch.first_outcomes = cython.cast(cython.pointer[uint8_t], malloc(batch.rows))
-        if batch.first_outcomes == cython.NULL:
-            raise MemoryError
-        memcpy(batch.first_outcomes, batch.outcome_column, batch.rows)
+    return _keep_first_outcomes(batch) if refused else 0
+
+
+@cython.cfunc
+@cython.exceptval(-1, check=False)
+def _keep_first_outcomes(batch: Batch) -> cython.int:
+    """Remember which rows were refused from the first, for clear_outcomes()."""
+    size: cython.size_t = max(batch.rows, 1)
+    batch.first_outcomes = cython.cast(cython.pointer[uint8_t], malloc(size))
+    if batch.first_outcomes == cython.NULL:
+        raise MemoryError
+    memcpy(batch.first_outcomes, batch.outcome_column, batch.rows)
     return 0
 
 

@@ -4,8 +4,10 @@
 # The hash multiplies 64 by 64 bits and folds the halves of the product, as wyhash does.
 
 from holdfast.kernel.platform cimport cbytes, hf_load_8, hf_mix
-from libc.stdint cimport uint8_t, uint64_t
+from libc.stdint cimport int64_t, uint8_t, uint64_t
 from libc.string cimport memcpy
+
+from holdfast.kernel.codes cimport AMOUNT_OUT_OF_RANGE, ROW_TOO_LONG, WITHDRAWAL
 
 cdef enum:
     # What a hash begins with: text that could not be decoded is told from fields.
@@ -32,3 +34,9 @@ cdef inline uint64_t hash_row(uint64_t kind, uint64_t type, uint64_t client, uin
     cdef uint64_t result = hf_mix(client ^ 0x8EBC6AF09C88C6E3ULL, tx ^ 0x589965CC75374CC3ULL)
     result = hf_mix(result ^ amount, (type << 8 | kind) ^ 0x1D8E4E27C47D124FULL)
     return hf_mix(result ^ number, 0xEB44ACCAB455D165ULL)
+
+cdef inline uint64_t hash_decoded_row(uint8_t type, uint64_t client, uint64_t tx, int64_t amount, int code, uint64_t number) noexcept nogil:
+    # The hash of a row of a batch; the code is UNDECIDED in one that was not decoded from text.
+    if ROW_TOO_LONG <= code <= AMOUNT_OUT_OF_RANGE:
+        return hash_row(OF_TEXT, 0, 0, 0, <uint64_t>amount, number)
+    return hash_row(OF_FIELDS, type, client, tx, <uint64_t>amount if type <= WITHDRAWAL else 0, number)

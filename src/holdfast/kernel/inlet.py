@@ -1,21 +1,22 @@
-"""One stream's way into a ledger: text in, rows decided, in one call.
+"""A stream's way in: pieces of text or batches in, decided rows out, and the one loop that asks a policy.
 
-Among many short streams, what is paid for each stream and each piece matters more than what is paid for each row. A caller who
-has nothing to decide beside the rows, because nobody wants to see all those that are not applied, hands text to an inlet and
-gets nothing back but what that cost; he is asked only at a row at which the policy stops. Inlets that were made after one
-another share one batch, and a stream that ends leaves its decoder and its tally to one that begins.
+Every row of a file, a source or a connection goes through an inlet. It decodes text, hands each batch to whoever decides (an
+engine, shards), counts the outcomes, and turns to its listener where the policy's table says stop. An inlet follows its stream:
+how many rows were decided before, which of those that come were decided before and are skipped, and the digest of all of them.
+
+Among many short streams, what is paid for each stream and each piece matters more than what is paid for each row. So inlets are
+compiled, those of one pool share a batch, and a stream that ends leaves its decoder and its tally to one that begins.
 """
 
 import cython
 from cython.cimports.cpython.buffer import PyBuffer_Release
 from cython.cimports.cpython.bytes import PyBytes_AS_STRING, PyBytes_GET_SIZE
-from cython.cimports.cpython.object import PyObject, PyTypeObject
 from cython.cimports.holdfast.kernel.batch import Batch
 from cython.cimports.holdfast.kernel.columns import open_text
 from cython.cimports.holdfast.kernel.csv.decoder import CsvDecoder
-from cython.cimports.holdfast.kernel.ledger.ledger import Ledger
 from cython.cimports.holdfast.kernel.platform import cbytes
 from cython.cimports.holdfast.kernel.tally import Tally
+from cython.cimports.libc.stdint import uint64_t
 
 PIECE_BYTES = 64 * 1024
 """How much text is taken at a time: some 2,500 rows, a fraction of a millisecond."""
@@ -24,96 +25,122 @@ CALL_COST = 256
 
 piece_bytes = cython.declare(cython.Py_ssize_t, PIECE_BYTES)
 call_cost = cython.declare(cython.Py_ssize_t, CALL_COST)
-no_arguments = cython.declare(tuple, ())
 
 
-@cython.no_gc
 @cython.cclass
-class Totals:
-    """What all streams that have ended came to together."""
+class InletPool:
+    """What the streams of one policy share, what they came to together, and what one leaves to the next.
 
-    def __cinit__(self):
-        self.tally = Tally.__new__(Tally)
+    Args:
+        decide: ``decide(batch, start, stop, tally, stream, position)`` decides rows and gives the first that was not decided; see
+            :meth:`Ledger.decide`.
+        decoder: Whose settings the streams' decoders have.
+        tally: Under whose actions their rows are counted.
+        shows: Whether listeners see all rows that are not applied, and not only those at which the policy stops.
+    """
+
+    def __init__(self, decide, decoder: CsvDecoder, tally: Tally, *, shows: bool = False):
+        if decoder is None or tally is None or not callable(decide):
+            raise TypeError("a pool needs a function that decides, a decoder and a tally")
+        self.decide = decide
+        self.decoder_like = decoder
+        self.tally_like = tally
+        self.shows = shows
+        self.ended = Tally.__new__(Tally)
+
+    def open(self, stream, listener) -> Inlet:
+        """Make the inlet of a stream; cheap enough for a stream of a single row.
+
+        Args:
+            stream: Its name, or None.
+            listener: Its ``on_stopped(batch, row)`` is called at a row at which the policy stops: it raises what ends the stream,
+                or returns to go on. If the pool shows rows, ``on_refused(batch, start, stop, position)`` is called with rows that
+                were decided, some of which were not applied, and the number of rows of the stream before them.
+        """
+        if self.tally_like is None:
+            raise ValueError("this pool was not made by its constructor")
+        inlet: Inlet = Inlet.__new__(Inlet)
+        inlet.pool = self
+        inlet.stream = stream
+        inlet.listener = listener
+        inlet.takes_text = True
+        return inlet
 
     @property
-    def rows(self) -> int:
-        """How many rows were decided."""
-        return self.tally.rows
+    def ended_rows(self) -> int:
+        """How many rows of streams that have ended were decided."""
+        return 0 if self.ended is None else self.ended.rows
 
-    def refused_by_code(self) -> dict:
-        """Give for every code that occurred how many rows it refused, in order of the codes."""
-        return self.tally.refused_by_code()
-
-
-@cython.no_gc
-@cython.cclass
-class Stock:
-    """What inlets share that were made after one another, and what the last stream that ended has left for the next."""
+    def ended_refused_by_code(self) -> dict:
+        """Give for every code that occurred how many rows of streams that have ended it refused."""
+        return {} if self.ended is None else self.ended.refused_by_code()
 
     @cython.cfunc
     def take_decoder(self) -> CsvDecoder:
-        decoder: CsvDecoder = self.decoder
-        self.decoder = None
-        return self.settings.fresh() if decoder is None else decoder
+        decoder: CsvDecoder = self.spare_decoder
+        self.spare_decoder = None
+        return self.decoder_like.fresh() if decoder is None else decoder
 
     @cython.cfunc
     def take_tally(self) -> Tally:
-        tally: Tally = self.tally
-        self.tally = None
-        return self.like.fresh() if tally is None else tally
+        tally: Tally = self.spare_tally
+        self.spare_tally = None
+        return self.tally_like.fresh() if tally is None else tally
 
 
-# Nothing that it refers to refers to it, and the garbage collector has less to look at where there are thousands.
-@cython.no_gc
 @cython.cclass
 class Inlet:
-    """Decodes and applies the pieces of one stream, and counts its rows.
+    """One stream's way in; made by :meth:`InletPool.open`."""
 
-    It applies without letting another Python thread run, so that it takes no lock: pieces are to be small.
-
-    A subclass may take what is no text, and text of which somebody wants to see rows: :meth:`take_other` and :meth:`finish_other`
-    are for it to override, :attr:`decoder` and :attr:`tally` for it to use. Where the tally may stop, it says what then:
-    :meth:`stopped` and :meth:`judge`.
-
-    Args:
-        ledger: What rows are applied to; None if the subclass applies them, so that nothing is text to this class.
-        decoder: Whose settings the stream's decoder has.
-        like: Under whose actions rows are counted.
-        totals: Where the counts go of streams that have ended.
-    """
-
-    def __init__(self, ledger: Ledger | None, decoder: CsvDecoder, like: Tally, totals: Totals):
-        self.stock = Stock.__new__(Stock)
-        self.stock.ledger = ledger
-        self.stock.settings = decoder
-        self.stock.like = like
-        self.stock.totals = totals
-        self.takes_text = ledger is not None
-
-    def fresh(self):
-        """Make an inlet like this one, of its class, for another stream; cheap enough for a stream of a single row.
-
-        Raises:
-            ValueError: After :meth:`release`.
-        """
-        return self.make()
-
-    @cython.cfunc
-    def make(self) -> Inlet:
-        if self.stock is None:
-            raise ValueError("the stream has ended: make inlets like one that has not")
-        kind: type = type(self)
-        other: Inlet = cython.cast(cython.pointer[PyTypeObject], kind).tp_new(
-            kind, cython.cast(cython.pointer[PyObject], no_arguments), cython.NULL
-        )
-        other.stock = self.stock
-        other.takes_text = self.stock.ledger is not None
-        return other
+    def __init__(self):
+        raise TypeError("an Inlet is made by InletPool.open()")
 
     @property
     def rows(self) -> int:
         """How many rows were decided so far."""
         return self.rows_at_end if self.counts is None else self.counts.rows
+
+    @property
+    def refused(self) -> int:
+        """How many of them were not applied."""
+        if self.counts is not None:
+            return self.counts.refused_rows
+        return 0 if self.refused_at_end is None else sum(self.refused_at_end.values())
+
+    @property
+    def position(self) -> int:
+        """How many rows of the stream are decided, here or before."""
+        return self.rows_before + self.rows
+
+    @property
+    def exceeds_budget(self) -> bool:
+        """Whether more rows count against the policy's budget than it covers, however few rows there were."""
+        return self.counts is not None and self.counts.exceeds_budget
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether the stream was released."""
+        return self.pool is None
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether there was a piece, if only an empty one."""
+        return self.counts is not None
+
+    @property
+    def has_header(self) -> bool:
+        """Whether the header of the stream's text has been decoded."""
+        return self.own_decoder is not None and self.own_decoder.has_header
+
+    @property
+    def lines(self) -> int:
+        """How many lines of text have been taken so far: rows, blank lines and the header."""
+        return 0 if self.own_decoder is None else self.own_decoder.lines
+
+    @property
+    def carried_bytes(self) -> int:
+        """How many bytes of a line that has not ended are kept until it does."""
+        return 0 if self.own_decoder is None else self.own_decoder.carried
 
     def refused_by_code(self) -> dict:
         """Give for every code that occurred how many rows it refused so far, in order of the codes."""
@@ -121,115 +148,116 @@ class Inlet:
             return self.counts.refused_by_code()
         return {} if self.refused_at_end is None else self.refused_at_end
 
-    @property
-    def is_used(self) -> bool:
-        """Whether the stream was given a piece, if only an empty one, and has not ended."""
-        return self.counts is not None
+    def follow(self, stream, rows_before: uint64_t, digest: uint64_t) -> None:
+        """Learn, before the first piece, which stream this is, how many of its rows were decided before, and their digest.
 
-    @property
-    def tally(self) -> Tally:
-        """The stream's own tally until it ends; then it is another one's."""
-        self.begin()
-        return self.counts
+        Raises:
+            ValueError: If there was a piece.
+        """
+        self.require_fresh()
+        self.stream = stream
+        self.rows_before = rows_before
+        self.digest = digest
+        self.has_digest = True
 
-    @property
-    def decoder(self) -> CsvDecoder:
-        """The stream's own decoder until it ends; then it is another one's."""
-        self.begin()
-        return self.own_decoder
+    def skip_rows(self, rows: uint64_t, digest: uint64_t) -> None:
+        """Leave out the first rows that come: they are the last of those that were decided before.
 
-    def take(self, data) -> int:
-        """Decide the rows of a piece.
+        Once they have come, and before anything after them is decided, the listener's ``on_skipped()`` is called.
+        :attr:`skipped_digest` is then that of all rows before the first one to decide.
 
         Args:
-            data: Bytes, a bytearray or a memoryview of bytes, which may be changed once this returns; or what
-                :meth:`take_other` takes.
+            rows: How many.
+            digest: The digest of the rows before them.
+
+        Raises:
+            ValueError: If there was a piece, or there are not so many.
+        """
+        self.require_fresh()
+        if rows > self.rows_before:
+            raise ValueError(f"{rows} rows are to be skipped, and {self.rows_before} were decided before")
+        self.rows_to_skip = rows
+        self.skip_position = self.rows_before - rows
+        self.skipped_digest = digest
+
+    def take(self, data) -> int:
+        """Decode a piece of text and decide its rows.
+
+        Args:
+            data: Bytes, a bytearray or a memoryview of bytes, which may be changed once this returns.
 
         Returns:
-            What that cost: its bytes and :data:`CALL_COST`; 0 if it is larger than :data:`PIECE_BYTES`, and was not taken.
+            What that cost: its bytes and :data:`CALL_COST`. 0 if it was not taken: it is larger than :data:`PIECE_BYTES`,
+            or no text, or :attr:`takes_text` is false.
 
         Raises:
             HeaderError: If the stream does not begin with a usable header.
             MemoryError: If there is no memory for a row; those before it stand.
-            RuntimeError: If another thread is applying.
             ValueError: After :meth:`finish`, or if it is a memoryview of something else.
         """
         size: cython.Py_ssize_t
         if not self.takes_text:
-            return self.take_other(data)
+            return 0
         if type(data) is bytes:
             size = PyBytes_GET_SIZE(data)
-            return self.take_text(data, cython.cast(cbytes, PyBytes_AS_STRING(data)), size)
+            if size > piece_bytes:
+                return 0
+            self.take_text(data, cython.cast(cbytes, PyBytes_AS_STRING(data)), size)
+            return size + call_cost
         if not isinstance(data, (bytes, bytearray, memoryview)):
-            return self.take_other(data)
+            return 0
         view: Py_buffer
         open_text(data, cython.address(view))
+        size = view.len
         try:
-            return self.take_text(data, cython.cast(cbytes, view.buf), view.len)
+            if size > piece_bytes:
+                return 0
+            self.take_text(data, cython.cast(cbytes, view.buf), size)
         finally:
             PyBuffer_Release(cython.address(view))
+        return size + call_cost
 
-    def take_other(self, data) -> int:
-        """Take what is no text; a subclass may know how.
-
-        Returns:
-            What that cost; 0 if it is too large, and was not taken.
+    def take_batch(self, batch: Batch, start: cython.Py_ssize_t = 0, stop: cython.Py_ssize_t = -1) -> None:
+        """Decide rows of a batch that was decoded elsewhere.
 
         Raises:
-            TypeError: In this class.
+            IndexError: If there are no such rows.
+            MemoryError: If there is no memory for a row; those before it stand.
+            ValueError: After :meth:`finish`.
         """
-        raise TypeError(f"an inlet takes text as bytes, not {type(data).__name__}")
+        stop = batch.check_range(start, stop)
+        self.begin()
+        self.decide(batch, start, stop)
 
     def finish(self) -> None:
-        """Decide what is left: the last line may have no line end. Without a piece there was no stream.
+        """Decide what is left of the text: its last line may have no line end. Without a piece there was no stream.
 
         Raises:
             HeaderError: If there was no header in the pieces, above all if all were empty.
             MemoryError: If there is no memory for a row.
-            RuntimeError: If another thread is applying.
         """
-        if self.counts is None:
-            return
-        if not self.takes_text:
-            self.finish_other()
+        if self.counts is None or not self.takes_text:
             return
         batch: Batch = self.own_decoder.finish()
         if batch is not None:
-            self.decide(batch)
-        if self.counts.stops:
-            self.judge()
-
-    def finish_other(self) -> None:
-        """Decide what is left of what is no text; a subclass may know how."""
-
-    def stopped(self, batch: Batch, row: cython.Py_ssize_t) -> None:
-        """Say what becomes of the stream, now that the tally has stopped at a row: raise, or go on behind it.
-
-        Raises:
-            RuntimeError: In this class.
-        """
-        raise RuntimeError(f"the tally stopped at row {row} of {batch.rows}: a subclass says what then")
-
-    def judge(self) -> None:
-        """Say what there is to say of all rows of a stream whose tally may stop; a subclass may raise."""
+            self.decide(batch, 0, batch.rows)
 
     def release(self) -> None:
-        """End the stream: keep its counts, add them to the totals, and leave decoder and tally to another stream."""
+        """End the stream: keep its counts, add them to the pool's, and leave decoder and tally to another stream."""
         tally: Tally = self.counts
-        stock: Stock = self.stock
-        self.has_ended = True
-        self.stock = None
-        if tally is None:
+        pool: InletPool = self.pool
+        self.pool = self.listener = None
+        if tally is None or pool is None:
             return
         self.rows_at_end = tally.rows
         if tally.refused_rows:
             self.refused_at_end = tally.refused_by_code()
-        stock.totals.input_bytes += self.input_bytes
-        stock.totals.tally.add(tally)
+        pool.ended_input_bytes += self.input_bytes
+        pool.ended.add(tally)
         self.own_decoder.renew()
         tally.clear()
-        stock.decoder = self.own_decoder
-        stock.tally = tally
+        pool.spare_decoder = self.own_decoder
+        pool.spare_tally = tally
         self.own_decoder = self.counts = None
 
     @cython.cfunc
@@ -237,43 +265,77 @@ class Inlet:
     def begin(self) -> cython.int:
         if self.counts is not None:
             return 0
-        if self.stock is None:
+        if self.pool is None:
             raise ValueError("the stream has ended")
-        self.own_decoder = self.stock.take_decoder()
-        self.counts = self.stock.take_tally()
+        self.own_decoder = self.pool.take_decoder()
+        self.counts = self.pool.take_tally()
         return 0
 
     @cython.cfunc
     @cython.exceptval(-1, check=False)
-    def take_text(self, data: object, text: cbytes, size: cython.Py_ssize_t) -> cython.Py_ssize_t:
-        if size > piece_bytes:
-            return 0
+    def require_fresh(self) -> cython.int:
+        if self.counts is not None or self.pool is None:
+            raise ValueError("the stream has begun")
+        return 0
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def take_text(self, data: object, text: cbytes, size: cython.Py_ssize_t) -> cython.int:
         self.begin()
+        pool: InletPool = self.pool
         decoder: CsvDecoder = self.own_decoder
-        settings: CsvDecoder = self.stock.settings
-        batch: Batch = settings.take_rest()
+        batch: Batch = pool.decoder_like.take_rest()
         if batch is not None:
             decoder.lend(batch)
         self.input_bytes += size
         try:
             for batch in decoder.feed_text(text, size, data):
-                self.decide(batch)
+                self.decide(batch, 0, batch.rows)
             batch = decoder.take_rest()
             if batch is not None and batch.rows:
-                self.decide(batch)
+                self.decide(batch, 0, batch.rows)
         finally:
-            # A batch that was not applied is nobody's: its rows must not be met again.
+            # A batch that was not decided is nobody's: its rows must not be met again.
             decoder.take_rest()
         if batch is not None:
-            settings.lend(batch)
-        return size + call_cost
+            pool.decoder_like.lend(batch)
+        return 0
 
     @cython.cfunc
     @cython.exceptval(-1, check=False)
-    def decide(self, batch: Batch) -> cython.int:
-        reached: cython.Py_ssize_t = 0
-        while reached < batch.rows:
-            reached = self.stock.ledger.apply_small(batch, reached, self.counts)
-            if self.counts.is_stopped:
-                self.stopped(batch, reached - 1)
+    def decide(self, batch: Batch, start: cython.Py_ssize_t, stop: cython.Py_ssize_t) -> cython.int:
+        """Have rows decided; turn to the listener where the tally stops, and with rows that were not applied."""
+        tally: Tally = self.counts
+        pool: InletPool = self.pool
+        reached: cython.Py_ssize_t
+        if self.rows_to_skip:
+            start = self.skip(batch, start, stop)
+        while start < stop:
+            position: uint64_t = self.rows_before + tally.rows
+            refused_before: uint64_t = tally.refused_rows
+            reached = pool.decide(batch, start, stop, tally, self.stream, position)
+            if not start < reached <= stop:
+                raise RuntimeError(f"rows {start} to {stop} were to be decided, and {reached} was reached")
+            if self.has_digest:
+                self.digest += batch.add_digest(start, reached, position)
+            if pool.shows and tally.refused_rows > refused_before:
+                self.listener.on_refused(batch, start, reached, position)
+            if tally.is_stopped:
+                self.listener.on_stopped(batch, reached - 1)
+            start = reached
         return 0
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def skip(self, batch: Batch, start: cython.Py_ssize_t, stop: cython.Py_ssize_t) -> cython.Py_ssize_t:
+        """Leave out rows that were decided before; give the first that was not."""
+        rows: cython.Py_ssize_t = stop - start
+        if cython.cast(uint64_t, rows) > self.rows_to_skip:
+            rows = self.rows_to_skip
+        self.skipped_digest += batch.add_digest(start, start + rows, self.skip_position)
+        self.skip_position += rows
+        self.skipped += rows
+        self.rows_to_skip -= rows
+        if self.rows_to_skip == 0:
+            self.listener.on_skipped()
+        return start + rows

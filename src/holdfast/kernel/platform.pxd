@@ -12,6 +12,7 @@ cdef extern from * nogil:
     #include <stdlib.h>
     #include <string.h>
     #include <sys/mman.h>
+    #include <unistd.h>
 
     #if !defined(__GNUC__) && !defined(__clang__)
     #error "Holdfast's kernel needs GCC or Clang"
@@ -148,6 +149,7 @@ cdef extern from * nogil:
     }
     """
     const bint HF_DEBUG
+    int getpid()
     const uint64_t HF_ZEROS
     const uint64_t HF_PAST_NINE
     const uint64_t HF_TOP_BITS

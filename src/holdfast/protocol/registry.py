@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
-from holdfast.protocol.wire import ErrorCode, WireError
+from holdfast.protocol.messages import ErrorCode, WireError
 
 if TYPE_CHECKING:
     from typing import Protocol
@@ -14,6 +14,18 @@ if TYPE_CHECKING:
 
         def superseded(self) -> None:
             """End it: a newer one takes over. It gives the stream back before this returns."""
+
+
+class Position(NamedTuple):
+    """How far a stream has got."""
+
+    rows: int = 0
+    """How many of its rows are decided."""
+    digest: int = 0
+    """The digest of these rows."""
+
+
+_START = Position()
 
 
 class Registry:
@@ -27,21 +39,21 @@ class Registry:
 
     def __init__(self, streams_max: int) -> None:
         self._streams_max = streams_max
-        self._positions: dict[str, int] = {}
+        self._positions: dict[str, Position] = {}
         self._owners: dict[str, Owner] = {}
 
     def __len__(self) -> int:
         return len(self._positions)
 
-    def position(self, name: str) -> int:
-        """Say how many rows of a stream were decided when its last owner gave it back; 0 for one never heard of."""
-        return self._positions.get(name, 0)
+    def position(self, name: str) -> Position:
+        """Say where a stream was when its last owner gave it back; at its start if the name is new."""
+        return self._positions.get(name, _START)
 
-    def claim(self, name: str, owner: Owner) -> int:
+    def claim(self, name: str, owner: Owner) -> Position:
         """Make somebody the owner of a stream, and end whoever was it before.
 
         Returns:
-            How many of its rows are decided.
+            Where it is.
 
         Raises:
             WireError: TOO_MANY_STREAMS, if the name is new and there is no room for it.
@@ -55,19 +67,19 @@ class Registry:
                     ErrorCode.TOO_MANY_STREAMS,
                     f"the server remembers {self._streams_max} streams, as many as it may; send under a known name or none",
                 )
-            self._positions[name] = 0
+            self._positions[name] = _START
         self._owners[name] = owner
         return self._positions[name]
 
-    def release(self, name: str, position: int) -> None:
+    def release(self, name: str, position: Position) -> None:
         """Give a stream back, by its owner.
 
         Args:
             name: The stream.
-            position: How many of its rows are decided.
+            position: Where it is.
         """
         del self._owners[name]
-        if position:
+        if position.rows:
             self._positions[name] = position
         else:
             # A name without a row says nothing that a new name does not: it is not worth the memory.

@@ -6,14 +6,17 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from holdfast.engine.policy import Action, CompiledPolicy, ErrorPolicy
+from holdfast.engine.review import Review
+from holdfast.kernel.inlet import InletPool
 from holdfast.protocol.limits import Limits
+from holdfast.protocol.messages import ErrorCode
 from holdfast.protocol.registry import Registry
-from holdfast.protocol.wire import ErrorCode
 
 if TYPE_CHECKING:
     from typing import Protocol
 
-    from holdfast.engine.engine import Engine
+    from holdfast.engine.interface import AnyEngine
+    from holdfast.kernel.inlet import Inlet, Listener
 
     class Grant(Protocol):
         """What a token allows."""
@@ -28,7 +31,7 @@ if TYPE_CHECKING:
             """Look up what a token allows; None for one that is not known."""
 
 
-class Intake:
+class ServerContext:
     """The one place where rows of all sessions go in.
 
     Args:
@@ -42,37 +45,42 @@ class Intake:
         ValueError: If a limit leaves no room for the longest row.
     """
 
-    __slots__ = (
-        "authorizer",
-        "decoder",
-        "engine",
-        "failures",
-        "limits",
-        "policy",
-        "refused_by_ended",
-        "registry",
-        "row_bytes_max",
-    )
+    __slots__ = ("_pool", "_showing_pool", "authorizer", "engine", "failures", "limits", "registry", "review")
 
     def __init__(
         self,
-        engine: Engine,
+        engine: AnyEngine,
         *,
         policy: ErrorPolicy | None = None,
         limits: Limits | None = None,
         authorizer: Authorizer | None = None,
-        row_bytes_max: int = 4096,
     ) -> None:
         self.engine = engine
-        self.policy = CompiledPolicy(policy or ErrorPolicy())
         self.limits = limits or Limits()
-        self.limits.check(row_bytes_max)
-        self.row_bytes_max = row_bytes_max
+        self.limits.check(engine.settings.row_bytes_max)
         self.authorizer = authorizer
         self.registry = Registry(self.limits.streams_max)
+        compiled = CompiledPolicy(policy or ErrorPolicy())
+        self.review = Review(compiled, None, engine.settings.decimals)
         # Only a callback sees a row's text; its decoders copy every byte for it.
-        self.decoder = engine.new_decoder(keep_source=Action.CALLBACK in self.policy.actions.values())
+        decoder = engine.new_decoder(keep_source=Action.CALLBACK in compiled.actions.values())
+        self._pool = InletPool(engine.decide, decoder, compiled.tally())
+        self._showing_pool = InletPool(engine.decide, decoder.fresh(), compiled.tally(), shows=True)
         self.failures = Counter[ErrorCode]()
         """Sessions that ended with an error, by its code."""
-        self.refused_by_ended = 0
+
+    def open_inlet(self, stream: str | None, listener: Listener, *, shows: bool) -> Inlet:
+        """Open the way in of one session's rows.
+
+        Args:
+            stream: The stream's name, if it has one.
+            listener: Is asked where the policy stops.
+            shows: Whether it wants to hear of every row that is not applied.
+        """
+        return (self._showing_pool if shows else self._pool).open(stream, listener)
+
+    @property
+    def refused_by_ended(self) -> int:
         """Rows not applied, of the sessions that have ended."""
+        pools = (self._pool, self._showing_pool)
+        return sum(count for pool in pools for count in pool.ended_refused_by_code().values())

@@ -1,8 +1,7 @@
-"""One connection's side of the protocol, sans I/O: bytes in, replies out, the clock passed in.
+"""The server's side of one connection, sans I/O: bytes in, events out, the clock passed in.
 
-The common case, rows of a sender that asked for nothing, costs a few calls into the kernel for every read and nothing else:
-replies are only built when they are due, and what has to be watched (timeouts) is looked at now and then by
-:meth:`Session.check`.
+The common case, rows of a sender that asked for nothing, costs one call into the kernel for every piece and nothing else: events
+are made only when they are due, and :meth:`Session.check` looks for timeouts now and then.
 """
 
 from __future__ import annotations
@@ -10,130 +9,137 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from holdfast.domain.outcome import Outcome
-from holdfast.engine.deciding import say_budget_exceeded
-from holdfast.engine.policy import Action
-from holdfast.io.rejects import find_rejection
-from holdfast.kernel.csv.decoder import HeaderError
-from holdfast.protocol.handshake import Opening
-from holdfast.protocol.wire import Ack, ErrorCode, Failure, Refused, Summary, WireError
+from holdfast.kernel.csv.header import HeaderError
+from holdfast.kernel.inlet import PIECE_BYTES
+from holdfast.protocol.durability import DurableRows
+from holdfast.protocol.handshake import Handshake, stream_changed
+from holdfast.protocol.messages import Ack, ErrorCode, Failure, RefusedRows, Summary, WireError
+from holdfast.protocol.registry import Position
 
 if TYPE_CHECKING:
     from typing import Protocol
 
     from holdfast.kernel.batch import Batch
-    from holdfast.kernel.csv.decoder import CsvDecoder
-    from holdfast.protocol.server_context import Intake
+    from holdfast.kernel.inlet import Inlet
+    from holdfast.protocol.messages import Event
+    from holdfast.protocol.server_context import ServerContext
 
     class Outlet(Protocol):
-        """Where replies go that no call of the connection's own has asked for."""
+        """Where events go that no call of the connection's own has asked for."""
 
-        def deliver(self, replies: bytes) -> None:
-            """Send the last replies of a session that was ended from outside."""
+        def deliver(self, events: list[Event]) -> None:
+            """Send the last events of a session that was ended from outside."""
 
 
 ACK_SECONDS_MIN = 0.01
 """Acks of a connection are at least so far apart, unless there are many rows to acknowledge."""
 ACK_ROWS_MAX = 65_536
 """No more rows than these are decided without an ack."""
+# Rows have two bytes at least, so that a piece brings no more than half of these.
+_ACK_ROWS = ACK_ROWS_MAX - PIECE_BYTES // 2
+REFUSED_PIECE_BYTES = 512
+"""How much is taken at a time of a sender that wants to hear of refused rows: 256 rows at most, and as many lines."""
 
-# The phases of a session; the one in which it spends its life is false.
-_ROWS, _OPENING, _ENDED = range(3)
+# The phases of a session; the one in which it spends its life is false. FINISHED: all is decided and not yet durable.
+_ROWS, _OPENING, _FINISHED, _ENDED = range(4)
 
 
 class Session:
     """Follows one connection from its first byte to its last.
 
     Args:
-        intake: What it shares with the others.
-        outlet: Takes the last replies when the session is superseded.
+        context: What it shares with the others.
+        outlet: Takes the last events when the session is superseded.
         now: The time, in seconds from any start.
     """
 
     __slots__ = (
         "_ack_at",
         "_acked",
-        "_base",
-        "_decoder",
-        "_intake",
-        "_is_plain",
+        "_checks_digest",
+        "_context",
+        "_durable",
+        "_events",
+        "_handshake",
+        "_inlet",
         "_line_began",
         "_line_bytes",
         "_line_number",
         "_opened_at",
-        "_opening",
         "_outlet",
         "_phase",
-        "_skip",
-        "_tally",
+        "_position",
         "received_at",
-        "skipped",
         "stream",
         "wake_at",
         "wants_acks",
         "wants_refused",
     )
 
-    def __init__(self, intake: Intake, outlet: Outlet, now: float) -> None:
-        self._intake = intake
+    def __init__(self, context: ServerContext, outlet: Outlet, now: float) -> None:
+        self._context = context
         self._outlet: Outlet | None = outlet
         self._phase = _OPENING
-        self._opening: Opening | None = Opening(intake, self)
-        self._decoder: CsvDecoder = intake.decoder.fresh()
-        self._tally = intake.policy.tally()
-        # Of a named stream: how many rows were decided before this connection, how many of those are still to come again.
-        self._base = 0
-        self._skip = 0
+        self._handshake: Handshake | None = Handshake(context, self)
+        self._inlet: Inlet | None = None
+        self._events: list[Event] = []
+        # Where the named stream was before this connection.
+        self._position = Position()
+        # Whether the sender said enough for the rows that it sends again to be compared with those that were decided.
+        self._checks_digest = False
         self._acked = -1
         self._ack_at = now - ACK_SECONDS_MIN
+        self._durable = DurableRows(context.engine)
         self._opened_at = now
         # The length of the partial line, and since when a line of which number has been partial.
         self._line_bytes = 0
         self._line_number = -1
         self._line_began = now
-        # Whether rows can be applied without a look at them: nobody wants to be told, and none are skipped.
-        self._is_plain = False
         self.stream: str | None = None
         self.wants_acks = False
         self.wants_refused = False
         self.received_at = now
         """When the last bytes came."""
-        self.skipped = 0
-        """Rows that were sent again."""
         self.wake_at: float | None = None
         """When :meth:`wake` wants to be called; None if there is no need."""
 
     @property
     def has_ended(self) -> bool:
-        """Whether the last line was given."""
+        """Whether the last event was given."""
         return self._phase == _ENDED
 
     @property
     def is_opening(self) -> bool:
         """Whether directives may still come."""
-        return self._opening is not None
+        return self._handshake is not None
+
+    @property
+    def piece_bytes(self) -> int:
+        """How much of the input :meth:`receive` wants at a time, so that neither its work nor its replies grow without bound."""
+        return REFUSED_PIECE_BYTES if self.wants_refused else PIECE_BYTES
 
     @property
     def rows(self) -> int:
         """Rows of this connection that were decided."""
-        return self._tally.rows
+        return 0 if self._inlet is None else self._inlet.rows
 
     @property
     def refused(self) -> int:
         """Rows of this connection that were not applied."""
-        return self._tally.refused
+        return 0 if self._inlet is None else self._inlet.refused
 
     @property
     def position(self) -> int:
         """Rows of the stream, or of the connection if it is anonymous, that are decided."""
-        return self._base + self._tally.rows
+        return self._position.rows + self.rows
 
     @property
     def held_bytes(self) -> int:
         """Bytes kept until more come: of a partial line or directive."""
-        head = 0 if self._opening is None else len(self._opening.head)
-        return head + self._decoder.carried
+        head = 0 if self._handshake is None else len(self._handshake.head)
+        return head + (0 if self._inlet is None else self._inlet.carried_bytes)
 
-    def receive(self, data: memoryview, now: float) -> bytes:
+    def receive(self, data: memoryview, now: float) -> list[Event]:
         """Take what has come.
 
         Args:
@@ -144,41 +150,40 @@ class Session:
             What is to be sent back, nothing as a rule. When the session :attr:`has_ended`, nothing else follows.
         """
         self.received_at = now
-        replies: list[bytes] = []
         try:
             if self._phase:
-                self._begin(data, now, replies)
-            else:
-                self._take(data, now, replies)
+                self._begin(data, now)
+            elif self._inlet is not None:
+                self._take(self._inlet, data, now)
         except WireError as error:
-            replies.append(self.abort(error))
-        return b"".join(replies) if replies else b""
+            return self.abort(error)
+        return self._take_events() if self._events else []
 
-    def end_of_input(self, now: float) -> bytes:
+    def end_of_input(self, now: float) -> list[Event]:
         """Take the end of the input.
 
-        A last line without a line end is a row, unless the sender follows the acks of a named stream: of a sender that was
-        killed the system sends an end as well, the half of a row that it left behind is not one to decide, and whoever follows
-        acks sends it again.
+        A last line without a line end is a row, unless the sender follows the acks of a named stream: if a sender is killed, the
+        system ends its input as well, and the half of a row that it left is not one to decide; the sender sends it again.
 
         Returns:
-            The summary, or the error that stands in its place.
+            The summary, or the error in its place; nothing while rows are not durable yet: :meth:`wake` gives it then.
         """
-        replies: list[bytes] = []
-        if self._phase != _ENDED:
+        if self._phase not in {_FINISHED, _ENDED}:
             try:
-                self._end(now, replies)
+                self._end(now)
             except WireError as error:
-                replies.append(self.abort(error))
-        return b"".join(replies)
+                return self.abort(error)
+        return self._take_events()
 
-    def wake(self, now: float) -> bytes:
-        """Give the ack that is due; see :attr:`wake_at`."""
-        if self.wake_at is None or now < self.wake_at:
-            return b""
-        return self._ack(now)
+    def wake(self, now: float) -> list[Event]:
+        """Give what is due, an ack or the summary; see :attr:`wake_at`. To be called, too, when the durable watermark moves."""
+        if self._phase == _FINISHED:
+            self._sum_up(now)
+        elif self.wake_at is not None and now >= self.wake_at:
+            self._ack(now)
+        return self._take_events()
 
-    def check(self, now: float, *, is_held: bool = False) -> bytes:
+    def check(self, now: float, *, is_held: bool = False) -> list[Event]:
         """Look for what has taken too long; to be called every now and then.
 
         Args:
@@ -186,44 +191,46 @@ class Session:
             is_held: Whether the transport does not read from this sender, who then cannot be blamed.
 
         Returns:
-            The last lines to send, if something has.
+            The last events, if something has.
         """
-        limits = self._intake.limits
+        limits = self._context.limits
         if self._phase == _OPENING:
             limit = limits.handshake_seconds_max
             text = f"the CSV header was not there after {limit:g} seconds"
             return self._abort_after(now - self._opened_at, limit, ErrorCode.HANDSHAKE_TIMEOUT, text)
-        if self._phase == _ENDED:
-            return b""
+        if self._phase or self._inlet is None:
+            return []
         if is_held:
             self.received_at = self._line_began = now
-        if self._decoder.carried == 0:
+        if self._inlet.carried_bytes == 0:
             self._line_number = -1
             limit = limits.idle_seconds_max
             text = f"nothing came for {limit:g} seconds; a blank line now and then keeps a connection open"
             return self._abort_after(now - self.received_at, limit, ErrorCode.IDLE_TIMEOUT, text)
-        if self._line_number != self._decoder.lines:
-            self._line_number, self._line_began = self._decoder.lines, now
+        if self._line_number != self._inlet.lines:
+            self._line_number, self._line_began = self._inlet.lines, now
         limit = limits.line_seconds_max
         text = f"line {self._line_number + 1} was begun and had no end after {limit:g} seconds"
         return self._abort_after(now - self._line_began, limit, ErrorCode.LINE_TIMEOUT, text)
 
-    def _abort_after(self, seconds: float, limit: float, code: ErrorCode, text: str) -> bytes:
-        return self.abort(WireError(code, text)) if limit and seconds > limit else b""
+    def _abort_after(self, seconds: float, limit: float, code: ErrorCode, text: str) -> list[Event]:
+        return self.abort(WireError(code, text)) if limit and seconds > limit else []
 
-    def abort(self, error: WireError) -> bytes:
+    def abort(self, error: WireError) -> list[Event]:
         """End the session; what was decided stands.
 
         Returns:
-            The last lines to send: an ack, if one is owed, and the error.
+            The last events: an ack, if one is owed, and the error.
         """
         if self._phase == _ENDED:
-            return b""
-        ack = self._last_ack()
-        self._intake.failures[error.code] += 1
-        failure = Failure(error.code, error.message, self.position, self._intake.engine.sequence)
+            return []
+        self._durable.note(self.position)
+        self._ack_if_owed()
+        self._context.failures[error.code] += 1
+        durable, sequence = self._durable.count(), self._context.engine.durable
+        self._events.append(Failure(error.code, error.message, durable, sequence))
         self.leave()
-        return ack + failure.to_line()
+        return self._take_events()
 
     def leave(self) -> None:
         """Give back what is shared: the connection is gone."""
@@ -232,10 +239,13 @@ class Session:
         self._phase = _ENDED
         self.wake_at = None
         # They refer to this session: thousands of circles would be work for the garbage collector.
-        self._outlet = self._opening = None
-        self._intake.refused_by_ended += self._tally.refused
+        self._outlet = self._handshake = None
+        inlet = self._inlet
         if self.stream is not None:
-            self._intake.registry.release(self.stream, self.position)
+            digest = self._position.digest if inlet is None else inlet.digest
+            self._context.registry.release(self.stream, Position(self.position, digest))
+        if inlet is not None:
+            inlet.release()
 
     def superseded(self) -> None:
         """End the session: a newer connection has opened its stream."""
@@ -247,167 +257,179 @@ class Session:
         if outlet is not None:
             outlet.deliver(last)
 
+    # --- called by the inlet ---
+
+    def on_stopped(self, batch: Batch, row: int) -> None:
+        """Do what the policy wants at a row at which it stopped.
+
+        Raises:
+            WireError: POLICY_ABORT, if that is to end the session.
+        """
+        review = self._context.review
+        stop = review.ask(batch, row, self.stream or "-", self.position)
+        if stop is not None:
+            outcome = Outcome(batch.outcomes[row])
+            raise WireError(
+                ErrorCode.POLICY_ABORT,
+                f"row {self.position}: {stop.reason}: {outcome.name}: {outcome.explanation}",
+            )
+
+    def on_refused(self, batch: Batch, start: int, stop: int, position: int) -> None:
+        """Tell the sender of rows that were not applied."""
+        outcomes = batch.outcomes
+        rows = batch.refused_rows(start, stop)
+        numbers = [position + 1 + row - start for row in rows]
+        self._events.append(RefusedRows(numbers, [outcomes[row] for row in rows]))
+
+    def on_skipped(self) -> None:
+        """Compare the rows that were sent again with those that were decided.
+
+        Raises:
+            WireError: STREAM_CHANGED, if they differ.
+        """
+        inlet = self._inlet
+        if self._checks_digest and inlet is not None and inlet.skipped_digest != self._position.digest:
+            raise stream_changed(self.stream, self._position.rows)
+
     # --- the rows ---
 
-    def _take(self, data: memoryview, now: float, replies: list[bytes]) -> None:
-        decoder, tally = self._decoder, self._tally
-        batches = decoder.feed(data)
-        last = decoder.flush()
-        if last is not None:
-            batches.append(last)
-        if self._is_plain:
-            for batch in batches:
-                reached = self._intake.engine.apply_rows(batch, 0, tally)
-                if tally.is_stopped:
-                    self._decide(batch, reached - 1)
-                    self._apply(batch, reached, now, replies)
-        else:
-            for batch in batches:
-                self._apply(batch, self._start(batch), now, replies)
-            if self.wants_acks and batches:
-                self._ack_soon(now, replies)
-        carried = decoder.carried
-        if carried > self._intake.row_bytes_max:
-            self._measure_line(data)
-        else:
-            self._line_bytes = carried
+    def _take(self, inlet: Inlet, data: memoryview, now: float) -> None:
+        """Take text, in pieces that an inlet takes at once."""
+        for start in range(0, len(data), PIECE_BYTES):
+            piece = data[start : start + PIECE_BYTES]
+            inlet.take(piece)
+            if self.wants_acks:
+                self._ack_soon(now)
+            self._measure_line(inlet, piece)
 
-    def _start(self, batch: Batch) -> int:
-        """Skip what was decided before; give the first row of a batch that was not."""
-        start = min(self._skip, batch.rows)
-        if start:
-            self._skip -= start
-            self.skipped += start
-            self._settle()
-        return start
-
-    def _apply(self, batch: Batch, start: int, now: float, replies: list[bytes]) -> None:
-        """Decide the rows of a batch from one on."""
-        tally, engine = self._tally, self._intake.engine
-        if (
-            self.wants_acks
-            and self.position + batch.rows - start - max(self._acked, self._base) > ACK_ROWS_MAX
-        ):
-            replies.append(self._ack(now))
-        while start < batch.rows:
-            before, refused_before = tally.rows, tally.refused if self.wants_refused else 0
-            reached = engine.apply_rows(batch, start, tally)
-            if self.wants_refused and tally.refused > refused_before:
-                first = self._base + before + 1 - start
-                outcomes = batch.outcomes
-                replies += [
-                    Refused(first + row, Outcome(outcomes[row])).to_line()
-                    for row in batch.refused_rows(start, reached)
-                ]
-            if tally.is_stopped:
-                self._decide(batch, reached - 1)
-            start = reached
-
-    def _decide(self, batch: Batch, row: int) -> None:
-        """Do what the policy wants at the row at which the kernel stopped."""
-        outcome = Outcome(batch.outcomes[row])
-        policy = self._intake.policy
-        action = policy.actions[outcome]
-        if action is Action.CALLBACK:
-            action = policy.policy.decide(find_rejection(batch, row, outcome, self.stream or "-"))
-            if action in {Action.SKIP, Action.SILENT}:
-                return
-        reason = "is not applied"
-        if action is Action.BUDGET:
-            reason = f"exceeds the budget of {policy.policy.budget} rows that may go unapplied"
-        raise WireError(
-            ErrorCode.POLICY_ABORT, f"row {self.position} {reason}: {outcome.name}: {outcome.explanation}"
-        )
-
-    def _measure_line(self, data: memoryview) -> None:
+    def _measure_line(self, inlet: Inlet, piece: memoryview) -> None:
         """Follow the length of a line that is too long for a row, of which the decoder keeps no more than a row."""
-        newline = bytes(data).rfind(b"\n")
-        self._line_bytes = self._line_bytes + len(data) if newline < 0 else len(data) - 1 - newline
-        limit = self._intake.limits.line_bytes_max
+        carried = inlet.carried_bytes
+        if carried <= self._context.engine.settings.row_bytes_max:
+            self._line_bytes = carried
+            return
+        newline = bytes(piece).rfind(b"\n")
+        self._line_bytes = self._line_bytes + len(piece) if newline < 0 else len(piece) - 1 - newline
+        limit = self._context.limits.line_bytes_max
         if self._line_bytes > limit:
-            text = f"line {self._decoder.lines + 1} has no end after {limit} bytes"
+            text = f"line {inlet.lines + 1} has no end after {limit} bytes"
             raise WireError(ErrorCode.LINE_TOO_LONG, text)
 
     # --- the beginning and the end ---
 
-    def _begin(self, data: memoryview, now: float, replies: list[bytes]) -> None:
+    def _begin(self, data: memoryview, now: float) -> None:
         """Take bytes as long as the header is not complete."""
-        if self._opening is not None:
-            data = memoryview(self._open(self._opening, data, replies))
-        if self._phase == _OPENING and data:
+        if self._handshake is not None:
+            data = memoryview(self._shake_hands(self._handshake, data))
+        inlet = self._inlet
+        if self._phase == _OPENING and inlet is not None and data:
             try:
-                self._take(data, now, replies)
+                self._take(inlet, data, now)
             except HeaderError as error:
                 raise WireError(ErrorCode.BAD_HEADER, str(error)) from error
-            if self._decoder.has_header:
+            if inlet.has_header:
                 self._phase = _ROWS
 
-    def _open(self, opening: Opening, data: memoryview, replies: list[bytes]) -> bytes:
-        """Let directives be obeyed; give what is left for the decoder."""
+    def _shake_hands(self, handshake: Handshake, data: memoryview) -> bytes:
+        """Obey directives; give what is left for the decoder."""
         try:
-            return opening.receive(bytes(data), replies)
+            return handshake.receive(bytes(data), self._events)
         finally:
             # Also where it failed: a stream that was claimed has to be given back.
-            self._adopt(opening)
+            self._adopt(handshake)
 
-    def _adopt(self, opening: Opening) -> None:
-        self.stream, self.wants_acks, self.wants_refused, *_ = opening.asked
-        self._base, self._skip = opening.position, opening.skip
-        if opening.has_ended:
-            self._opening = None
-            self._settle()
+    def _adopt(self, handshake: Handshake) -> None:
+        asked = handshake.asked
+        self.stream, self.wants_acks, self.wants_refused = (
+            asked.stream,
+            asked.wants_acks,
+            asked.wants_refused,
+        )
+        self._position = handshake.position
+        self._durable.start(handshake.position.rows)
+        if handshake.has_ended:
+            self._handshake = None
+            self._checks_digest = handshake.digest_before is not None
+            self._inlet = self._context.open_inlet(self.stream, self, shows=self.wants_refused)
+            if self.stream is not None:
+                self._inlet.follow(self.stream, *self._position)
+                self._inlet.skip_rows(handshake.skip, handshake.digest_before or 0)
 
-    def _settle(self) -> None:
-        self._is_plain = not (self.wants_acks or self.wants_refused or self._skip)
-
-    def _end(self, now: float, replies: list[bytes]) -> None:
+    def _end(self, now: float) -> None:
         head = b""
-        if self._opening is not None:
-            head = self._opening.end_of_input()
-            self._adopt(self._opening)
-        if self.stream is None or not self.wants_acks or not self._decoder.has_header:
+        if self._handshake is not None:
+            head = self._handshake.end_of_input()
+            self._adopt(self._handshake)
+        inlet = self._inlet
+        if inlet is None:
+            raise WireError(ErrorCode.BAD_HEADER, "the input is empty")
+        if self.stream is None or not self.wants_acks or not inlet.has_header:
             try:
-                self._decoder.feed(head)
-                batch = self._decoder.finish()
+                inlet.take(head)
+                inlet.finish()
             except HeaderError as error:
                 raise WireError(ErrorCode.BAD_HEADER, str(error)) from error
-            if batch is not None:
-                self._apply(batch, self._start(batch), now, replies)
-        if self._tally.exceeds_budget:
-            raise WireError(ErrorCode.POLICY_ABORT, say_budget_exceeded(self._tally, self._intake.policy))
-        replies += (self._last_ack(), self._summary().to_line())
-        self.leave()
+        if inlet.rows_to_skip and inlet.skipped:
+            raise WireError(
+                ErrorCode.STREAM_CHANGED,
+                f"stream {self.stream} is at row {self._position.rows}, and the input ended {inlet.rows_to_skip} rows before "
+                "that; send another input under another name, or all of this one",
+            )
+        if inlet.exceeds_budget:
+            raise WireError(
+                ErrorCode.POLICY_ABORT, self._context.review.say_budget_exceeded(inlet.rows, inlet.refused)
+            )
+        self._durable.note(self.position)
+        self._phase = _FINISHED
+        self._sum_up(now)
 
-    def _summary(self) -> Summary:
-        tally = self._tally
-        return Summary(
-            rows=tally.rows,
-            applied=tally.applied,
-            refused_by_outcome={Outcome(code): count for code, count in tally.refused_by_code().items()},
-            skipped=self.skipped,
-            sequence=self._intake.engine.sequence,
-            stream=self.stream,
-            resume=None if self.stream is None else self.position,
+    def _sum_up(self, now: float) -> None:
+        """End with a summary, once every row of it is durable."""
+        if self._durable.count() < self.position:
+            self.wake_at = None
+            return
+        self._ack_at = now
+        self._ack_if_owed()
+        inlet = self._inlet
+        refused = {} if inlet is None else inlet.refused_by_code()
+        self._events.append(
+            Summary(
+                rows=self.rows,
+                applied=self.rows - self.refused,
+                refused_by_outcome={Outcome(code): count for code, count in refused.items()},
+                skipped=0 if inlet is None else inlet.skipped,
+                sequence=self._context.engine.durable,
+                stream=self.stream,
+                resume=None if self.stream is None else self.position,
+            )
         )
+        self.leave()
 
     # --- acks ---
 
-    def _ack_soon(self, now: float, replies: list[bytes]) -> None:
-        """Acknowledge what was decided: now, or when enough time has passed since the last ack."""
-        if self.position == self._acked:
+    def _ack_soon(self, now: float) -> None:
+        """Acknowledge what is durable: now, or when enough time has passed since the last ack."""
+        self._durable.note(self.position)
+        if self.position == self._acked or self._inlet is None or not (self.rows or self._inlet.skipped):
             return
         due = self._ack_at + ACK_SECONDS_MIN
-        if now >= due:
-            replies.append(self._ack(now))
+        if now >= due or self.position - max(self._acked, self._position.rows) > _ACK_ROWS:
+            self._ack(now)
         else:
             self.wake_at = due
 
-    def _ack(self, now: float) -> bytes:
-        self._acked = self.position
-        self._ack_at = now
+    def _ack(self, now: float) -> None:
+        durable = self._durable.count()
         self.wake_at = None
-        return Ack(self._acked, self._intake.engine.sequence).to_line()
+        if durable > self._acked:
+            self._acked = durable
+            self._ack_at = now
+            self._events.append(Ack(durable, self._context.engine.durable))
 
-    def _last_ack(self) -> bytes:
-        is_owed = self.wants_acks and self._tally.rows > 0 and self.position != self._acked
-        return self._ack(self._ack_at) if is_owed else b""
+    def _ack_if_owed(self) -> None:
+        if self.wants_acks and self.rows:
+            self._ack(self._ack_at)
+
+    def _take_events(self) -> list[Event]:
+        events, self._events = self._events, []
+        return events

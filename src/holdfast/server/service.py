@@ -16,7 +16,7 @@ from holdfast.app.commands.serve import write_ports
 from holdfast.app.runner import Interrupted, JobError
 from holdfast.app.signals import SAME_SIGNAL_SECONDS
 from holdfast.net.listening import DESCRIPTORS_RESERVED, bound_address, raise_descriptor_limit
-from holdfast.protocol.server_context import Intake
+from holdfast.protocol.server_context import ServerContext
 from holdfast.server.status import Statistics, dump, terminal_line
 from holdfast.server.tcp.server import Server
 from holdfast.streaming.snapshots import Snapshots
@@ -66,12 +66,11 @@ class Service:
         self._options = options
         self._engine = engine
         self._security = security
-        self._intake = Intake(
+        self._intake = ServerContext(
             engine,
             policy=policy,
             limits=limits,
             authorizer=security.tokens,
-            row_bytes_max=options.row_bytes_max,
         )
         self._snapshots: Snapshots | None = None
         if options.snapshot is not None:

@@ -48,11 +48,11 @@ class Statistics:
         self._server = server
         self._clock = clock
         self._start = self._before = clock()
-        self._rows_before = server.intake.engine.sequence
+        self._rows_before = server.intake.engine.decided
 
     def status(self) -> Status:
         """Say how the server is doing; the rate is that since the last time."""
-        now, rows = self._clock(), self._server.intake.engine.sequence
+        now, rows = self._clock(), self._server.intake.engine.decided
         seconds, more = now - self._before, rows - self._rows_before
         self._before, self._rows_before = now, rows
         rate = int(more / seconds) if seconds > 0 else 0
@@ -60,19 +60,19 @@ class Statistics:
 
     def to_json(self) -> dict[str, object]:
         """Give all numbers as what JSON knows."""
-        server, ledger = self._server, self._server.intake.engine.ledger
+        server, totals = self._server, self._server.intake.engine.totals()
         return {
             "connections": len(server.connections),
             "connections_accepted": server.accepted,
             "errors_by_code": {code.value: count for code, count in sorted(server.intake.failures.items())},
             "streams": len(server.intake.registry),
-            "sequence": server.intake.engine.sequence,
+            "sequence": server.intake.engine.decided,
             "refused": self._refused(),
-            "accounts": ledger.accounts,
-            "locked_accounts": ledger.locked_accounts,
-            "transactions": ledger.transactions,
-            "open_disputes": ledger.open_disputes,
-            "ledger_bytes": ledger.size_bytes,
+            "accounts": totals.accounts,
+            "locked_accounts": totals.locked_accounts,
+            "transactions": totals.transactions,
+            "open_disputes": totals.open_disputes,
+            "ledger_bytes": totals.memory_bytes,
             "reckoned_bytes": server.reckoned_bytes(),
             "held_bytes": sum(each.held_bytes for each in server.connections),
             "lag_seconds": round(server.lag_seconds, 6),

@@ -12,15 +12,15 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 from holdfast.domain.outcome import Outcome
-from holdfast.io.rejects import RejectWriter
+from holdfast.engine.rows import to_rows
+from holdfast.io.rejects import RejectWriter, find_rejection
 from holdfast.kernel.batch import Batch
-from holdfast.streaming.sources import TRANSACTION_HEADER, Source, encode_transactions, open_pieces
-from holdfast.streaming.stream import describe_row
+from holdfast.streaming.sources import Source, open_pieces
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 
-    from holdfast.engine.engine import Engine
+    from holdfast.engine.interface import AnyEngine
     from holdfast.io.rejects import Rejection
 
     RejectSink = RejectWriter | Callable[[Rejection], Awaitable[None] | None]
@@ -186,7 +186,7 @@ def _bytes_in(item: Any) -> int:
 
 
 async def tee_rejects(
-    source: object, sink: RejectSink, *, engine: Engine, name: str = "source"
+    source: object, sink: RejectSink, *, engine: AnyEngine, name: str = "source"
 ) -> AsyncIterator[Batch]:
     """Tell a sink of a source's rows that were not applied.
 
@@ -214,6 +214,7 @@ async def tee_rejects(
     )
     decoder = engine.new_decoder(keep_source=True)
     has_text = False
+    rows = 0
     async with _opened(source) as items:
         async for item in items:
             batches: list[Batch | None]
@@ -223,28 +224,36 @@ async def tee_rejects(
                 has_text = True
                 batches = [*decoder.feed(item), decoder.flush()]
             else:
-                rows = encode_transactions(item if isinstance(item, list | tuple) else (item,), engine)
-                batches = [*decoder.feed(rows if has_text else TRANSACTION_HEADER + rows), decoder.flush()]
-                has_text = True
+                transactions = item if isinstance(item, list | tuple) else (item,)
+                batches = [Batch.from_rows(to_rows(transactions, engine.settings))]
             for batch in batches:
                 if batch is not None:
                     try:
                         yield batch
                     finally:
-                        await _tell(batch, tell, name)
+                        await _tell(batch, tell, name, rows, engine.settings.decimals)
+                    rows += batch.rows
     last = decoder.finish() if has_text else None
     if last is not None:
         try:
             yield last
         finally:
-            await _tell(last, tell, name)
+            await _tell(last, tell, name, rows, engine.settings.decimals)
 
 
-async def _tell(batch: Batch, tell: Callable[[Rejection], Awaitable[None] | None], name: str) -> None:
+async def _tell(
+    batch: Batch,
+    tell: Callable[[Rejection], Awaitable[None] | None],
+    name: str,
+    position: int,
+    decimals: int,
+) -> None:
     outcomes = bytes(batch.outcomes)
     undecided = outcomes.find(0)
     for row in batch.refused_rows(0, undecided if undecided >= 0 else batch.rows):
-        waiting = tell(describe_row(batch, row, Outcome(outcomes[row]), name))
+        outcome = Outcome(outcomes[row])
+        number = position + 1 + row
+        waiting = tell(find_rejection(batch, row, outcome, name, number=number, decimals=decimals))
         if inspect.isawaitable(waiting):
             await waiting
 

@@ -14,20 +14,20 @@ from contextlib import asynccontextmanager
 from itertools import repeat
 from typing import TYPE_CHECKING
 
-from holdfast.engine.engine import Engine
 from holdfast.engine.policy import CompiledPolicy, ErrorPolicy
 from holdfast.streaming.pump import Pump
 from holdfast.streaming.run import Limits, SourceReports, StreamRun
-from holdfast.streaming.sharding import OneEngine
 from holdfast.streaming.sources import Source
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
     from typing import Literal
 
+    from holdfast.domain.outcome import Outcome
+    from holdfast.domain.transaction import Transaction
+    from holdfast.engine.interface import AnyEngine
     from holdfast.engine.report import Report
     from holdfast.io.rejects import RejectWriter
-    from holdfast.streaming.sharding import RowTarget, Shards
     from holdfast.streaming.snapshots import Snapshots
     from holdfast.streaming.statistics import SourceReport
 
@@ -39,7 +39,7 @@ REPORTS_MAX = 100_000
 
 
 class StreamProcessor:
-    """Runs sources into an engine, or into shards.
+    """Runs sources into an engine, into shards, or into whatever else has an engine's interface.
 
     A source is a path, bytes, a binary file object, an ``asyncio.StreamReader``, or an iterable or asynchronous iterable of
     bytes, of batches, of transactions or of lists of transactions; or one of these in a :class:`Source`, with a name and a
@@ -65,7 +65,7 @@ class StreamProcessor:
 
     def __init__(
         self,
-        engine: Engine | Shards,
+        engine: AnyEngine,
         *,
         policy: ErrorPolicy | None = None,
         rejects: RejectWriter | None = None,
@@ -75,7 +75,6 @@ class StreamProcessor:
         reports_max: int = REPORTS_MAX,
     ) -> None:
         self.engine = engine
-        self._target: RowTarget = OneEngine(engine) if isinstance(engine, Engine) else engine
         self._policy = CompiledPolicy(policy or ErrorPolicy())
         self._rejects = rejects
         self._snapshots = snapshots
@@ -165,7 +164,7 @@ class StreamProcessor:
         if self._is_running:
             raise RuntimeError("a processor has one run at a time: add sources to the one that is under way")
         self._is_running = True
-        run = self._run = StreamRun(self._target, self._policy, self._rejects, self._limits)
+        run = self._run = StreamRun(self.engine, self._policy, self._rejects, self._limits)
         pump = Pump(run, self._limits.sources_max, raises=on_source_error == "raise")
         snapshots = asyncio.ensure_future(self._snapshots.run()) if self._snapshots is not None else None
         try:
@@ -214,6 +213,37 @@ class Running:
             ValueError: If there is one of this name.
         """
         return self._pump.add(source, name)
+
+    async def process(self, source: object, *, name: str | None = None) -> SourceReport:
+        """Run one source in the calling task and wait for its end; cancelling the task cancels the source.
+
+        Args:
+            source: The source.
+            name: What it is called; its number in the run if not given.
+
+        Returns:
+            What became of its rows.
+
+        Raises:
+            PolicyAbort: If its policy stopped it.
+            InputError: If it has no usable header.
+            RuntimeError: If ``sources_max`` sources are open.
+            TypeError: If it is no source.
+            ValueError: If there is one of this name.
+            Exception: What the source itself raised.
+        """
+        return await self._pump.process(source, name)
+
+    async def apply(self, transaction: Transaction) -> Outcome:
+        """Apply one transaction, between pieces of the sources; no policy is asked about it.
+
+        Returns:
+            What became of it, once that is durable.
+
+        Raises:
+            TypeError: If it is no transaction.
+        """
+        return await self._run.apply(transaction)
 
     async def wait(self) -> None:
         """Wait until all sources have ended that were added by now."""

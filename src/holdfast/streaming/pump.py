@@ -21,15 +21,17 @@ from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from holdfast.engine.run import PolicyAbort
+from holdfast.io.raw import InputError
+from holdfast.kernel.csv.header import HeaderError
 from holdfast.streaming.statistics import SourceState
-from holdfast.streaming.stream import explained
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from holdfast.streaming.run import StreamRun
+    from holdfast.streaming.run import Opened, StreamRun
+    from holdfast.streaming.source_run import SourceRun
     from holdfast.streaming.sources import Pieces
-    from holdfast.streaming.stream import Stream
+    from holdfast.streaming.statistics import SourceReport
 
 # Looking a member of an enumeration up costs as much as some rows.
 _CANCELLED, _ENDED = SourceState.CANCELLED, SourceState.ENDED
@@ -54,9 +56,11 @@ class Pump:
         self._loop = run.loop
         self._sources_max = sources_max
         self._raises = raises
-        self._opened: deque[tuple[Stream, Pieces]] = deque()
+        self._opened: deque[Opened] = deque()
         self._sources: Iterator[tuple[str | None, object]] | None = None
         self._workers: set[asyncio.Task[None]] = set()
+        # Sources that run in tasks of whoever asked for them.
+        self._own_tasks = 0
         self._help_is_called = False
         self._helpers = 1
         self._credit = TURN_BYTES
@@ -69,7 +73,7 @@ class Pump:
     @property
     def open_sources(self) -> int:
         """How many sources were added and have not ended; those yet to be taken from an iterator not among them."""
-        return len(self._opened) + len(self._workers)
+        return len(self._opened) + len(self._workers) + self._own_tasks
 
     def add(self, source: object, name: str | None) -> str:
         """Run one more source; give its name.
@@ -77,10 +81,7 @@ class Pump:
         Raises:
             RuntimeError: If there are as many as there may be.
         """
-        if self.open_sources >= self._sources_max:
-            raise RuntimeError(
-                f"{self._sources_max} sources run or wait to: wait for one to end, or raise sources_max"
-            )
+        self._check_room()
         opened = self._run.open(source, name)
         self._opened.append(opened)
         self._idle.clear()
@@ -105,6 +106,24 @@ class Pump:
         if self._failure is not None:
             raise self._failure
 
+    async def process(self, source: object, name: str | None) -> SourceReport:
+        """Run one source in the task that calls this, from its beginning to its end.
+
+        Raises:
+            RuntimeError: If there are as many as there may be.
+            Exception: What ended the source.
+        """
+        self._check_room()
+        opened = self._run.open(source, name)
+        self._own_tasks += 1
+        self._idle.clear()
+        try:
+            await self.drive(iter((opened,)), raises=True)
+        finally:
+            self._own_tasks -= 1
+            self._set_idle()
+        return opened[0].report()
+
     async def stop(self) -> None:
         """Cancel what still runs, and come back when all of it has ended; a cancellation meanwhile waits until then."""
         self._sources = None
@@ -124,14 +143,19 @@ class Pump:
             raise cancelled
 
     # One frame for all of them: a coroutine for each would cost as much as several rows.
-    async def drive(self, opened: Iterator[tuple[Stream, Pieces]]) -> None:  # noqa: C901, PLR0912
+    async def drive(self, opened: Iterator[Opened], *, raises: bool | None = None) -> None:  # noqa: C901, PLR0912
         """Run sources one after the other, each to its end, and note how they came to it.
+
+        Args:
+            opened: The sources.
+            raises: Whether what ends one early ends the others; as for the whole run if not given.
 
         Raises:
             CancelledError: If the task is cancelled, when the source has been closed.
             Exception: What ended a source early, if that ends the run.
         """
         close = self._run.close
+        raises = self._raises if raises is None else raises
         for stream, pieces in opened:
             state = _CANCELLED
             error: Exception | None = None
@@ -166,20 +190,20 @@ class Pump:
                 error = RuntimeError(f"source {stream.name} was cancelled from within")
                 error.__cause__ = cancelled
             except Exception as failure:  # noqa: BLE001  # a source is somebody else's code, and ends itself alone
-                state, error = SourceState.FAILED, explained(failure, stream.name)
+                state, error = SourceState.FAILED, _explained(failure, stream.name)
             finally:
                 try:
                     if state is not _ENDED:
                         error = await _close_source(pieces, error)
                 finally:
                     close(stream, state, error)
-            if error is not None and self._raises:
+            if error is not None and raises:
                 raise error
             # The next source may wait for long: nothing of this one is to be kept meanwhile.
             item = error = waiting = ready = None
             pieces = (None, None)  # noqa: PLW2901  # what the loop gave is to be let go of
 
-    async def _take_parts(self, stream: Stream, item: Any) -> int:
+    async def _take_parts(self, stream: SourceRun, item: Any) -> int:
         """Take a piece that is too large to be taken at once; give what is still to be paid for."""
         turns = 0
         for cost in stream.parts(item):
@@ -205,7 +229,7 @@ class Pump:
         self._call_for_help()
         await self.drive(self._open_next())
 
-    def _open_next(self) -> Iterator[tuple[Stream, Pieces]]:
+    def _open_next(self) -> Iterator[Opened]:
         """Give the next source whenever there is a worker for it: those that were added first."""
         while True:
             if self._opened:
@@ -249,8 +273,27 @@ class Pump:
             self._failure = failure
             # Its sources are nobody's any more; whoever waits is told, and stops the others.
             self._sources = None
-        if self._failure is not None or not (self._workers or self._opened or self._sources is not None):
+        self._set_idle()
+
+    def _set_idle(self) -> None:
+        is_busy = self._workers or self._opened or self._own_tasks or self._sources is not None
+        if self._failure is not None or not is_busy:
             self._idle.set()
+
+    def _check_room(self) -> None:
+        if self.open_sources >= self._sources_max:
+            raise RuntimeError(
+                f"{self._sources_max} sources run or wait to: wait for one to end, or raise sources_max"
+            )
+
+
+def _explained(error: Exception, name: str) -> Exception:
+    """Name the source in what its decoder says of its header."""
+    if not isinstance(error, HeaderError):
+        return error
+    named = InputError(name, str(error))
+    named.__cause__ = error
+    return named
 
 
 async def _close_source(pieces: Pieces, error: Exception | None) -> Exception | None:

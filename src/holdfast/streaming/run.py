@@ -1,26 +1,38 @@
-"""The books of a run: its sources by name, how each is decided, what became of them all."""
+"""One run of a stream processor: its sources by name, how each is decided, what became of them all."""
 
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
+from collections import deque
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
-from holdfast.engine.deciding import Decider
-from holdfast.engine.policy import CompiledPolicy, ErrorPolicy
-from holdfast.streaming.books import Books
+from holdfast.domain.outcome import Outcome
+from holdfast.engine.policy import CompiledPolicy
+from holdfast.engine.rows import to_rows
+from holdfast.kernel.batch import Batch
+from holdfast.kernel.tally import Tally
+from holdfast.streaming.source_run import SourceGroup, SourceRun
 from holdfast.streaming.sources import Source, find_opener
-from holdfast.streaming.statistics import Counts, SourceReport, SourceState
-from holdfast.streaming.stream import Lane, Stream, describe_row
+from holdfast.streaming.statistics import SourceReport, SourceState, add_counts, make_report
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Any
 
+    from holdfast.domain.transaction import Transaction
+    from holdfast.engine.interface import AnyEngine
+    from holdfast.engine.policy import ErrorPolicy
     from holdfast.engine.report import Report
     from holdfast.io.rejects import RejectWriter
-    from holdfast.streaming.sharding import RowTarget
     from holdfast.streaming.sources import Pieces
+
+    Opened = tuple[SourceRun, Pieces]
+
+_FAILED, _CANCELLED = SourceState.FAILED, SourceState.CANCELLED
+_log = logging.getLogger("holdfast.streaming")
 
 
 class Limits:
@@ -45,65 +57,117 @@ class Limits:
         self.reports_max = reports_max
 
 
-class StreamRun(Books):
-    """One run of a stream processor.
+class StreamRun:
+    """Enters sources, notes how they ended, and adds up what they came to.
 
     Args:
-        target: What the rows go to.
+        engine: What the rows go to.
         policy: What to do about rows that are not applied, where a source says nothing else.
         rejects: Where to list them.
         limits: How much there may be at a time.
     """
 
     def __init__(
-        self, target: RowTarget, policy: CompiledPolicy, rejects: RejectWriter | None, limits: Limits
+        self, engine: AnyEngine, policy: CompiledPolicy, rejects: RejectWriter | None, limits: Limits
     ) -> None:
         self.loop = asyncio.get_running_loop()
+        self.streams: dict[str, SourceRun] = {}
         self._clock = clock_of(self.loop)
-        super().__init__(
-            self._clock, SourceState.RUNNING, asyncio.Semaphore(limits.readers_max), limits.reports_max
-        )
-        self._target = target
+        self._readers = asyncio.Semaphore(limits.readers_max)
+        self._reports_max = limits.reports_max
+        self._engine = engine
         self._policy = policy
         self._rejects = rejects
-        self._lanes: dict[int, Lane] = {}
-        self._one_lane = None if target.spreads_sources else self._new_lane(policy, "")
+        self._number = 0
+        self._ended: deque[SourceRun] = deque()
+        self._failed = 0
+        # By what their rows go to. A source with a policy of its own has a group of its own, and keeps it while it runs.
+        self._groups: dict[int, SourceGroup] = {}
+        # What such sources came to that have ended.
+        self._private_rows = self._private_bytes = 0
+        self._private_refused: dict[int, int] = {}
+        self._group = None if engine.spreads_sources else self._group_of("", None)
+        # Nearly always the next source is of the class of the one before.
+        self._known_kind: type[Any] | None = None
+        self._open_known: Callable[[Any, asyncio.Semaphore], Pieces] | None = None
+        self._applied = Tally()
         self._start = self._clock()
         self._end: float | None = None
 
-    def open_other(self, source: object, name: str | None) -> tuple[Stream, Pieces]:
-        """Open a source with a name or a policy of its own, or of another class than the one before."""
-        policy = None
-        is_plain = not isinstance(source, Source)
-        if isinstance(source, Source):
-            source, own_name, policy = source
-            name = name if name is not None else own_name
-        open_kind = find_opener(type(source))  # type: ignore[arg-type]  # classes are hashable
-        pieces = open_kind(source, self.readers)
-        lane = self._one_lane
-        if lane is None or policy is not None:
-            name = name if name is not None else str(self.number)
-            lane = self._lane(name, policy)
-        elif is_plain:
-            self.expect(type(source), open_kind, lane.like)
-        return self.enter(name, pieces, lane.like)
+    def open(self, source: object, name: str | None = None) -> Opened:
+        """Enter a source and open it; it is called by its number if it has no name.
+
+        Raises:
+            TypeError: If it is no source.
+            ValueError: If there is one of this name.
+            PolicyError: If its own policy cannot be used.
+        """
+        self._number += 1
+        group = self._group
+        if group is None or type(source) is not self._known_kind:
+            return self._open_other(source, name)
+        pieces = self._open_known(source, self._readers)  # type: ignore[misc]  # known as well as the class
+        return self._enter(name, group), pieces
+
+    def close(self, stream: SourceRun, state: SourceState, error: Exception | None = None) -> None:
+        """Note how a source ended; one that failed is logged."""
+        if stream.has_ended:
+            return
+        is_private = stream.group.is_private
+        stream.close(state, error)
+        if is_private:
+            self._private_rows += stream.inlet.rows
+            self._private_bytes += stream.inlet.input_bytes
+            add_counts(self._private_refused, stream.inlet.refused_by_code())
+        if state is _FAILED:
+            self._failed += 1
+            _log.error("source %s failed: %s", stream.name, _said(error), extra={"source": stream.name})
+        ended = self._ended
+        ended.append(stream)
+        if len(ended) > self._reports_max:
+            del self.streams[ended.popleft().name]
+
+    async def apply(self, transaction: Transaction) -> Outcome:
+        """Apply one transaction beside the sources; give what became of it once that is durable.
+
+        Raises:
+            TypeError: If it is no transaction.
+        """
+        batch = Batch.from_rows(to_rows((transaction,), self._engine.settings))
+        self._engine.decide(batch, 0, 1, self._applied, None, 0)
+        return Outcome(batch.outcomes[0])
 
     def end(self) -> None:
         """Stop the clock; sources that have not ended were cancelled."""
-        for stream in self.running_streams():
-            self.close(stream, SourceState.CANCELLED)
+        for stream in self._running():
+            self.close(stream, _CANCELLED)
         self._end = self._clock()
 
     def report(self) -> Report:
         """Say what became of all rows so far."""
-        counts = Counts()
-        counts.rows = self.totals.rows
-        counts.input_bytes = self.totals.input_bytes
-        counts.add_refused(self.totals.refused_by_code())
-        for stream in self.running_streams():
-            stream.count_into(counts)
+        pools = [group.pool for group in self._groups.values()]
+        running = [stream.inlet for stream in self._running()]
+        refused = dict(self._private_refused)
+        for counts in (
+            self._applied.refused_by_code(),
+            *(pool.ended_refused_by_code() for pool in pools),
+            *(inlet.refused_by_code() for inlet in running),
+        ):
+            add_counts(refused, counts)
         end = self._end if self._end is not None else self._clock()
-        return counts.report(self._target, end - self._start)
+        return make_report(
+            self._engine.totals(),
+            rows=self._applied.rows
+            + self._private_rows
+            + sum(pool.ended_rows for pool in pools)
+            + sum(inlet.rows for inlet in running),
+            refused_by_code=refused,
+            input_bytes=self._private_bytes
+            + sum(pool.ended_input_bytes for pool in pools)
+            + sum(inlet.input_bytes for inlet in running),
+            seconds=end - self._start,
+            failed=self._failed,
+        )
 
     def source_report(self, name: str) -> SourceReport:
         """Say what became of one source so far.
@@ -111,30 +175,56 @@ class StreamRun(Books):
         Raises:
             KeyError: If there is none of this name, or it ended so long ago that only the totals know of it.
         """
-        return self.streams[name].report(self._clock())
+        return self.streams[name].report()
 
-    def _lane(self, name: str, policy: ErrorPolicy | None) -> Lane:
-        """Find the lane of a source that is not decided as all the others are."""
-        if policy is not None:
-            # Not kept: there may be as many policies as there are sources, and for ever new ones.
-            return self._new_lane(CompiledPolicy(policy), name)
-        key = id(self._target.engine_of(name))
-        if key not in self._lanes:
-            self._lanes[key] = self._new_lane(self._policy, name)
-        return self._lanes[key]
+    def _open_other(self, source: object, name: str | None) -> Opened:
+        """Open a source with a name or a policy of its own, of another class than the one before, or for shards."""
+        policy = None
+        is_wrapped = isinstance(source, Source)
+        if isinstance(source, Source):
+            source, own_name, policy = source
+            name = name if name is not None else own_name
+        open_kind = find_opener(type(source))  # type: ignore[arg-type]  # classes are hashable
+        pieces = open_kind(source, self._readers)
+        name = name if name is not None else str(self._number)
+        group = self._group if self._group is not None and policy is None else self._group_of(name, policy)
+        if not is_wrapped:
+            self._known_kind, self._open_known = type(source), open_kind
+        return self._enter(name, group), pieces
 
-    def _new_lane(self, policy: CompiledPolicy, name: str) -> Lane:
-        engine = self._target.engine_of(name)
-        decider = Decider(engine, policy, self._rejects, describe_row)
-        decoder = self._target.new_decoder(keep_source=decider.needs_text)
-        return Lane(
-            decider, policy, decoder, self._target, engine=engine, clock=self._clock, totals=self.totals
+    def _enter(self, name: str | None, group: SourceGroup) -> SourceRun:
+        if name is None:
+            name = str(self._number)
+        stream = SourceRun(name, group)
+        if self.streams.setdefault(name, stream) is not stream:
+            raise ValueError(f"there are two sources of the name {name!r}: give one of them another name")
+        return stream
+
+    def _group_of(self, name: str, policy: ErrorPolicy | None) -> SourceGroup:
+        target = self._engine.engine_of(name)
+        if policy is None and id(target) in self._groups:
+            return self._groups[id(target)]
+        compiled = self._policy if policy is None else CompiledPolicy(policy)
+        group = SourceGroup(
+            self._engine, target, compiled, self._rejects, self._clock, is_private=policy is not None
         )
+        if policy is None:
+            self._groups[id(target)] = group
+        return group
+
+    def _running(self) -> list[SourceRun]:
+        if len(self.streams) == len(self._ended):
+            return []
+        return [stream for stream in self.streams.values() if not stream.has_ended]
 
 
 def clock_of(loop: asyncio.AbstractEventLoop) -> Callable[[], float]:
     """Give what tells a loop's time; a loop of the standard library only passes the question on."""
     return time.monotonic if getattr(type(loop), "time", None) is asyncio.BaseEventLoop.time else loop.time
+
+
+def _said(error: Exception | None) -> str:
+    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
 
 
 class SourceReports(Mapping[str, SourceReport]):

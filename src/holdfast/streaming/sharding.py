@@ -17,11 +17,15 @@ from __future__ import annotations
 import heapq
 import zlib
 from operator import itemgetter
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING
 
+from holdfast.domain.outcome import Outcome
 from holdfast.engine.accounts import Accounts
 from holdfast.engine.engine import Engine
+from holdfast.engine.rows import to_rows
+from holdfast.engine.totals import add_totals
 from holdfast.kernel import routing
+from holdfast.kernel.batch import Batch
 from holdfast.kernel.csv.encoder import HEADER
 from holdfast.kernel.tally import Tally
 
@@ -29,67 +33,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from holdfast.domain.account import Account
-    from holdfast.kernel.batch import Batch
+    from holdfast.domain.settings import Settings
+    from holdfast.domain.transaction import Transaction
+    from holdfast.engine.totals import Totals
     from holdfast.kernel.csv.decoder import CsvDecoder
 
 _LINES_AT_ONCE = 4096
-
-
-class Totals(NamedTuple):
-    """Balances of the whole."""
-
-    accounts: int
-    locked_accounts: int
-    transactions: int
-    open_disputes: int
-    sequence: int
-
-
-class RowTarget(Protocol):
-    """What a stream processor's rows go to."""
-
-    @property
-    def model(self) -> Engine:
-        """An engine with the settings of all."""
-
-    def new_decoder(self, *, keep_source: bool) -> CsvDecoder:
-        """Make a decoder with the settings of the engines behind this."""
-
-    def accounts(self) -> Accounts:
-        """Take an image of all accounts."""
-
-    def apply_rows(self, batch: Batch, start: int, tally: Tally, stop: int = -1) -> int:
-        """Apply rows of a batch under a policy's tally; give the first row that was not decided."""
-
-    def totals(self) -> Totals:
-        """Count accounts, transactions and rows."""
-
-    @property
-    def spreads_sources(self) -> bool:
-        """Whether what the rows of a source go to depends on its name."""
-
-    def engine_of(self, source_name: str) -> Engine | RowTarget:
-        """Say what the rows of a source go to."""
-
-
-class OneEngine:
-    """One engine as what the rows go to."""
-
-    spreads_sources = False
-
-    def __init__(self, engine: Engine) -> None:
-        self.model = engine
-        self.new_decoder = engine.new_decoder
-        self.accounts = engine.accounts
-        self.apply_rows = engine.apply_rows
-
-    def totals(self) -> Totals:
-        """Count accounts, transactions and rows."""
-        return _add_totals((self.model,))
-
-    def engine_of(self, source_name: str) -> Engine:  # noqa: ARG002  # they all go to the one
-        """Say what the rows of a source go to."""
-        return self.model
 
 
 class ShardOverlapError(ValueError):
@@ -141,14 +90,29 @@ class Shards:
         return len(self.engines)
 
     @property
-    def model(self) -> Engine:
-        """An engine with the settings of all."""
-        return self.engines[0]
+    def settings(self) -> Settings:
+        """The settings of all."""
+        return self.engines[0].settings
 
     @property
-    def sequence(self) -> int:
+    def decided(self) -> int:
         """Rows decided by all shards together."""
-        return sum(engine.sequence for engine in self.engines)
+        return sum(engine.decided for engine in self.engines)
+
+    @property
+    def durable(self) -> int:
+        """Rows of them that a crash would not lose."""
+        return sum(engine.durable for engine in self.engines)
+
+    def apply(self, transaction: Transaction) -> Outcome:
+        """Apply one transaction to its client's shard.
+
+        Raises:
+            TypeError: If it is no transaction.
+        """
+        batch = Batch.from_rows(to_rows((transaction,), self.settings))
+        self.decide(batch, 0, 1, Tally())
+        return Outcome(batch.outcomes[0])
 
     def number_of(self, key: int | str) -> int:
         """Say which shard a client (by client) or a source (by source) belongs to; that never changes.
@@ -183,24 +147,34 @@ class Shards:
 
     def totals(self) -> Totals:
         """Count accounts, transactions and rows."""
-        return _add_totals(self.engines)
+        return add_totals(engine.totals() for engine in self.engines)
 
-    def apply_rows(self, batch: Batch, start: int, tally: Tally, stop: int = -1) -> int:
-        """Apply rows of a batch to their clients' shards, under a policy's tally; give the first row that was not decided."""
-        end = batch.rows if stop < 0 else stop
+    def decide(  # noqa: PLR0917  # called from compiled code
+        self,
+        batch: Batch,
+        start: int,
+        stop: int,
+        tally: Tally,
+        stream: str | None = None,
+        position: int = 0,
+    ) -> int:
+        """Decide rows of a batch in their clients' shards, under a policy's tally; give the first row that was not decided."""
         if tally.may_stop():
-            return self._apply_in_turn(batch, start, tally, end)
-        parts = routing.split(batch, start, end, len(self.engines))
+            return self._decide_in_turn(batch, start, stop, tally, stream, position)
+        parts = routing.split(batch, start, stop, len(self.engines))
         # One after the other: beside a piece of a stream, a few thousand rows, handing parts to threads costs more than it saves.
         for engine, part in zip(self.engines, parts, strict=True):
             if part is not None:
-                engine.apply_rows(part, 0, Tally())
+                engine.decide(part, 0, part.rows, Tally(), stream, position)
         return start + routing.gather(batch, start, parts, tally)
 
-    def _apply_in_turn(self, batch: Batch, start: int, tally: Tally, stop: int) -> int:
+    def _decide_in_turn(  # noqa: PLR0917  # as decide
+        self, batch: Batch, start: int, stop: int, tally: Tally, stream: str | None, position: int
+    ) -> int:
         """Go through the rows in order, so that a policy can stop at any of them."""
+        first = start
         for shard, end in routing.runs(batch, start, stop, len(self.engines)):
-            start = self.engines[shard].apply_rows(batch, start, tally, end)
+            start = self.engines[shard].decide(batch, start, end, tally, stream, position + start - first)
             if tally.is_stopped:
                 break
         return start
@@ -285,14 +259,3 @@ def _numbered_lines(accounts: Accounts) -> Iterator[tuple[int, bytes]]:
     for chunk in chunks:
         for line in chunk.splitlines(keepends=True):
             yield int(line[: line.index(b",")]), line
-
-
-def _add_totals(engines: Sequence[Engine]) -> Totals:
-    ledgers: list[Any] = [engine.ledger for engine in engines]
-    return Totals(
-        accounts=sum(ledger.accounts for ledger in ledgers),
-        locked_accounts=sum(ledger.locked_accounts for ledger in ledgers),
-        transactions=sum(ledger.transactions for ledger in ledgers),
-        open_disputes=sum(ledger.open_disputes for ledger in ledgers),
-        sequence=sum(engine.sequence for engine in engines),
-    )

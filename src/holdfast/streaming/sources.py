@@ -13,16 +13,12 @@ from collections import deque
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from holdfast.domain.amount import AmountError, format_units, units_from
-from holdfast.domain.outcome import Outcome
-from holdfast.domain.transaction import Transaction
 from holdfast.io.compression import InputStream, open_source
 from holdfast.kernel.inlet import PIECE_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator
 
-    from holdfast.engine.engine import Engine
     from holdfast.engine.policy import ErrorPolicy
 
     Pieces = tuple[AsyncIterator[Any] | None, Iterator[Any] | None]
@@ -31,8 +27,6 @@ if TYPE_CHECKING:
 BLOCK_BYTES = 256 * 1024
 """How much a thread reads at a time. Two blocks a thread: one is filled while the rows of the other are applied."""
 _BLOCKS = 2
-_ID_LIMIT = 2**64
-TRANSACTION_HEADER = b"type,client,tx,amount\n"
 
 
 class Source(NamedTuple):
@@ -235,42 +229,3 @@ class ThreadReader:
         self._error = error
         self._ended.set()
         self._wake.set()
-
-
-def encode_transactions(transactions: Iterable[Transaction], engine: Engine) -> bytes:
-    """Write transactions as rows that a decoder gives the same outcomes for as ``Engine.apply`` does.
-
-    Raises:
-        TypeError: If one is no transaction.
-    """
-    return b"".join(_encode(transaction, engine) for transaction in transactions)
-
-
-def _encode(transaction: Transaction, engine: Engine) -> bytes:
-    if not isinstance(transaction, Transaction):
-        raise TypeError(f"a list in a source holds transactions, not {type(transaction).__name__}")
-    amount = getattr(transaction, "amount", None)
-    text = "" if amount is None else _amount_text(amount, engine)
-    client, tx = _id_text(transaction.client), _id_text(transaction.tx)
-    return f"{transaction.type.name.lower()},{client},{tx},{text}\n".encode()
-
-
-def _id_text(number: int) -> str:
-    # Python refuses to write thousands of digits; whatever is out of every range is refused alike.
-    return str(number) if 0 <= number < _ID_LIMIT else "-1"
-
-
-def _amount_text(amount: Any, engine: Engine) -> str:
-    try:
-        return format_units(
-            units_from(amount, engine.settings.decimals, engine.settings.rules.excess_decimals),
-            engine.settings.decimals,
-        )
-    except AmountError as error:
-        # A text that the decoder refuses with the same outcome.
-        texts = {
-            Outcome.MISSING_AMOUNT: "",
-            Outcome.AMOUNT_TOO_PRECISE: f"0.{'0' * engine.settings.decimals}1",
-            Outcome.AMOUNT_OUT_OF_RANGE: "9" * 20,
-        }
-        return texts.get(error.outcome, "?")

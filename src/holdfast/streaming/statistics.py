@@ -1,4 +1,4 @@
-"""What became of the rows of a run's sources: counts that are kept small, reports that are made when they are asked for."""
+"""What became of the rows of a run's sources."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from holdfast.engine.report import Report
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from holdfast.streaming.sharding import RowTarget
+    from holdfast.engine.totals import Totals
 
 
 class SourceState(Enum):
@@ -53,48 +53,38 @@ class SourceReport(NamedTuple):
         return self.rows - self.applied
 
 
-class Counts:
-    """Counts of one source, or of many together."""
-
-    __slots__ = ("input_bytes", "refused_by_code", "rows")
-
-    def __init__(self) -> None:
-        self.rows = 0
-        self.input_bytes = 0
-        self.refused_by_code: dict[int, int] | None = None
-
-    def add_refused(self, refused_by_code: Mapping[int, int]) -> None:
-        """Add rows that were not applied."""
-        known = self.refused_by_code or {}
-        for code, count in refused_by_code.items():
-            known[code] = known.get(code, 0) + count
-        self.refused_by_code = known
-
-    def count_into(self, counts: Counts) -> None:
-        """Add these to others."""
-        counts.rows += self.rows
-        counts.input_bytes += self.input_bytes
-        if self.refused_by_code:
-            counts.add_refused(self.refused_by_code)
-
-    def report(self, target: RowTarget, seconds: float) -> Report:
-        """Make a report of these counts, with the balances of the whole."""
-        refused = outcomes(self.refused_by_code)
-        totals = target.totals()
-        return Report(
-            rows=self.rows,
-            applied=self.rows - sum(refused.values()),
-            refused_by_outcome=refused,
-            accounts=totals.accounts,
-            locked_accounts=totals.locked_accounts,
-            transactions=totals.transactions,
-            open_disputes=totals.open_disputes,
-            sequence=totals.sequence,
-            input_bytes=self.input_bytes,
-            seconds=seconds,
-        )
+def make_report(
+    totals: Totals,
+    *,
+    rows: int,
+    refused_by_code: Mapping[int, int],
+    input_bytes: int,
+    seconds: float,
+    failed: int = 0,
+) -> Report:
+    """Make a report of counts, with what the engine holds altogether."""
+    refused = outcomes(refused_by_code)
+    return Report(
+        rows=rows,
+        applied=rows - sum(refused.values()),
+        refused_by_outcome=refused,
+        accounts=totals.accounts,
+        locked_accounts=totals.locked_accounts,
+        transactions=totals.transactions,
+        open_disputes=totals.open_disputes,
+        sequence=totals.durable,
+        input_bytes=input_bytes,
+        seconds=seconds,
+        failed=failed,
+    )
 
 
-def outcomes(refused_by_code: Mapping[int, int] | None) -> dict[Outcome, int]:
+def add_counts(counts: dict[int, int], more: Mapping[int, int]) -> None:
+    """Add counts by code to others."""
+    for code, count in more.items():
+        counts[code] = counts.get(code, 0) + count
+
+
+def outcomes(refused_by_code: Mapping[int, int]) -> dict[Outcome, int]:
     """Name the codes, in order of precedence."""
-    return {Outcome(code): count for code, count in sorted((refused_by_code or {}).items())}
+    return {Outcome(code): count for code, count in sorted(refused_by_code.items())}

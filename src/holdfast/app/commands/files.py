@@ -61,6 +61,7 @@ def explain(runner: Runner, options: argparse.Namespace, refuse: Refuse) -> int:
     """Show the history of a client or a transaction."""
     from holdfast.app.history_table import write_csv, write_table  # noqa: PLC0415  # the other commands do without
     from holdfast.engine.history import History  # noqa: PLC0415
+    from holdfast.engine.pipeline import read_input  # noqa: PLC0415
 
     check_paths(options, refuse)
     engine = make_engine(options, refuse, huge_pages=True)
@@ -76,7 +77,8 @@ def explain(runner: Runner, options: argparse.Namespace, refuse: Refuse) -> int:
         _check_names(options.files)
         for stream in _open_inputs(runner, options.files):
             with stream:
-                yield from history.rows(stream, engine.read(stream, keep_source=True, on_wait=runner.check))
+                decoder = engine.new_decoder(keep_source=True)
+                yield from history.rows(stream, read_input(stream, decoder, runner.check))
             runner.check()
 
     write = write_csv if options.format == "csv" else write_table

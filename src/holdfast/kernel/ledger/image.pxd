@@ -1,7 +1,13 @@
 cimport cython
-from holdfast.kernel.ledger.ledger cimport Ledger, Ticket
-from holdfast.kernel.ledger.accounts cimport AccountPage, Balance
+from holdfast.kernel.ledger.accounts cimport AccountPage, AccountTable, Balance
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+
+# Says whether an image is still alive; shared by the image and its ledger, which different threads may look at.
+@cython.final
+@cython.no_gc
+cdef class ImageLease:
+    cdef uint64_t epoch
+    cdef bint is_live
 
 # One account of an image.
 ctypedef struct AccountRow:
@@ -13,12 +19,14 @@ ctypedef struct AccountRow:
 @cython.final
 @cython.no_gc_clear
 cdef class Image:
-    cdef Ledger ledger  # owns the pages
-    cdef Ticket ticket
+    cdef object owner  # of the pages
+    cdef ImageLease lease
+    cdef uint64_t client_max
     cdef AccountPage **pages
     cdef uint64_t numbers  # account numbers run to before this
     cdef uint64_t count
     cdef readonly Py_ssize_t locked_accounts
+    cdef readonly uint64_t sequence  # how many rows were decided when it was taken
     cdef bint is_direct
     cdef uint32_t *order  # account numbers by client, once somebody asks
 
@@ -28,4 +36,4 @@ cdef class Image:
     cdef void fill_order(self, uint32_t *order) noexcept nogil
     cdef void read(self, uint64_t position, AccountRow *row) noexcept nogil
 
-cdef Image new_image(Ledger ledger, Ticket ticket)
+cdef Image new_image(object owner, const AccountTable *accounts, uint64_t numbers, bint is_direct, uint64_t client_max, uint64_t sequence, ImageLease lease)

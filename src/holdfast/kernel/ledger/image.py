@@ -12,9 +12,9 @@ from cython.cimports.holdfast.kernel.ledger.accounts import (
     PAGE_BITS,
     PAGE_MASK,
     AccountPage,
+    AccountTable,
     Balance,
 )
-from cython.cimports.holdfast.kernel.ledger.ledger import Ledger, Ticket
 from cython.cimports.holdfast.kernel.platform import hf_check
 from cython.cimports.libc.stdint import uint8_t, uint32_t, uint64_t
 from cython.cimports.libc.stdlib import free, malloc
@@ -22,23 +22,41 @@ from cython.cimports.libc.string import memcpy, memset
 
 
 @cython.cfunc
-def new_image(ledger: Ledger, ticket: Ticket) -> Image:
-    """Take an image; the ledger calls this between two batches."""
+def new_image(
+    owner: object,
+    accounts: cython.pointer[cython.const[AccountTable]],
+    numbers: uint64_t,
+    is_direct: cython.bint,
+    client_max: uint64_t,
+    sequence: uint64_t,
+    lease: ImageLease,
+) -> Image:
+    """Take an image of accounts whose numbers run to before ``numbers``; a ledger calls this between two batches."""
     image: Image = Image.__new__(Image)
-    pages_bytes: cython.size_t = ledger.state.accounts.page_capacity * cython.sizeof(cython.p_void)
-    image.ledger = ledger
-    image.is_direct = ledger.state.is_direct
-    image.numbers = 1 << 16 if ledger.state.is_direct else ledger.state.client_index.count
-    image.count = ledger.state.accounts.count
-    image.locked_accounts = ledger.state.accounts.locked
+    pages_bytes: cython.size_t = accounts.page_capacity * cython.sizeof(cython.p_void)
+    image.owner = owner
+    image.is_direct = is_direct
+    image.client_max = client_max
+    image.sequence = sequence
+    image.numbers = numbers
+    image.count = accounts.count
+    image.locked_accounts = accounts.locked
     image.pages = cython.cast(cython.pointer[cython.pointer[AccountPage]], malloc(pages_bytes or 1))
     if image.pages == cython.NULL:
         raise MemoryError
     if pages_bytes:
-        memcpy(image.pages, ledger.state.accounts.pages, pages_bytes)
+        memcpy(image.pages, accounts.pages, pages_bytes)
     # Only now: an image that failed half-way shows nothing.
-    image.ticket = ticket
+    image.lease = lease
     return image
+
+
+@cython.cclass
+class ImageLease:
+    """Says whether an image is still alive, so that its ledger knows which pages are still shown."""
+
+    def __init__(self):
+        raise TypeError("an ImageLease is made by Ledger.image()")
 
 
 @cython.cclass
@@ -51,15 +69,15 @@ class Image:
     def __dealloc__(self):
         free(self.pages)
         free(self.order)
-        if self.ticket is not None:
-            self.ticket.is_live = False
+        if self.lease is not None:
+            self.lease.is_live = False
 
     def __len__(self) -> int:
         return self.count
 
     def find(self, client: object):
         """Look an account up: (available units, held units, locked), or None if there is none."""
-        if not 0 <= client <= self.ledger.client_max:
+        if not 0 <= client <= self.client_max:
             return None
         self.sort()
         row: AccountRow

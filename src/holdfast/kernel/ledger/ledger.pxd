@@ -1,24 +1,29 @@
 cimport cython
+from cpython.pythread cimport PyThread_type_lock
 from holdfast.kernel.batch cimport Batch
-from holdfast.kernel.ledger.fold cimport LedgerState, Rows
+from holdfast.kernel.ledger.fold cimport LedgerState
 from holdfast.kernel.tally cimport Tally
 from libc.stdint cimport uint64_t
 
-cdef class Ticket:
-    cdef uint64_t epoch
-    cdef bint is_live
+cdef enum:
+    # Up to so many rows are decided without letting another Python thread run: letting one costs as much as several rows.
+    ROWS_HELD = 4096
 
 @cython.final
 cdef class Ledger:
     cdef LedgerState state
-    cdef bint is_busy
+    cdef PyThread_type_lock lock  # held by the thread that decides or looks
+    cdef unsigned long owner  # that thread, while it holds the lock
+    cdef long owner_process
     cdef uint64_t client_max
     cdef uint64_t tx_max
-    cdef list tickets
+    cdef list leases
     cdef readonly uint64_t decided
+    cdef public object recorder
+    cdef object failure
 
-    cdef int prepare(self, Batch batch, Rows *rows) except -1
-    cdef Py_ssize_t apply_small(self, Batch batch, Py_ssize_t start, Tally tally) except -1
-    cdef int check_idle(self) except -1
-    cdef int fail_at(self, Py_ssize_t row) except -1
+    cdef int enter(self) except -1
+    cdef void leave(self) noexcept
+    cdef Py_ssize_t decide_rows(self, Batch batch, Py_ssize_t start, Py_ssize_t stop, Tally tally) except -1
+    cdef int record(self, Batch batch, Py_ssize_t start, Py_ssize_t stop, object stream, uint64_t position) except -1
     cdef int sweep(self) except -1

@@ -14,14 +14,17 @@ wide, and one for the account, and lets these misses overlap.
 """
 
 import cython
-from cython.cimports.holdfast.kernel.batch import Batch, new_batch
-from cython.cimports.holdfast.kernel.codes import (
-    CHARGEBACK,
-    DEPOSIT,
-    DISPUTE,
-    UNDECIDED,
-    WITHDRAWAL,
+from cython.cimports.cpython.pythread import (
+    NOWAIT_LOCK,
+    WAIT_LOCK,
+    PyThread_acquire_lock,
+    PyThread_allocate_lock,
+    PyThread_free_lock,
+    PyThread_get_thread_ident,
+    PyThread_release_lock,
 )
+from cython.cimports.holdfast.kernel.batch import Batch
+from cython.cimports.holdfast.kernel.codes import CHARGEBACK, DEPOSIT, DISPUTE, WITHDRAWAL
 from cython.cimports.holdfast.kernel.ledger.accounts import (
     EXISTS,
     LOCKED,
@@ -35,10 +38,11 @@ from cython.cimports.holdfast.kernel.ledger.accounts import (
 )
 from cython.cimports.holdfast.kernel.ledger.fold import (
     Knobs,
+    LedgerState,
     Rows,
     apply_rows,
 )
-from cython.cimports.holdfast.kernel.ledger.image import new_image
+from cython.cimports.holdfast.kernel.ledger.image import ImageLease, new_image
 from cython.cimports.holdfast.kernel.ledger.index import (
     Index,
     Vacancy,
@@ -54,6 +58,7 @@ from cython.cimports.holdfast.kernel.ledger.records import (
     open_records,
     records_bytes,
 )
+from cython.cimports.holdfast.kernel.platform import getpid
 from cython.cimports.holdfast.kernel.tally import Tally
 from cython.cimports.libc.stdint import int64_t, uint32_t, uint64_t
 from cython.cimports.libc.stdlib import free, malloc
@@ -66,18 +71,23 @@ ACCOUNTS_MAX = ACCOUNTS_LIMIT
 
 
 @cython.cclass
-class Ticket:
-    """Says whether an image is still alive; shared by the image and its ledger, which may be looked at by different threads."""
-
-
-@cython.cclass
 class Ledger:
-    """Accounts, recorded transactions and open disputes under one set of rules. One writer at a time.
+    """Accounts, recorded transactions and open disputes under one set of rules.
+
+    One thread at a time decides or looks: others wait for it, for one batch at most. The lock is taken and given back within
+    one call, so a signal handler finds it free; code that runs within the call in the same thread (a recorder, a ``__del__``)
+    gets an error instead of waiting for itself.
 
     Args:
         settings: Rules and widths.
         huge_pages: Whether to ask the system for memory two megabytes at a time. That saves a fifth of the processor's time on
             a large file, and makes the batch that meets a new page slower: some milliseconds where the system has to find it.
+
+    Attributes:
+        recorder: Gets every stretch of rows that was decided, in order, before anybody is told of them; None if nobody records.
+            ``recorder.record(batch, start, stop, sequence, stream, position)`` gets the batch and its rows from ``start`` to
+            before ``stop``, the number of rows decided before them, and their stream with the number of its rows before them.
+            What it raises reaches the caller, and the ledger decides nothing any more.
 
     Raises:
         TypeError: If the settings are no :class:`Settings`.
@@ -91,7 +101,10 @@ class Ledger:
         self.state.is_direct = client_bits == 16
         self.client_max = settings.client_max
         self.tx_max = settings.tx_max
-        self.tickets = []
+        self.leases = []
+        self.lock = PyThread_allocate_lock()
+        if self.lock == cython.NULL:
+            raise MemoryError
         _take_rules(cython.address(self.state.knobs), settings.rules)
         accounts: uint64_t = 1 << 16 if self.state.is_direct else 0
         if open_accounts(cython.address(self.state.accounts), accounts, not self.state.is_direct) < 0:
@@ -105,6 +118,8 @@ class Ledger:
         close_accounts(cython.address(self.state.accounts))
         close_records(cython.address(self.state.records))
         close_index(cython.address(self.state.client_index))
+        if self.lock != cython.NULL:
+            PyThread_free_lock(self.lock)
 
     @property
     def accounts(self) -> int:
@@ -133,170 +148,199 @@ class Ledger:
             cython.address(self.state.client_index)
         )
 
-    def apply(
+    def decide(
         self,
         batch: Batch,
         start: cython.Py_ssize_t = 0,
         stop: cython.Py_ssize_t = -1,
         tally: Tally | None = None,
+        stream: object = None,
+        position: uint64_t = 0,
     ) -> int:
-        """Decide the undecided rows of a batch, in order, and apply those that the rules allow.
+        """Decide the undecided rows of a batch, in order, and apply those that the rules allow: the one way in.
 
         Args:
             batch: Its outcomes are filled in; a row that has one already (a malformed one) keeps it and is counted.
             start: The first row to decide.
             stop: The row to stop before; the end of the batch if negative.
             tally: Counts the outcomes and says after which row to stop early.
+            stream: The name of the stream that the rows belong to, for the recorder.
+            position: How many rows of the stream were decided before.
 
         Returns:
-            The first row that was not decided: ``stop``, or the one behind the row at which the tally's actions stopped.
+            The first row that was not decided: ``stop``, or the one after the row at which the tally's actions stopped.
 
         Raises:
-            MemoryError: If there is no memory for a row; the rows before it stand, it and those behind it are undecided.
-            RuntimeError: If another thread is applying.
+            IndexError: If there are no such rows.
+            MemoryError: If there is no memory for a row; the rows before it stand, it and those after it are undecided.
+            RuntimeError: If this thread is deciding already, or the recorder has failed before.
         """
-        if stop < 0 or stop > batch.rows:
-            stop = batch.rows
-        if not 0 <= start <= stop:
-            raise IndexError(f"rows {start} to {stop} of a batch of {batch.rows}")
+        stop = batch.check_range(start, stop)
         counted: Tally = Tally() if tally is None else tally
-        rows: Rows
-        self.prepare(batch, cython.address(rows))
-        counted.is_stopped = False
-        self.is_busy = True
         reached: cython.Py_ssize_t
-        with cython.nogil:
-            reached = apply_rows(cython.address(self.state), cython.address(rows), start, stop, counted)
-        self.is_busy = False
-        self.decided += reached - start
+        self.enter()
+        try:
+            if self.failure is not None:
+                raise RuntimeError(f"this ledger has stopped, since its recorder failed: {self.failure!r}")
+            reached = self.decide_rows(batch, start, stop, counted)
+            if self.recorder is not None and reached > start:
+                self.record(batch, start, reached, stream, position)
+            self.decided += reached - start
+        finally:
+            self.leave()
         if reached < stop and not counted.is_stopped:
-            self.fail_at(reached)
+            raise MemoryError(
+                f"no memory for row {reached} of the batch; {self.transactions} transactions are recorded"
+            )
         return reached
 
     @cython.cfunc
     @cython.exceptval(-1, check=False)
-    def apply_small(self, batch: Batch, start: cython.Py_ssize_t, tally: Tally) -> cython.Py_ssize_t:
-        """Do what :meth:`apply` does, for a small batch: without letting another Python thread run."""
+    def decide_rows(
+        self, batch: Batch, start: cython.Py_ssize_t, stop: cython.Py_ssize_t, tally: Tally
+    ) -> cython.Py_ssize_t:
+        """Hand the columns of a batch to the fold; give the first row that was not decided."""
         rows: Rows
-        self.prepare(batch, cython.address(rows))
-        tally.is_stopped = False
-        reached: cython.Py_ssize_t = apply_rows(
-            cython.address(self.state), cython.address(rows), start, batch.rows, tally
-        )
-        self.decided += reached - start
-        if reached < batch.rows and not tally.is_stopped:
-            self.fail_at(reached)
-        return reached
-
-    @cython.cfunc
-    @cython.exceptval(-1, check=False)
-    def prepare(self, batch: Batch, rows: cython.pointer[Rows]) -> cython.int:
-        """Check that a batch can be applied now, and point at its columns."""
-        self.check_idle()
+        reached: cython.Py_ssize_t
         if batch.is_unchecked or batch.client_max > self.client_max or batch.tx_max > self.tx_max:
             batch.check(self.client_max, self.tx_max)
         self.sweep()
-        # That may have let another thread run.
-        self.check_idle()
         rows.types = batch.type_column
         rows.clients = batch.client_column
         rows.txs = batch.tx_column
         rows.amounts = batch.amount_column
         rows.outcomes = batch.outcome_column
+        tally.is_stopped = False
+        if stop - start <= ROWS_HELD:
+            return apply_rows(cython.address(self.state), cython.address(rows), start, stop, tally)
+        with cython.nogil:
+            reached = apply_rows(cython.address(self.state), cython.address(rows), start, stop, tally)
+        return reached
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def record(
+        self,
+        batch: Batch,
+        start: cython.Py_ssize_t,
+        stop: cython.Py_ssize_t,
+        stream: object,
+        position: uint64_t,
+    ) -> cython.int:
+        try:
+            self.recorder.record(batch, start, stop, self.decided, stream, position)
+        except BaseException as error:
+            self.failure = error
+            raise
         return 0
 
     @cython.cfunc
     @cython.exceptval(-1, check=False)
-    def check_idle(self) -> cython.int:
-        if self.is_busy:
-            raise RuntimeError("another thread is applying to this ledger: it has one writer at a time")
+    def enter(self) -> cython.int:
+        """Take the lock, waiting for another thread but never for this one."""
+        me: cython.ulong = PyThread_get_thread_ident()
+        if not PyThread_acquire_lock(self.lock, NOWAIT_LOCK):
+            if self.owner == me:
+                raise RuntimeError(
+                    "this thread is deciding rows of this ledger right now; look at it, and decide others, after that"
+                )
+            if self.owner_process != getpid():
+                raise RuntimeError(
+                    "this process was forked while another thread decided rows of this ledger; fork between two batches"
+                )
+            with cython.nogil:
+                PyThread_acquire_lock(self.lock, WAIT_LOCK)
+        self.owner = me
+        self.owner_process = getpid()
         return 0
 
     @cython.cfunc
-    @cython.exceptval(-1, check=False)
-    def fail_at(self, row: cython.Py_ssize_t) -> cython.int:
-        raise MemoryError(
-            f"no memory for row {row} of the batch; {self.transactions} transactions are recorded"
-        )
-
-    def apply_one(self, type: cython.int, client: uint64_t, tx: uint64_t, amount: int64_t) -> int:
-        """Decide one transaction, given as the numbers of a row; give its outcome code.
-
-        Raises:
-            ValueError: If the type is none of the five.
-        """
-        if not DEPOSIT <= type <= CHARGEBACK:
-            raise ValueError(f"a transaction type is {DEPOSIT} to {CHARGEBACK}, not {type}")
-        batch: Batch = new_batch(1)
-        batch.is_unchecked = True
-        batch.rows = 1
-        batch.type_column[0] = type
-        batch.client_column[0] = client
-        batch.tx_column[0] = tx
-        batch.amount_column[0] = amount
-        batch.outcome_column[0] = UNDECIDED
-        self.apply(batch)
-        return batch.outcome_column[0]
+    @cython.exceptval(check=False)
+    def leave(self) -> cython.void:
+        self.owner = 0
+        PyThread_release_lock(self.lock)
 
     def image(self):
         """Take a point-in-time image of all accounts, in microseconds; it never changes.
 
         Raises:
-            RuntimeError: If another thread is applying.
+            RuntimeError: If this thread is deciding rows right now.
         """
-        if self.is_busy:
-            raise RuntimeError(
-                "another thread is applying to this ledger: take the image between two batches"
+        self.enter()
+        try:
+            lease: ImageLease = ImageLease.__new__(ImageLease)
+            lease.epoch = self.state.accounts.epoch
+            lease.is_live = True
+            numbers: uint64_t = 1 << 16 if self.state.is_direct else self.state.client_index.count
+            image = new_image(
+                self,
+                cython.address(self.state.accounts),
+                numbers,
+                self.state.is_direct,
+                self.client_max,
+                self.decided,
+                lease,
             )
-        ticket: Ticket = Ticket.__new__(Ticket)
-        ticket.epoch = self.state.accounts.epoch
-        ticket.is_live = True
-        image = new_image(self, ticket)
-        self.state.accounts.epoch += 1
-        self.sweep()
-        self.tickets.append(ticket)
-        return image
+            self.state.accounts.epoch += 1
+            self.sweep()
+            self.leases.append(lease)
+            return image
+        finally:
+            self.leave()
 
     def account(self, client: object):
-        """Look an account up: (available units, held units, locked), or None if there is none."""
+        """Look an account up: (available units, held units, locked), or None if there is none.
+
+        Raises:
+            RuntimeError: If this thread is deciding rows right now.
+        """
         if not 0 <= client <= self.client_max:
             return None
         wanted: uint64_t = client
-        number: int64_t = cython.cast(int64_t, wanted)
-        if not self.state.is_direct:
-            vacancy: Vacancy
-            index: cython.pointer[Index] = cython.address(self.state.client_index)
-            number = find_number(index, wanted, home_of(index, wanted), cython.address(vacancy))
-        if number < 0:
-            return None
-        page: cython.pointer[AccountPage] = self.state.accounts.pages[number >> PAGE_BITS]
-        if page == cython.NULL or not page.flags[number & PAGE_MASK] & EXISTS:
-            return None
-        balance: Balance = page.balances[number & PAGE_MASK]
-        return balance.available, balance.held, bool(page.flags[number & PAGE_MASK] & LOCKED)
+        self.enter()
+        try:
+            return _find_account(cython.address(self.state), wanted)
+        finally:
+            self.leave()
 
     @cython.cfunc
     @cython.exceptval(-1, check=False)
     def sweep(self) -> cython.int:
         """Free the pages that only images showed which are gone. Done by the writer, so that no lock is needed."""
-        ticket: Ticket
+        lease: ImageLease
         epochs: cython.pointer[uint64_t]
         number: cython.Py_ssize_t
-        if self.state.accounts.retired_count == 0 and len(self.tickets) < 64:
+        if self.state.accounts.retired_count == 0 and len(self.leases) < 64:
             return 0
         if self.state.accounts.retired_count and all(
-            [cython.cast(Ticket, ticket).is_live for ticket in self.tickets]
+            [cython.cast(ImageLease, lease).is_live for lease in self.leases]
         ):
             return 0
-        self.tickets = [ticket for ticket in self.tickets if cython.cast(Ticket, ticket).is_live]
-        epochs = cython.cast(cython.pointer[uint64_t], malloc(8 * (len(self.tickets) or 1)))
+        self.leases = [lease for lease in self.leases if cython.cast(ImageLease, lease).is_live]
+        epochs = cython.cast(cython.pointer[uint64_t], malloc(8 * (len(self.leases) or 1)))
         if epochs == cython.NULL:
             raise MemoryError
-        for number in range(len(self.tickets)):
-            epochs[number] = cython.cast(Ticket, self.tickets[number]).epoch
-        free_retired(cython.address(self.state.accounts), epochs, len(self.tickets))
+        for number in range(len(self.leases)):
+            epochs[number] = cython.cast(ImageLease, self.leases[number]).epoch
+        free_retired(cython.address(self.state.accounts), epochs, len(self.leases))
         free(epochs)
         return 0
+
+
+@cython.cfunc
+def _find_account(state: cython.pointer[LedgerState], client: uint64_t) -> object:
+    number: int64_t = cython.cast(int64_t, client)
+    if not state.is_direct:
+        vacancy: Vacancy
+        index: cython.pointer[Index] = cython.address(state.client_index)
+        number = find_number(index, client, home_of(index, client), cython.address(vacancy))
+    if number < 0:
+        return None
+    page: cython.pointer[AccountPage] = state.accounts.pages[number >> PAGE_BITS]
+    if page == cython.NULL or not page.flags[number & PAGE_MASK] & EXISTS:
+        return None
+    balance: Balance = page.balances[number & PAGE_MASK]
+    return balance.available, balance.held, bool(page.flags[number & PAGE_MASK] & LOCKED)
 
 
 @cython.cfunc

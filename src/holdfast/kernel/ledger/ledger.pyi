@@ -1,4 +1,4 @@
-from typing import Final, Self, final
+from typing import Final, Protocol, Self, final, type_check_only
 
 from holdfast.domain.settings import Settings
 from holdfast.kernel.batch import Batch
@@ -7,6 +7,12 @@ from holdfast.kernel.tally import Tally
 
 SETTINGS_DEFAULT: Final[Settings]
 ACCOUNTS_MAX: Final[int]
+
+@type_check_only
+class Recorder(Protocol):
+    def record(
+        self, batch: Batch, start: int, stop: int, sequence: int, stream: str | None, position: int, /
+    ) -> object: ...
 
 @final
 class Ledger:
@@ -23,7 +29,15 @@ class Ledger:
     def open_disputes(self) -> int: ...
     @property
     def size_bytes(self) -> int: ...
-    def apply(self, batch: Batch, start: int = 0, stop: int = -1, tally: Tally | None = None) -> int: ...
-    def apply_one(self, type: int, client: int, tx: int, amount: int) -> int: ...
+    recorder: Recorder | None
+    def decide(
+        self,
+        batch: Batch,
+        start: int = 0,
+        stop: int = -1,
+        tally: Tally | None = None,
+        stream: str | None = None,
+        position: int = 0,
+    ) -> int: ...
     def image(self) -> Image: ...
     def account(self, client: int) -> tuple[int, int, bool] | None: ...

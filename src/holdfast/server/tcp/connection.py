@@ -14,10 +14,12 @@ from time import monotonic
 from typing import TYPE_CHECKING
 
 from holdfast.net.server_tls import NEED_MORE, TlsChannel
+from holdfast.protocol.messages import ErrorCode, WireError
 from holdfast.protocol.server_session import Session
-from holdfast.protocol.wire import ErrorCode, WireError
+from holdfast.protocol.wire import encode_all
 
 if TYPE_CHECKING:
+    from holdfast.protocol.messages import Event
     from holdfast.server.tcp.server import Server
 
 REPLY_BYTES_HIGH = 16 * 1024
@@ -145,9 +147,9 @@ class Connection(asyncio.BufferedProtocol):
         """Bytes kept for this connection."""
         return self.session.held_bytes + self._transport.get_write_buffer_size()
 
-    def deliver(self, replies: bytes) -> None:
-        """Send the last replies of a session that was ended from outside."""
-        self._reply(replies)
+    def deliver(self, events: list[Event]) -> None:
+        """Send the last events of a session that was ended from outside."""
+        self._reply(events)
 
     def end(self, error: WireError) -> None:
         """End the connection with an error."""
@@ -211,9 +213,9 @@ class Connection(asyncio.BufferedProtocol):
 
     def _take(self, data: memoryview) -> None:
         session = self.session
-        replies = session.receive(data, monotonic())
-        if replies:
-            self._reply(replies)
+        size = session.piece_bytes
+        for start in range(0, len(data), size):
+            self._reply(session.receive(data[start : start + size], monotonic()))
         if session.wake_at is not None and not self.has_ack_due:
             self._server.wake_later(self)
         if self._plain is self._server.small_buffer and not session.is_opening and not session.wants_refused:
@@ -239,7 +241,7 @@ class Connection(asyncio.BufferedProtocol):
         self._flush_tls()
 
     def _end_input(self) -> None:
-        self._send(self.session.end_of_input(monotonic()))
+        self._send(encode_all(self.session.end_of_input(monotonic())))
         self._close()
 
     def _discard(self, count: int) -> None:
@@ -259,11 +261,11 @@ class Connection(asyncio.BufferedProtocol):
 
     # --- output ---
 
-    def _reply(self, replies: bytes) -> None:
-        """Send replies, the last ones included."""
-        if not replies:
+    def _reply(self, events: list[Event]) -> None:
+        """Send events, the last ones included."""
+        if not events:
             return
-        self._send(replies)
+        self._send(encode_all(events))
         if self.session.has_ended:
             self._linger()
         elif (held := self.held_bytes) > (limit := self._server.intake.limits.connection_bytes_max):

@@ -9,7 +9,7 @@ import time
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from holdfast.protocol.wire import ErrorCode, WireError
+from holdfast.protocol.messages import ErrorCode, WireError
 from holdfast.server.tcp.connection import Connection
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import ssl
     from collections.abc import Iterator
 
-    from holdfast.protocol.server_context import Intake
+    from holdfast.protocol.server_context import ServerContext
 
 READ_BYTES = 256 * 1024
 """How much is read from a connection at a time, into the one buffer that all of them share."""
@@ -50,7 +50,7 @@ class Server:
         tls: The certificates; connections are not encrypted without. May be exchanged while the server runs.
     """
 
-    def __init__(self, intake: Intake, tls: ssl.SSLContext | None = None) -> None:
+    def __init__(self, intake: ServerContext, tls: ssl.SSLContext | None = None) -> None:
         self.intake = intake
         self.tls = tls
         self.buffer = memoryview(bytearray(READ_BYTES))
@@ -205,7 +205,7 @@ class Server:
     def reckoned_bytes(self) -> int:
         """Say what ledger, connections and stream names are reckoned to take."""
         return (
-            self.intake.engine.ledger.size_bytes
+            self.intake.engine.totals().memory_bytes
             + len(self.connections) * CONNECTION_BYTES
             + len(self.intake.registry) * STREAM_BYTES
         )

@@ -1,0 +1,53 @@
+"""What can stand in an engine's place: shards, a durable ledger. Streams, servers and commands need no more than this."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from holdfast.domain.outcome import Outcome
+    from holdfast.domain.settings import Settings
+    from holdfast.domain.transaction import Transaction
+    from holdfast.engine.accounts import Accounts
+    from holdfast.engine.totals import Totals
+    from holdfast.kernel.csv.decoder import CsvDecoder
+    from holdfast.kernel.inlet import Decide
+
+
+class AnyEngine(Protocol):
+    """Decides rows and keeps accounts."""
+
+    @property
+    def settings(self) -> Settings:
+        """Rules, widths and limits."""
+
+    @property
+    def decide(self) -> Decide:
+        """The one way in: decide rows of a batch under a tally and give the first that was not decided."""
+
+    @property
+    def decided(self) -> int:
+        """Rows decided: the watermark of what is in memory."""
+
+    @property
+    def durable(self) -> int:
+        """Rows decided that a crash would not lose: the watermark of what may be promised."""
+
+    def apply(self, transaction: Transaction) -> Outcome:
+        """Apply one transaction."""
+
+    def accounts(self) -> Accounts:
+        """Take an image of all accounts."""
+
+    def totals(self) -> Totals:
+        """Count accounts, transactions and rows."""
+
+    def new_decoder(self, *, keep_source: bool) -> CsvDecoder:
+        """Make a decoder with these settings."""
+
+    @property
+    def spreads_sources(self) -> bool:
+        """Whether the name of a source decides where its rows go; see :meth:`engine_of`."""
+
+    def engine_of(self, source_name: str) -> AnyEngine:
+        """Give what the rows of a source go to."""

@@ -1,0 +1,105 @@
+"""What becomes of rows that are not applied: they are shown to those who want to see them, and the policy is asked."""
+
+from __future__ import annotations
+
+import sys
+
+from holdfast.domain.outcome import Outcome
+from holdfast.engine.policy import Action
+from holdfast.io.rejects import find_rejection
+
+TYPE_CHECKING = False  # typing costs as much to import as a small job to do
+if TYPE_CHECKING:
+    import logging
+    from typing import NamedTuple
+
+    from holdfast.engine.policy import CompiledPolicy
+    from holdfast.io.rejects import Rejection, RejectWriter
+    from holdfast.kernel.batch import Batch
+else:
+    from holdfast.domain.named_tuples import NamedTuple
+
+
+class Stop(NamedTuple):
+    """A policy's decision to stop after a row."""
+
+    reason: str
+    rejection: Rejection
+
+
+class Review:
+    """Looks at rows that were not applied, under one policy.
+
+    Args:
+        policy: What to do about them.
+        rejects: Where to list them.
+        decimals: With how many decimals amounts are written.
+    """
+
+    __slots__ = ("_decimals", "_log", "_policy", "_rejects", "shows_refused")
+
+    def __init__(self, policy: CompiledPolicy, rejects: RejectWriter | None, decimals: int) -> None:
+        self._policy = policy
+        self._decimals = decimals
+        self._rejects = rejects
+        self._log = _listening_log()
+        self.shows_refused = rejects is not None or self._log is not None
+        """Whether every row that is not applied is to be shown, and not only one at which the policy stops."""
+
+    @property
+    def needs_text(self) -> bool:
+        """Whether rows will have to be shown, so that batches must keep their text."""
+        return self.shows_refused or self._policy.shows_rows
+
+    def show(
+        self, batch: Batch, start: int, stop: int, name: str, position: int
+    ) -> None:  # as the inlet gives them
+        """List and log the rows of an input that were not applied, for those who asked for it.
+
+        Args:
+            batch: Where they are.
+            start: The first row.
+            stop: The row to stop before.
+            name: The input.
+            position: How many of its rows come before the first one.
+        """
+        outcomes = batch.outcomes
+        for row in batch.refused_rows(start, stop):
+            outcome = Outcome(outcomes[row])
+            number = position + 1 + row - start
+            rejection = find_rejection(batch, row, outcome, name, number=number, decimals=self._decimals)
+            if self._rejects is not None:
+                self._rejects.write(rejection)
+            if self._log is not None and self._policy.actions[outcome] is not Action.SILENT:
+                self._log.info(
+                    "%s", rejection, extra={"input": name, "line": rejection.line, "code": outcome.name}
+                )
+
+    def ask(self, batch: Batch, row: int, name: str, number: int) -> Stop | None:
+        """Ask the policy about a row, by its place in a batch and its number in its input; give its decision to stop, if any."""
+        outcome = Outcome(batch.outcomes[row])
+        rejection = find_rejection(batch, row, outcome, name, number=number, decimals=self._decimals)
+        action = self._policy.actions[outcome]
+        if action is Action.CALLBACK:
+            if self._policy.policy.decide(rejection) in {Action.SKIP, Action.SILENT}:
+                return None
+            return Stop("the policy's callback stopped at this row", rejection)
+        if action is Action.BUDGET:
+            budget = self._policy.policy.budget
+            return Stop(f"the budget of {budget} rows that may go unapplied is exceeded", rejection)
+        return Stop("stopped at a row that was not applied", rejection)
+
+    def say_budget_exceeded(self, rows: int, refused: int) -> str:
+        """Say that the rows exceed a budget that could not be judged before the end."""
+        budget = self._policy.policy.budget
+        return f"{refused} of {rows} rows were not applied, which exceeds the budget of {budget}"
+
+
+def _listening_log() -> logging.Logger | None:
+    """Give the logger for single rows if anybody listens; a program that never imported logging has nobody who does."""
+    if "logging" not in sys.modules:
+        return None
+    import logging  # noqa: PLC0415  # imported by whoever listens
+
+    log = logging.getLogger("holdfast.engine")
+    return log if log.isEnabledFor(logging.INFO) else None

@@ -1,0 +1,53 @@
+"""How many rows of a stream are durable, when an engine's watermark is all there is to know it by."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from holdfast.engine.interface import AnyEngine
+
+
+class DurableRows:
+    """Follows one stream's position behind the engine's durable watermark.
+
+    While durable lags behind decided, marks say which of the engine's watermarks makes how many rows of the stream durable.
+
+    Args:
+        engine: Whose watermarks.
+    """
+
+    __slots__ = ("_decided_at", "_engine", "_marks", "_rows", "_rows_decided")
+
+    def __init__(self, engine: AnyEngine) -> None:
+        self._engine = engine
+        self._decided_at = 0
+        self._rows_decided = 0
+        self._rows = 0
+        self._marks: deque[tuple[int, int]] | None = None
+
+    def start(self, rows: int) -> None:
+        """Begin with so many rows, all of them durable."""
+        self._rows = self._rows_decided = rows
+
+    def note(self, rows: int) -> None:
+        """Learn that so many rows of the stream are decided by now."""
+        if rows == self._rows_decided:
+            return
+        self._rows_decided = rows
+        self._decided_at = self._engine.decided
+        if self._engine.durable < self._decided_at:
+            if self._marks is None:
+                self._marks = deque()
+            self._marks.append((self._decided_at, rows))
+
+    def count(self) -> int:
+        """Give how many rows a crash would not lose."""
+        durable = self._engine.durable
+        if durable >= self._decided_at:
+            self._marks = None
+            self._rows = self._rows_decided
+        while self._marks and self._marks[0][0] <= durable:
+            self._rows = self._marks.popleft()[1]
+        return self._rows

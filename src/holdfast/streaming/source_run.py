@@ -1,0 +1,208 @@
+"""One source while it runs: its inlet, its policy, its counts. Never waits for anything: what drives it does."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from holdfast.domain.transaction import Transaction
+from holdfast.engine.review import Review
+from holdfast.engine.rows import to_rows
+from holdfast.engine.run import PolicyAbort
+from holdfast.kernel.batch import Batch
+from holdfast.kernel.inlet import CALL_COST, PIECE_BYTES, InletPool
+from holdfast.streaming.statistics import SourceReport, SourceState, make_report, outcomes
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from holdfast.engine.interface import AnyEngine
+    from holdfast.engine.policy import CompiledPolicy
+    from holdfast.engine.report import Report
+    from holdfast.io.rejects import RejectWriter
+
+PIECE_ROWS = 4096
+"""How many rows of a batch, or transactions, are decided at a time."""
+_ROW_COST = 24
+_TRANSACTION_COST = 64
+_BYTES_TYPES = (bytes, bytearray, memoryview)
+_BYTES, _BATCHES, _TRANSACTIONS = "bytes", "batches", "transactions"
+_RUNNING = SourceState.RUNNING
+
+
+class SourceGroup:
+    """What the sources share that are decided by one engine under one policy.
+
+    Args:
+        engine: What the rows of the whole run go to.
+        target: What the rows of these sources go to: the same, or a shard.
+        policy: What to do about rows that are not applied.
+        rejects: Where to list them.
+        clock: Gives the loop's time.
+        is_private: Whether the group is that of a single source.
+    """
+
+    __slots__ = ("clock", "engine", "has_budget", "is_private", "open_inlet", "pool", "review")
+
+    def __init__(
+        self,
+        engine: AnyEngine,
+        target: AnyEngine,
+        policy: CompiledPolicy,
+        rejects: RejectWriter | None,
+        clock: Callable[[], float],
+        *,
+        is_private: bool,
+    ) -> None:
+        self.engine = engine
+        self.is_private = is_private
+        self.review = Review(policy, rejects, engine.settings.decimals)
+        self.has_budget = policy.policy.budget is not None
+        self.clock = clock
+        decoder = engine.new_decoder(keep_source=self.review.needs_text)
+        self.pool = InletPool(target.decide, decoder, policy.tally(), shows=self.review.shows_refused)
+        self.open_inlet = self.pool.open
+
+
+class SourceRun:
+    """One source of a run.
+
+    Args:
+        name: What it is called.
+        group: What it shares with others.
+    """
+
+    __slots__ = ("_kind", "end", "error", "group", "inlet", "name", "start", "state", "take")
+
+    def __init__(self, name: str, group: SourceGroup) -> None:
+        self.name = name
+        self.group = group
+        self.inlet = inlet = group.open_inlet(name, self)
+        self.take = inlet.take
+        """Take a piece of text; gives what that cost, or 0 if :meth:`parts` is to be used."""
+        self.state = _RUNNING
+        self.error: Exception | None = None
+        self.start = group.clock()
+        self._kind = ""
+
+    def parts(self, item: Any) -> Iterator[int]:
+        """Take what :attr:`take` does not: batches, transactions, large pieces of text; give what each part of it cost.
+
+        Raises:
+            PolicyAbort: If the policy stopped.
+            TypeError: If the piece is nothing that a source may give.
+        """
+        if isinstance(item, _BYTES_TYPES):
+            self._expect(_BYTES)
+            view = memoryview(item).cast("B")
+            for start in range(0, len(view), PIECE_BYTES):
+                yield self.take(view[start : start + PIECE_BYTES])
+        elif isinstance(item, Batch):
+            self._expect(_BATCHES)
+            for start in range(0, item.rows, PIECE_ROWS):
+                stop = min(start + PIECE_ROWS, item.rows)
+                self.inlet.take_batch(item, start, stop)
+                yield CALL_COST + (stop - start) * _ROW_COST
+        elif isinstance(item, Transaction):
+            yield self._take_transactions((item,))
+        elif isinstance(item, list | tuple):
+            for start in range(0, len(item), PIECE_ROWS):
+                yield self._take_transactions(item[start : start + PIECE_ROWS])
+        else:
+            raise TypeError(
+                f"source {self.name} gave {_describe(item)}: a source gives bytes, batches, transactions or lists of transactions"
+            )
+
+    def finish(self) -> None:
+        """Decide what is left now that the source has come to its end.
+
+        Raises:
+            HeaderError: If there was no header.
+            PolicyAbort: If the policy stopped, or the rows exceed a budget that could not be judged before.
+        """
+        inlet = self.inlet
+        inlet.finish()
+        if self.group.has_budget and inlet.exceeds_budget:
+            reason = self.group.review.say_budget_exceeded(inlet.rows, inlet.refused)
+            raise PolicyAbort(reason, None, self._own_report())
+
+    def on_refused(self, batch: Batch, start: int, stop: int, position: int) -> None:
+        """Show rows that were not applied."""
+        self.group.review.show(batch, start, stop, self.name, position)
+
+    def on_stopped(self, batch: Batch, row: int) -> None:
+        """Do what the policy wants at a row at which it stopped.
+
+        Raises:
+            PolicyAbort: If that is to end the source.
+        """
+        stop = self.group.review.ask(batch, row, self.name, self.inlet.position)
+        if stop is not None:
+            raise PolicyAbort(stop.reason, stop.rejection, self._own_report())
+
+    def on_skipped(self) -> None:
+        """Nothing is skipped: a source in this process begins with its first row."""
+
+    def close(self, state: SourceState, error: Exception | None) -> None:
+        """Note how the source ended, and give back what it used."""
+        self.end = self.group.clock()
+        self.inlet.release()
+        self.state = state
+        self.error = error
+        # A policy of its own goes with it; thousands of reports are kept.
+        del self.group
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether it was closed."""
+        return self.state is not _RUNNING
+
+    def report(self) -> SourceReport:
+        """Say what became of the source so far."""
+        refused = outcomes(self.inlet.refused_by_code())
+        rows = self.inlet.rows
+        return SourceReport(
+            name=self.name,
+            state=self.state,
+            rows=rows,
+            applied=rows - sum(refused.values()),
+            refused_by_outcome=refused,
+            input_bytes=self.inlet.input_bytes,
+            seconds=self._seconds(),
+            error=self.error,
+        )
+
+    def _take_transactions(self, transactions: list[Any] | tuple[Any, ...]) -> int:
+        self._expect(_TRANSACTIONS)
+        self.inlet.take_batch(Batch.from_rows(to_rows(transactions, self.group.engine.settings)))
+        return CALL_COST + _TRANSACTION_COST * len(transactions)
+
+    def _expect(self, kind: str) -> None:
+        """Learn what the source gives.
+
+        Raises:
+            TypeError: If it gave something else before.
+        """
+        known = self._kind or (_BYTES if self.inlet.has_begun else kind)
+        if known is not kind:
+            raise TypeError(
+                f"source {self.name} gave {known} and then {kind}: a source gives one kind of thing"
+            )
+        if not self._kind:
+            self._kind = kind
+            self.inlet.takes_text = kind is _BYTES
+
+    def _own_report(self) -> Report:
+        return make_report(
+            self.group.engine.totals(),
+            rows=self.inlet.rows,
+            refused_by_code=self.inlet.refused_by_code(),
+            input_bytes=self.inlet.input_bytes,
+            seconds=self._seconds(),
+        )
+
+    def _seconds(self) -> float:
+        return (self.end if self.has_ended else self.group.clock()) - self.start
+
+
+def _describe(item: object) -> str:
+    return "text" if isinstance(item, str) else type(item).__name__
