@@ -72,7 +72,7 @@ def test_killed_sender(tmp_path: Path) -> None:
         resume, summary = server.exchange(
             b"#holdfast stream=a\n" + HEADER + b"deposit,1,1,1\ndeposit,1,2,10\n"
         )
-        assert resume == {"resume": 1}
+        assert resume["resume"] == 1
         assert (summary["rows"], summary["skipped"], summary["sequence"]) == (1, 1, 2)
 
 
@@ -326,7 +326,7 @@ def test_token_command(tmp_path: Path) -> None:
         file.write(printed.splitlines()[1].split(": ", maxsplit=1)[1] + " # printed\n")
     with serving(tmp_path, "--tokens", tokens) as server:
         first = f"#holdfast token={token} stream=orders/1\n".encode()
-        assert server.exchange(first + HEADER)[0] == {"resume": 0}
+        assert server.exchange(first + HEADER)[0]["resume"] == 0
         anonymous = f"#holdfast token={printed.splitlines()[0].split()[1]}\n".encode()
         assert server.exchange(anonymous + HEADER)[0]["rows"] == 0
 

@@ -94,7 +94,12 @@ class Replay:
     def _expect(self, name: str, text: str) -> None:
         self._flush(name)
         line = receive_line(self._connection(name))
-        assert line == (b"" if text == "(closed)" else text.encode() + b"\n")
+        if text == "(closed)":
+            assert line == b""
+            return
+        # What the page leaves out may be anything.
+        pattern = ".*".join(map(re.escape, text.split("…"))) + "\n"
+        assert re.fullmatch(pattern, line.decode()), line
 
 
 @pytest.mark.parametrize("transcript", transcripts(), ids=lambda text: text.splitlines()[-2][:60])

@@ -7,7 +7,7 @@ import pytest
 from holdfast import Action, Budget, Engine, ErrorPolicy, Outcome, TablePolicy
 from holdfast.kernel.csv.decoder import CsvDecoder
 from holdfast.protocol.limits import Limits
-from holdfast.protocol.messages import Ack, ErrorCode, Failure, Refused, Resume, Summary
+from holdfast.protocol.messages import Ack, ErrorCode, Failure, Refused, Reply, Resume, Summary
 from holdfast.protocol.server_context import ServerContext
 from holdfast.protocol.server_session import ACK_ROWS_MAX
 from protocol.sessions import HEADER, Line
@@ -288,3 +288,128 @@ def test_limits_leave_room_for_a_row() -> None:
         ServerContext(Engine(), limits=Limits(line_bytes_max=4096))
     with pytest.raises(ValueError, match="connections_max is greater than 0"):
         Limits(connections_max=0)
+
+
+def digest_of(first_tx: int, count: int) -> int:
+    """Give the digest of a stream of deposits."""
+    decoder = CsvDecoder()
+    decoder.feed(HEADER + deposits(first_tx, count))
+    batch = decoder.finish()
+    assert batch is not None
+    return batch.digest()
+
+
+def after_rows(count: int) -> ServerContext:
+    """Make a server under whose stream "a" so many deposits were decided."""
+    shared = intake()
+    line = Line(shared)
+    line.send(b"#holdfast stream=a\n" + HEADER + deposits(1, count))
+    line.end()
+    return shared
+
+
+def refusal(replies: list[Reply]) -> Failure:
+    """Give the last reply, which is an error."""
+    assert isinstance(replies[-1], Failure)
+    return replies[-1]
+
+
+@pytest.mark.parametrize("start", [b"", b" from=1"])
+@pytest.mark.parametrize("extra", [0, 1, 5])
+def test_other_rows_under_a_known_name_are_refused(start: bytes, extra: int) -> None:
+    """Rows that are sent again are held against those that were decided, and nothing after them is applied."""
+    shared = after_rows(3)
+    line = Line(shared)
+    error = refusal(line.send(b"#holdfast stream=a" + start + b"\n" + HEADER + deposits(7, 3 + extra)))
+    assert (error.code, error.rows, error.sequence) == (ErrorCode.STREAM_CHANGED, 3, 3)
+    assert not error.code.is_retryable
+    assert shared.engine.decided == 3
+    again = Line(shared)
+    assert again.send(b"#holdfast stream=a\n") == [resume(3)]
+
+
+@pytest.mark.parametrize("first", [2, 3, 4])
+def test_rows_from_the_middle_are_compared_with_the_senders_digest(first: int) -> None:
+    """With the digest of the rows before, any overlap can be compared; a wrong one is found, also without overlap."""
+    for wrong in (0, 1):
+        shared = after_rows(3)
+        line = Line(shared)
+        digest = digest_of(1, first - 1) ^ wrong
+        said = b"#holdfast stream=a\n#holdfast from=%d digest=%016x\n" % (first, digest)
+        replies = line.send(said + HEADER + deposits(first, 5 - first))
+        if wrong:
+            assert refusal(replies).code is ErrorCode.STREAM_CHANGED
+            assert shared.engine.decided == 3
+        else:
+            assert line.end()[-1] == Summary(1, 1, {}, 4 - first, 4, "a", 4)
+
+
+def test_rows_from_the_middle_without_a_digest_are_taken_at_their_word() -> None:
+    """The server does not know what was decided before each row."""
+    line = Line(after_rows(3))
+    line.send(b"#holdfast stream=a from=3\n" + HEADER + deposits(9, 2))
+    assert line.end() == [Summary(1, 1, {}, 1, 4, "a", 4)]
+
+
+@pytest.mark.parametrize("rows", [1, 2])
+def test_an_input_that_ends_too_early_is_another_one(rows: int) -> None:
+    """It cannot be the one that was sent before, though the rows that it has may be the same."""
+    line = Line(after_rows(3))
+    assert line.send(b"#holdfast stream=a\n" + HEADER + deposits(1, rows))[1:] == []
+    error = refusal(line.end())
+    assert error.code is ErrorCode.STREAM_CHANGED
+    assert f"the input ended {3 - rows} rows before that" in error.message
+
+
+def test_a_header_alone_changes_nothing() -> None:
+    """Whoever sends no row sends no other one."""
+    line = Line(after_rows(3))
+    line.send(b"#holdfast stream=a\n" + HEADER)
+    assert line.end() == [Summary(0, 0, {}, 0, 3, "a", 3)]
+
+
+def test_how_rows_are_written_makes_no_difference() -> None:
+    """Blanks, case, quotes, other columns and their order are none of the digest's business."""
+    line = Line(after_rows(2))
+    line.send(b"#holdfast stream=a\nnote,Amount, tx ,client,type\n")
+    line.send(b'x,0.00010,"1",01,DEPOSIT\r\n\r\n,+.0001, 2,1,"deposit"\n')
+    assert line.end() == [Summary(0, 0, {}, 2, 2, "a", 2)]
+
+
+class Lagging(Engine):
+    """An engine whose rows become durable when the test says so."""
+
+    lasting = 0
+
+    @property
+    def durable(self) -> int:
+        """Rows that a crash would not lose."""
+        return self.lasting
+
+
+def test_acks_and_summaries_wait_until_rows_are_durable() -> None:
+    """What was decided and may be lost in a crash is promised to nobody."""
+    engine = Lagging()
+    line = Line(ServerContext(engine))
+    assert line.send(b"#holdfast ack=rows stream=a\n" + HEADER + deposits(1, 2))[1:] == []
+    assert line.send(deposits(3, 2), seconds=1) == []
+    engine.lasting = 2
+    assert line.send(deposits(5, 1), seconds=1) == [Ack(2, 2)]
+    assert line.end() == []
+    assert not line.session.has_ended
+    line.deliver(line.session.wake(line.now))
+    assert line.take() == []
+    engine.lasting = 5
+    line.deliver(line.session.wake(line.now))
+    assert line.take() == [Ack(5, 5), Summary(5, 5, {}, 0, 5, "a", 5)]
+
+
+def test_an_error_names_what_is_durable() -> None:
+    """A sender whose connection ends has to send again what may be lost."""
+    engine = Lagging()
+    line = Line(ServerContext(engine, policy=TablePolicy(Action.ABORT)))
+    line.send(HEADER + deposits(1, 3))
+    engine.lasting = 2
+    error = refusal(line.send(b"nonsense\n"))
+    assert (error.rows, error.sequence) == (0, 2)
+    assert engine.decided == 4

@@ -92,12 +92,12 @@ def test_directive_there_and_back(directive: Directive, end: bytes) -> None:
 @pytest.mark.parametrize(
     ("line", "said"),
     [
-        (b"#holdfast", "nothing stands behind"),
-        (b"#holdfast   ", "nothing stands behind"),
+        (b"#holdfast", "nothing follows"),
+        (b"#holdfast   ", "nothing follows"),
         (b"#holdfastly stream=a", "begins with #holdfast and a space"),
         (b"#holdfast stream", "'stream' is not written KEY=VALUE"),
         (b"#holdfast stream=", "'stream=' is not written KEY=VALUE"),
-        (b"#holdfast stream=a stream=a", "'stream' stands there twice"),
+        (b"#holdfast stream=a stream=a", "'stream' is there twice"),
         (b"#holdfast Stream=a", "no key 'Stream'"),
         (b"#holdfast stream=a,b", "1 to 128 of"),
         (b"#holdfast stream=" + b"a" * 129, "1 to 128 of"),
@@ -153,7 +153,7 @@ def test_directive_that_cannot_be_written(directive: Directive) -> None:
 
 @given(st.binary(max_size=60))
 def test_any_bytes_are_a_directive_or_an_error(junk: bytes) -> None:
-    """Whatever stands behind the word, the answer is a directive or the one error."""
+    """Whatever follows the word, the answer is a directive or the one error."""
     directive, code = None, None
     try:
         directive = parse_directive(b"#holdfast " + junk)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import io
+import logging
 import threading
 import weakref
 from enum import StrEnum
@@ -686,3 +687,110 @@ def test_reports_of_long_ago_are_forgotten_and_their_counts_are_not() -> None:
     assert (report.rows, report.applied, report.refused_by_outcome) == (100, 75, {Outcome.TX_NOT_FOUND: 25})
     with pytest.raises(KeyError):
         processor.sources["1"]
+
+
+def test_one_source_is_waited_for() -> None:
+    """``process`` runs a source in the task that calls it and gives its report, beside others that go on."""
+
+    async def job() -> None:
+        processor = StreamProcessor(Engine())
+        async with processor.running() as running:
+            running.add(waiting([deposits(1, 1, 5)], 50), name="other")
+            report = await running.process(waiting([deposits(2, 10, 3)]), name="mine")
+            assert (report.name, report.state, report.rows) == ("mine", SourceState.ENDED, 3)
+            assert running.sources["other"].state is SourceState.RUNNING
+            again = await running.process(deposits(3, 20, 2))
+            assert (again.name, again.applied) == ("3", 2)
+        assert processor.report().rows == 10
+
+    run(job())
+
+
+def test_what_ends_a_processed_source_is_raised() -> None:
+    """A policy that stops, a header that cannot be used, and whatever the source itself raises; the run goes on."""
+
+    def broken() -> Iterator[bytes]:
+        yield deposits(1, 1, 1)
+        raise LookupError("gone")
+
+    async def job() -> None:
+        processor = StreamProcessor(Engine(), policy=TablePolicy(Action.ABORT))
+        async with processor.running() as running:
+            with pytest.raises(PolicyAbort):
+                await running.process([HEADER + b"dispute,1,1,\n"])
+            with pytest.raises(InputError, match="bad: line 1: the header is"):
+                await running.process([b"who,what\n"], name="bad")
+            with pytest.raises(LookupError, match="gone"):
+                await running.process(broken())
+            with pytest.raises(TypeError, match="a source is"):
+                await running.process(5)
+            await running.process([deposits(2, 10, 1)])
+        assert (processor.report().rows, processor.report().failed) == (3, 2)
+        states = [report.state for report in processor.sources.values()]
+        assert states == [SourceState.STOPPED, SourceState.FAILED, SourceState.FAILED, SourceState.ENDED]
+
+    run(job())
+
+
+def test_one_source_can_be_cancelled() -> None:
+    """Cancelling the task that waits for a source ends the source and nothing else."""
+
+    async def job() -> None:
+        processor = StreamProcessor(Engine())
+        async with processor.running() as running:
+            task = asyncio.ensure_future(
+                running.process(waiting([deposits(1, 1, 1)] * 2, 1_000_000), name="slow")
+            )
+            await asyncio.sleep(0)
+            task.cancel()
+            await asyncio.wait([task])
+            assert task.cancelled()
+            assert running.sources["slow"].state is SourceState.CANCELLED
+            assert running.open_sources == 0
+            assert (await running.process([deposits(1, 1, 1)])).rows == 1
+
+    run(job())
+
+
+def test_leaving_waits_for_processed_sources() -> None:
+    """A source that another task waits for is part of the run."""
+
+    async def job() -> None:
+        processor = StreamProcessor(Engine())
+        async with processor.running() as running:
+            task = asyncio.ensure_future(running.process(waiting([deposits(1, 1, 3)], 20)))
+            await asyncio.sleep(0)
+        assert processor.report().rows == 3
+        assert (await task).rows == 3
+
+    run(job())
+
+
+def test_one_transaction_gives_its_outcome() -> None:
+    """``apply`` decides it between pieces of the sources; it is counted with them, and no policy is asked."""
+
+    async def job() -> None:
+        processor = StreamProcessor(Engine(), policy=TablePolicy(Action.ABORT))
+        async with processor.running() as running:
+            running.add([deposits(1, 1, 2)])
+            assert await running.apply(Deposit(2, 10, "1")) is Outcome.APPLIED
+            assert await running.apply(Deposit(2, 10, "1")) is Outcome.DUPLICATE_TX
+            with pytest.raises(TypeError, match="is no transaction"):
+                await running.apply((1, 2, 3))  # type: ignore[arg-type]  # that is the point
+        report = processor.report()
+        assert (report.rows, report.refused_by_outcome) == (4, {Outcome.DUPLICATE_TX: 1})
+
+    run(job())
+
+
+def test_failed_sources_are_logged_and_counted(caplog: pytest.LogCaptureFixture) -> None:
+    """A source that fails in ``merge`` ends itself alone, and is not swallowed."""
+    processor = StreamProcessor(Engine())
+    with caplog.at_level(logging.ERROR, "holdfast.streaming"):
+        report = run(processor.merge({"good": [deposits(1, 1, 1)], "bad": [b"who,what\n"], "worse": [5]}))
+    assert (report.rows, report.failed) == (1, 2)
+    assert report.to_json()["failed"] == 2
+    said = [record.getMessage() for record in caplog.records]
+    assert len(said) == 2
+    assert any(text.startswith("source bad failed: InputError: bad: line 1") for text in said)
+    assert any(text.startswith("source worse failed: TypeError: source worse gave int") for text in said)

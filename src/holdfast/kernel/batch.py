@@ -112,9 +112,9 @@ class Batch:
         batch: Batch = new_batch(max(len(rows), 1))
         row: cython.Py_ssize_t = 0
         for type_, client, tx, units, code in rows:
-            if not 0 <= type_ <= CHARGEBACK or not 0 <= code < CODES_MAX:
+            if not 0 <= type_ <= 255 or not 0 <= code < CODES_MAX:
                 raise ValueError(
-                    f"a type is 0 to {CHARGEBACK} and a code 0 to {CODES_MAX - 1}, not {type_} and {code}"
+                    f"a type is 0 to 255 and a code 0 to {CODES_MAX - 1}, not {type_} and {code}"
                 )
             batch.type_column[row] = type_
             batch.client_column[row] = client

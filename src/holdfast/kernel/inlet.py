@@ -88,9 +88,12 @@ class InletPool:
         return self.tally_like.fresh() if tally is None else tally
 
 
+# There may be thousands for the garbage collector to look at. It refers to its listener, which may well refer to it: release()
+# ends that.
+@cython.no_gc
 @cython.cclass
 class Inlet:
-    """One stream's way in; made by :meth:`InletPool.open`."""
+    """One stream's way in; made by :meth:`InletPool.open`. Whoever opens it calls :meth:`release`, however the stream ends."""
 
     def __init__(self):
         raise TypeError("an Inlet is made by InletPool.open()")

@@ -12,7 +12,7 @@ cdef extern from * nogil:
     #include <stdlib.h>
     #include <string.h>
     #include <sys/mman.h>
-    #include <unistd.h>
+    #include <pthread.h>
 
     #if !defined(__GNUC__) && !defined(__clang__)
     #error "Holdfast's kernel needs GCC or Clang"
@@ -144,12 +144,18 @@ cdef extern from * nogil:
         return start;
     }
 
+    /* How often this process came out of a fork: a thread that held a lock before one is not there after it. */
+    static unsigned int hf_forks;
+    static void hf_count_fork(void) { hf_forks++; }
+    static int hf_count_forks(void) { return pthread_atfork(NULL, NULL, hf_count_fork); }
+
     static inline void hf_unmap_pages(void *start, size_t size) {
         munmap(start, size);
     }
     """
     const bint HF_DEBUG
-    int getpid()
+    unsigned int hf_forks
+    int hf_count_forks()
     const uint64_t HF_ZEROS
     const uint64_t HF_PAST_NINE
     const uint64_t HF_TOP_BITS

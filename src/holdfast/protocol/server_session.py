@@ -7,6 +7,7 @@ are made only when they are due, and :meth:`Session.check` looks for timeouts no
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
+from weakref import proxy
 
 from holdfast.domain.outcome import Outcome
 from holdfast.kernel.csv.header import HeaderError
@@ -54,6 +55,7 @@ class Session:
     """
 
     __slots__ = (
+        "__weakref__",
         "_ack_at",
         "_acked",
         "_checks_digest",
@@ -350,7 +352,8 @@ class Session:
         if handshake.has_ended:
             self._handshake = None
             self._checks_digest = handshake.digest_before is not None
-            self._inlet = self._context.open_inlet(self.stream, self, shows=self.wants_refused)
+            # The inlet does not keep its session: one that nobody ends is gone with its connection.
+            self._inlet = self._context.open_inlet(self.stream, proxy(self), shows=self.wants_refused)
             if self.stream is not None:
                 self._inlet.follow(self.stream, *self._position)
                 self._inlet.skip_rows(handshake.skip, handshake.digest_before or 0)
@@ -421,7 +424,7 @@ class Session:
     def _ack(self, now: float) -> None:
         durable = self._durable.count()
         self.wake_at = None
-        if durable > self._acked:
+        if durable > max(self._acked, 0):
             self._acked = durable
             self._ack_at = now
             self._events.append(Ack(durable, self._context.engine.durable))

@@ -71,12 +71,10 @@ def parse_directive(line: bytes) -> Directive:
         if key not in _KEYS:
             raise _bad(f"there is no key {key!r}; there are {', '.join(_KEYS)}")
         if key in values:
-            raise _bad(f"the key {key!r} stands there twice")
+            raise _bad(f"the key {key!r} is there twice")
         values[key] = value
     if not values:
-        raise _bad(
-            f"nothing stands behind {DIRECTIVE_PREFIX.decode()}; write for example stream=NAME ack=rows"
-        )
+        raise _bad(f"nothing follows {DIRECTIVE_PREFIX.decode()}; write for example stream=NAME ack=rows")
     return Directive(
         stream=_parse_stream(values.get("stream")),
         wants_acks=_parse_wish("ack", values),

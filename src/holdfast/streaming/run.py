@@ -31,7 +31,8 @@ if TYPE_CHECKING:
 
     Opened = tuple[SourceRun, Pieces]
 
-_FAILED, _CANCELLED = SourceState.FAILED, SourceState.CANCELLED
+# Looking a member of an enumeration up costs as much as some rows.
+_RUNNING, _FAILED, _CANCELLED = SourceState.RUNNING, SourceState.FAILED, SourceState.CANCELLED
 _log = logging.getLogger("holdfast.streaming")
 
 
@@ -107,15 +108,13 @@ class StreamRun:
         if group is None or type(source) is not self._known_kind:
             return self._open_other(source, name)
         pieces = self._open_known(source, self._readers)  # type: ignore[misc]  # known as well as the class
-        return self._enter(name, group), pieces
+        return self._enter(str(self._number) if name is None else name, group), pieces
 
     def close(self, stream: SourceRun, state: SourceState, error: Exception | None = None) -> None:
         """Note how a source ended; one that failed is logged."""
-        if stream.has_ended:
+        if stream.state is not _RUNNING:
             return
-        is_private = stream.group.is_private
-        stream.close(state, error)
-        if is_private:
+        if stream.close(state, error).is_private:
             self._private_rows += stream.inlet.rows
             self._private_bytes += stream.inlet.input_bytes
             add_counts(self._private_refused, stream.inlet.refused_by_code())
@@ -192,9 +191,7 @@ class StreamRun:
             self._known_kind, self._open_known = type(source), open_kind
         return self._enter(name, group), pieces
 
-    def _enter(self, name: str | None, group: SourceGroup) -> SourceRun:
-        if name is None:
-            name = str(self._number)
+    def _enter(self, name: str, group: SourceGroup) -> SourceRun:
         stream = SourceRun(name, group)
         if self.streams.setdefault(name, stream) is not stream:
             raise ValueError(f"there are two sources of the name {name!r}: give one of them another name")

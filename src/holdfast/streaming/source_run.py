@@ -142,14 +142,16 @@ class SourceRun:
     def on_skipped(self) -> None:
         """Nothing is skipped: a source in this process begins with its first row."""
 
-    def close(self, state: SourceState, error: Exception | None) -> None:
-        """Note how the source ended, and give back what it used."""
-        self.end = self.group.clock()
+    def close(self, state: SourceState, error: Exception | None) -> SourceGroup:
+        """Note how the source ended, and give back what it used, its group included."""
+        group = self.group
+        self.end = group.clock()
         self.inlet.release()
         self.state = state
         self.error = error
         # A policy of its own goes with it; thousands of reports are kept.
         del self.group
+        return group
 
     @property
     def has_ended(self) -> bool:

@@ -14,7 +14,7 @@ cdef class Ledger:
     cdef LedgerState state
     cdef PyThread_type_lock lock  # held by the thread that decides or looks
     cdef unsigned long owner  # that thread, while it holds the lock
-    cdef long owner_process
+    cdef unsigned int owner_forks  # how often the process had forked when it took it
     cdef uint64_t client_max
     cdef uint64_t tx_max
     cdef list leases

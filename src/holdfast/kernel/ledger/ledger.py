@@ -58,7 +58,7 @@ from cython.cimports.holdfast.kernel.ledger.records import (
     open_records,
     records_bytes,
 )
-from cython.cimports.holdfast.kernel.platform import getpid
+from cython.cimports.holdfast.kernel.platform import hf_count_forks, hf_forks
 from cython.cimports.holdfast.kernel.tally import Tally
 from cython.cimports.libc.stdint import int64_t, uint32_t, uint64_t
 from cython.cimports.libc.stdlib import free, malloc
@@ -68,6 +68,9 @@ from holdfast.domain.settings import Settings, check_settings
 SETTINGS_DEFAULT = Settings()
 ACCOUNTS_MAX = ACCOUNTS_LIMIT
 """How many accounts a ledger takes."""
+
+if hf_count_forks() != 0:
+    raise MemoryError("no memory to watch for forks")
 
 
 @cython.cclass
@@ -244,14 +247,14 @@ class Ledger:
                 raise RuntimeError(
                     "this thread is deciding rows of this ledger right now; look at it, and decide others, after that"
                 )
-            if self.owner_process != getpid():
+            if self.owner_forks != hf_forks:
                 raise RuntimeError(
                     "this process was forked while another thread decided rows of this ledger; fork between two batches"
                 )
             with cython.nogil:
                 PyThread_acquire_lock(self.lock, WAIT_LOCK)
         self.owner = me
-        self.owner_process = getpid()
+        self.owner_forks = hf_forks
         return 0
 
     @cython.cfunc

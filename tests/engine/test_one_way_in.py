@@ -1,0 +1,191 @@
+"""Every row goes through one function, whatever brought it: it is counted there, and can be recorded there."""
+
+from __future__ import annotations
+
+import asyncio
+from array import array
+from typing import TYPE_CHECKING
+
+import pytest
+
+from holdfast import Chargeback, Deposit, Dispute, Engine, Outcome, Resolve, Withdrawal
+from holdfast.kernel.batch import Batch
+from holdfast.kernel.tally import Tally
+from holdfast.protocol.server_context import ServerContext
+from holdfast.protocol.server_session import Session
+from holdfast.streaming import Shards, Source, StreamProcessor
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from holdfast import Transaction
+    from holdfast.engine.interface import AnyEngine
+    from holdfast.protocol.messages import Event
+
+HEADER = b"type,client,tx,amount\n"
+TEXT = HEADER + b"deposit,1,1,5.0\nnonsense\nwithdrawal,1,2,9\ndeposit,99999,3,1\ndispute,1,1,\n"
+CODES = [1, 11, 40, 13, 1]
+RECORD = tuple[int, int, int, int, int]
+
+
+class Recorder:
+    """Keeps what it is handed."""
+
+    def __init__(self) -> None:
+        self.rows: list[tuple[str | None, int, int]] = []
+        self.columns: list[RECORD] = []
+
+    def record(  # noqa: PLR0917  # as the ledger calls it
+        self, batch: Batch, start: int, stop: int, sequence: int, stream: str | None, position: int
+    ) -> None:
+        """Keep each row's stream, place in it, and place among all rows; and its columns."""
+        for row in range(start, stop):
+            self.rows.append((stream, position + 1 + row - start, sequence + 1 + row - start))
+            columns = (batch.types, batch.clients, batch.txs, batch.amounts, batch.outcomes)
+            type_, client, tx, amount, code = (column[row] for column in columns)
+            self.columns.append((type_, client, tx, amount, code))
+
+
+def by_transactions(engine: Engine) -> None:
+    """Apply one by one; what cannot be converted is a row as well."""
+    rows: list[Transaction] = [
+        Deposit(1, 1, "5.0"),
+        Deposit(1, 9, "nonsense"),
+        Withdrawal(1, 2, "9"),
+        Deposit(99_999, 3, "1"),
+        Dispute(1, 1),
+    ]
+    assert [engine.apply(row) for row in rows] == [1, Outcome.INVALID_AMOUNT, 40, 13, 1]
+
+
+def by_process(engine: Engine) -> None:
+    """Process an input."""
+    assert engine.process(TEXT).rows == 5
+
+
+def by_columns(engine: Engine) -> None:
+    """Apply columns."""
+    columns = (array("B", [1, 9, 2, 1, 3]), array("Q", [1, 1, 1, 99_999, 1]), array("Q", [1, 9, 2, 3, 1]))
+    codes = engine.apply_batch(*columns, array("q", [50_000, 1, 90_000, 1, 0]))
+    assert list(codes) == [1, 12, 40, 13, 1]
+
+
+def by_source(source: Callable[[], object]) -> Callable[[Engine], None]:
+    """Run a source."""
+
+    def run(engine: Engine) -> None:
+        report = asyncio.run(StreamProcessor(engine).merge([Source(source(), "a")]))
+        assert report.rows == 5
+
+    return run
+
+
+def by_session(engine: Engine) -> None:
+    """Send over a connection."""
+
+    class Nowhere:
+        def deliver(self, events: list[Event]) -> None:
+            """Nobody supersedes anybody here."""
+
+    session = Session(ServerContext(engine), Nowhere(), 0.0)
+    session.receive(memoryview(b"#holdfast stream=a\n" + TEXT), 0.0)
+    session.end_of_input(0.0)
+
+
+TRANSACTIONS = [
+    Deposit(1, 1, "5.0"),
+    Deposit(1, 9, "x"),
+    Withdrawal(1, 2, "9"),
+    Deposit(99_999, 3, "1"),
+    Dispute(1, 1),
+]
+WAYS = {
+    "transactions": by_transactions,
+    "process": by_process,
+    "columns": by_columns,
+    "text source": by_source(lambda: [TEXT]),
+    "file source": by_source(lambda: memoryview(TEXT)),
+    "transaction source": by_source(lambda: TRANSACTIONS),
+    "list source": by_source(lambda: [TRANSACTIONS]),
+    "session": by_session,
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_every_row_is_counted_and_recorded(way: str) -> None:
+    """Rows that never became a transaction as well, so that a replay comes to the same sequence."""
+    engine, recorder = Engine(), Recorder()
+    engine.recorder = recorder
+    WAYS[way](engine)
+    assert engine.decided == engine.durable == engine.totals().decided == 5
+    assert [sequence for _, _, sequence in recorder.rows] == [1, 2, 3, 4, 5]
+    assert [columns[4] for columns in recorder.columns if columns[4] not in {11, 12, 16}] == [1, 40, 13, 1]
+    if "source" in way or way == "session":
+        assert [row[:2] for row in recorder.rows] == [("a", number) for number in range(1, 6)]
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_what_was_recorded_can_be_replayed(way: str) -> None:
+    """The recorded columns come to the same outcomes, accounts and sequence, whatever the rows looked like."""
+    engine, recorder, replayed = Engine(), Recorder(), Engine()
+    engine.recorder = recorder
+    WAYS[way](engine)
+    decoding = range(Outcome.ROW_TOO_LONG, Outcome.AMOUNT_OUT_OF_RANGE + 1)
+    rows = [(*columns[:4], columns[4] if columns[4] in decoding else 0) for columns in recorder.columns]
+    batch = Batch.from_rows(rows)
+    assert replayed.decide(batch, 0, batch.rows, Tally(), None, 0) == 5
+    assert list(batch.outcomes) == [columns[4] for columns in recorder.columns]
+    assert replayed.accounts().to_csv() == engine.accounts().to_csv()
+    assert replayed.decided == engine.decided
+
+
+def test_a_recorder_that_fails_stops_the_ledger() -> None:
+    """Its error reaches the caller, nothing is decided any more, and what there is can still be looked at."""
+
+    class Full:
+        def record(self, *_: object) -> None:
+            raise OSError(28, "No space left on device")
+
+    engine = Engine()
+    engine.apply(Deposit(1, 1, "1"))
+    engine.recorder = Full()
+    with pytest.raises(OSError, match="No space left"):
+        engine.apply(Deposit(1, 2, "1"))
+    engine.recorder = None
+    for way in (by_transactions, by_process, by_columns):
+        with pytest.raises(RuntimeError, match="this ledger has stopped, since its recorder failed: OSError"):
+            way(engine)
+    assert engine.decided == 1
+    assert engine.account(1).client == 1
+
+
+def test_a_recorder_that_uses_the_engine_gets_an_error() -> None:
+    """It is called while the thread decides: waiting for itself would take for ever."""
+    seen: list[str] = []
+
+    class Curious:
+        def record(self, *_: object) -> None:
+            for use in (engine.accounts, lambda: engine.account(1), lambda: engine.apply(Deposit(1, 2, "1"))):
+                with pytest.raises(RuntimeError, match="this thread is deciding rows") as raised:
+                    use()
+                seen.append(str(raised.value))
+
+    engine = Engine()
+    engine.recorder = Curious()
+    assert engine.apply(Deposit(1, 1, "1")) is Outcome.APPLIED
+    assert len(seen) == 3
+    assert engine.accounts()[1].available == 1
+
+
+@pytest.mark.parametrize("make", [Engine, lambda: Shards(3), lambda: Shards(3, by="source")])
+def test_what_stands_in_an_engines_place_has_its_interface(make: Callable[[], AnyEngine]) -> None:
+    """Streams need no more than that, and no one asks of which class it is."""
+    engine = make()
+    report = asyncio.run(StreamProcessor(engine).chain([TEXT]))
+    assert report.refused_by_outcome == {11: 1, 13: 1, 40: 1}
+    assert (engine.decided, engine.durable, engine.totals().decided) == (5, 5, 5)
+    assert engine.totals().accounts == 1
+    assert engine.settings.decimals == 4
+    if not engine.spreads_sources:
+        assert engine.apply(Resolve(1, 1)) is Outcome.APPLIED
+        assert engine.apply(Chargeback(1, 1)) is Outcome.NOT_DISPUTED
