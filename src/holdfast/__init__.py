@@ -3,6 +3,8 @@
 The names below are imported when they are first used, so that ``import holdfast`` costs next to nothing.
 """
 
+from holdfast._lazy import lazy_names
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from holdfast.domain.account import Account
@@ -90,16 +92,4 @@ __all__ = [
     "parse_policy",
 ]
 
-
-def __getattr__(name: str) -> object:
-    if name not in _HOMES:
-        raise AttributeError(f"module 'holdfast' has no attribute {name!r}")
-    from importlib import import_module  # noqa: PLC0415  # `import holdfast` itself needs nothing
-
-    value: object = getattr(import_module(f"holdfast.{_HOMES[name]}"), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+__getattr__, __dir__ = lazy_names(__name__, _HOMES)

@@ -4,6 +4,8 @@
 when they are first used: whoever blocks does without asyncio.
 """
 
+from holdfast._lazy import lazy_names
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from holdfast.client.aio import AsyncClient, send_async
@@ -22,23 +24,23 @@ if TYPE_CHECKING:
     from holdfast.net.address import Address, parse_address
 
 _HOMES = {
-    "Address": "holdfast.net.address",
-    "AsyncClient": "holdfast.client.aio",
-    "Client": "holdfast.client.blocking",
-    "ConnectionLostError": "holdfast.client.errors",
-    "DeadlineError": "holdfast.client.errors",
-    "Limits": "holdfast.client.connection",
-    "LostRowsError": "holdfast.client.errors",
-    "ProtocolError": "holdfast.client.errors",
-    "RefusedRow": "holdfast.client.report",
-    "SendError": "holdfast.client.errors",
-    "SendReport": "holdfast.client.report",
-    "ServerError": "holdfast.client.errors",
-    "StreamMismatchError": "holdfast.client.errors",
-    "make_tls_context": "holdfast.client.connection",
-    "parse_address": "holdfast.net.address",
-    "send": "holdfast.client.blocking",
-    "send_async": "holdfast.client.aio",
+    "Address": "net.address",
+    "AsyncClient": "client.aio",
+    "Client": "client.blocking",
+    "ConnectionLostError": "client.errors",
+    "DeadlineError": "client.errors",
+    "Limits": "client.connection",
+    "LostRowsError": "client.errors",
+    "ProtocolError": "client.errors",
+    "RefusedRow": "client.report",
+    "SendError": "client.errors",
+    "SendReport": "client.report",
+    "ServerError": "client.errors",
+    "StreamMismatchError": "client.errors",
+    "make_tls_context": "client.connection",
+    "parse_address": "net.address",
+    "send": "client.blocking",
+    "send_async": "client.aio",
 }
 
 __all__ = [
@@ -61,16 +63,4 @@ __all__ = [
     "send_async",
 ]
 
-
-def __getattr__(name: str) -> object:
-    if name not in _HOMES:
-        raise AttributeError(f"module 'holdfast.client' has no attribute {name!r}")
-    from importlib import import_module  # noqa: PLC0415  # each name brings what it needs, and no more
-
-    value: object = getattr(import_module(_HOMES[name]), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+__getattr__, __dir__ = lazy_names(__name__, _HOMES)

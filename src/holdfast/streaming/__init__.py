@@ -3,6 +3,8 @@
 The names below are imported when they are first used, so that whoever needs one of them pays for no other.
 """
 
+from holdfast._lazy import lazy_names
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from holdfast.streaming.adapters import batched, tee_rejects, throttled
@@ -13,19 +15,19 @@ if TYPE_CHECKING:
     from holdfast.streaming.statistics import SourceReport, SourceState
 
 _HOMES = {
-    "MergedAccounts": "sharding",
-    "Running": "processor",
-    "ShardOverlapError": "sharding",
-    "Shards": "sharding",
-    "Snapshot": "snapshots",
-    "Snapshots": "snapshots",
-    "Source": "sources",
-    "SourceReport": "statistics",
-    "SourceState": "statistics",
-    "StreamProcessor": "processor",
-    "batched": "adapters",
-    "tee_rejects": "adapters",
-    "throttled": "adapters",
+    "MergedAccounts": "streaming.sharding",
+    "Running": "streaming.processor",
+    "ShardOverlapError": "streaming.sharding",
+    "Shards": "streaming.sharding",
+    "Snapshot": "streaming.snapshots",
+    "Snapshots": "streaming.snapshots",
+    "Source": "streaming.sources",
+    "SourceReport": "streaming.statistics",
+    "SourceState": "streaming.statistics",
+    "StreamProcessor": "streaming.processor",
+    "batched": "streaming.adapters",
+    "tee_rejects": "streaming.adapters",
+    "throttled": "streaming.adapters",
 }
 
 __all__ = [
@@ -44,16 +46,4 @@ __all__ = [
     "throttled",
 ]
 
-
-def __getattr__(name: str) -> object:
-    if name not in _HOMES:
-        raise AttributeError(f"module 'holdfast.streaming' has no attribute {name!r}")
-    from importlib import import_module  # noqa: PLC0415  # only what is used is imported
-
-    value: object = getattr(import_module(f"holdfast.streaming.{_HOMES[name]}"), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+__getattr__, __dir__ = lazy_names(__name__, _HOMES)
