@@ -374,3 +374,37 @@ def test_fuzz_corpus(seed: Path) -> None:
     """The fuzz target's own checks hold for every file of its corpus."""
     target = runpy.run_path(str(TESTS / "fuzz" / "fuzz_decoder.py"))
     target["check"](seed.read_bytes())
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from([b" ", b"\t", b" \t"]),
+            st.integers(0, 40),
+            st.sampled_from([b"", b"\r", b"x", b"\r ", b" \r\r"]),
+        ),
+        max_size=6,
+    ),
+    st.integers(22, 32),
+    cuts(),
+    st.booleans(),
+)
+def test_a_line_of_blanks_is_blank_whatever_its_length(
+    lines: list[tuple[bytes, int, bytes]], row_bytes_max: int, places: list[int], is_before_header: bool
+) -> None:
+    """A row number does not depend on the row limit, also where most of a blank line is not kept until its end comes."""
+    blanks = b"".join(
+        (blank * count)[:40] + end + b"\n"
+        for blank, count, end in lines
+        if not is_before_header or end in b"\r"
+    )
+    header, row = b"type,client,tx,amount\n", b"deposit,1,1,1\n"
+    data = blanks + header + row if is_before_header else header + blanks + row
+    config = Config(row_bytes_max=row_bytes_max)
+    decoder = CsvDecoder(config.settings(), keep_source=True)
+    batches = [batch for piece in cut(data, places) for batch in [*decoder.feed(piece), decoder.flush()]]
+    assert rows_of(batch for batch in [*batches, decoder.finish()] if batch is not None) == decode(
+        data, config
+    )
+    unlimited = decode(data, Config())
+    assert [each.line for each in decode(data, config)] == [each.line for each in unlimited]
