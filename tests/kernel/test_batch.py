@@ -550,3 +550,12 @@ def test_a_buffer_in_use_cannot_be_resized() -> None:
     del batch
     gc.collect()
     column.append(1)
+
+
+def test_one_outcome_at_a_time() -> None:
+    """The code of a row is there without a view of the whole column; a row that is not there is an error."""
+    batch = Batch.from_rows([(1, 1, 1, 5, 0), (1, 1, 2, 5, 17)])
+    assert (batch.outcome(0), batch.outcome(1)) == (0, 17)
+    for row in (-1, 2, 2**62):
+        with pytest.raises(IndexError):
+            batch.outcome(row)

@@ -13,7 +13,6 @@ from holdfast.domain.settings import (
 )
 from holdfast.engine.accounts import Accounts
 from holdfast.engine.policy import CompiledPolicy, ErrorPolicy
-from holdfast.engine.rows import to_rows
 from holdfast.engine.run import Run
 from holdfast.engine.totals import Totals
 from holdfast.io.compression import InputStream, open_source
@@ -123,9 +122,11 @@ class Engine:
         Raises:
             TypeError: If it is no transaction.
         """
-        batch = Batch.from_rows(to_rows((transaction,), self.settings))
-        self.decide(batch, 0, 1, Tally(), None, 0)
-        return Outcome(batch.outcomes[0])
+        from holdfast.engine.rows import to_row  # noqa: PLC0415  # slow to import; files do without
+
+        batch = Batch.from_rows([to_row(transaction, self.settings)])
+        self.decide(batch, 0, 1, None, None, 0)
+        return Outcome(batch.outcome(0))
 
     def apply_batch(
         self, types: ColumnSource, clients: ColumnSource, txs: ColumnSource, amounts: ColumnSource

@@ -1,15 +1,20 @@
-"""Transactions as the numbers of a batch's row."""
+"""Transactions as the numbers of a batch's row.
+
+Slow to import (dataclasses, decimal): whoever reads files does without.
+"""
 
 from __future__ import annotations
 
-from holdfast.domain.outcome import UNDECIDED, Outcome
+from typing import TYPE_CHECKING
 
-TYPE_CHECKING = False  # typing costs as much to import as a small job to do
+from holdfast.domain.amount import AmountError, units_from
+from holdfast.domain.outcome import UNDECIDED, Outcome
+from holdfast.domain.transaction import Deposit, Transaction, Withdrawal
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from holdfast.domain.settings import Settings
-    from holdfast.domain.transaction import Transaction
 
     Row = tuple[int, int, int, int, int]
     """Type, client, tx, units, and the outcome if there is one already."""
@@ -23,30 +28,23 @@ def to_rows(transactions: Iterable[Transaction], settings: Settings) -> list[Row
     Raises:
         TypeError: If one is no transaction.
     """
-    from holdfast.domain.transaction import Transaction  # noqa: PLC0415  # dataclasses are slow to import; files do without
-
-    rows = []
-    for transaction in transactions:
-        if not isinstance(transaction, Transaction):
-            raise TypeError(
-                f"{type(transaction).__name__} is no transaction: make it a Deposit, Withdrawal, Dispute, Resolve or Chargeback"
-            )
-        rows.append(_to_row(transaction, settings))
-    return rows
+    return [to_row(transaction, settings) for transaction in transactions]
 
 
-def _to_row(transaction: Transaction, settings: Settings) -> Row:
-    client, tx, units = transaction.client, transaction.tx, 0
+def to_row(transaction: Transaction, settings: Settings) -> Row:
+    """Convert one transaction; see :func:`to_rows`."""
+    if not isinstance(transaction, Transaction):
+        raise TypeError(
+            f"{type(transaction).__name__} is no transaction: make it a Deposit, Withdrawal, Dispute, Resolve or Chargeback"
+        )
+    type_, client, tx, units = transaction.type, transaction.client, transaction.tx, 0
     if not 0 <= client <= settings.client_max:
-        return transaction.type, 0, 0, 0, Outcome.INVALID_CLIENT
+        return type_, 0, 0, 0, Outcome.INVALID_CLIENT
     if not 0 <= tx <= settings.tx_max:
-        return transaction.type, client, 0, 0, Outcome.INVALID_TX
-    amount = getattr(transaction, "amount", None)
-    if amount is not None:
-        from holdfast.domain.amount import AmountError, units_from  # noqa: PLC0415  # decimal: files do without
-
+        return type_, client, 0, 0, Outcome.INVALID_TX
+    if isinstance(transaction, Deposit | Withdrawal):
         try:
-            units = units_from(amount, settings.decimals, settings.rules.excess_decimals)
+            units = units_from(transaction.amount, settings.decimals, settings.rules.excess_decimals)
         except AmountError as error:
-            return transaction.type, client, tx, 0, error.outcome
-    return transaction.type, client, tx, units, UNDECIDED
+            return type_, client, tx, 0, error.outcome
+    return type_, client, tx, units, UNDECIDED

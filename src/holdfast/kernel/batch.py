@@ -157,6 +157,15 @@ class Batch:
         """Outcome codes, uint8, shape (rows,); 0 where nobody has decided yet."""
         return column_view(self, self.rows, self.outcome_column, 1, "B")
 
+    def outcome(self, row: cython.Py_ssize_t) -> int:
+        """Give the outcome code of one row.
+
+        Raises:
+            IndexError: If there is no such row.
+        """
+        self.check_range(row, row + 1)
+        return self.outcome_column[row]
+
     def clear_outcomes(self) -> None:
         """Make the rows undecided again, so that the batch can be applied to another ledger.
 

@@ -11,7 +11,7 @@ CALL_COST: Final = 256
 @type_check_only
 class Decide(Protocol):
     def __call__(
-        self, batch: Batch, start: int, stop: int, tally: Tally, stream: str | None, position: int, /
+        self, batch: Batch, start: int, stop: int, tally: Tally | None, stream: str | None, position: int, /
     ) -> int: ...
 
 @type_check_only

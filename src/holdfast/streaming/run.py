@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from holdfast.domain.outcome import Outcome
 from holdfast.engine.policy import CompiledPolicy
-from holdfast.engine.rows import to_rows
+from holdfast.engine.rows import to_row
 from holdfast.kernel.batch import Batch
 from holdfast.kernel.tally import Tally
 from holdfast.streaming.source_run import SourceGroup, SourceRun
@@ -132,9 +132,9 @@ class StreamRun:
         Raises:
             TypeError: If it is no transaction.
         """
-        batch = Batch.from_rows(to_rows((transaction,), self._engine.settings))
+        batch = Batch.from_rows([to_row(transaction, self._engine.settings)])
         self._engine.decide(batch, 0, 1, self._applied, None, 0)
-        return Outcome(batch.outcomes[0])
+        return Outcome(batch.outcome(0))
 
     def end(self) -> None:
         """Stop the clock; sources that have not ended were cancelled."""

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 from holdfast.domain.outcome import Outcome
 from holdfast.engine.accounts import Accounts
 from holdfast.engine.engine import Engine
-from holdfast.engine.rows import to_rows
+from holdfast.engine.rows import to_row
 from holdfast.engine.totals import add_totals
 from holdfast.kernel import routing
 from holdfast.kernel.batch import Batch
@@ -110,9 +110,9 @@ class Shards:
         Raises:
             TypeError: If it is no transaction.
         """
-        batch = Batch.from_rows(to_rows((transaction,), self.settings))
-        self.decide(batch, 0, 1, Tally())
-        return Outcome(batch.outcomes[0])
+        batch = Batch.from_rows([to_row(transaction, self.settings)])
+        self.decide(batch, 0, 1)
+        return Outcome(batch.outcome(0))
 
     def number_of(self, key: int | str) -> int:
         """Say which shard a client (by client) or a source (by source) belongs to; that never changes.
@@ -154,11 +154,12 @@ class Shards:
         batch: Batch,
         start: int,
         stop: int,
-        tally: Tally,
+        tally: Tally | None = None,
         stream: str | None = None,
         position: int = 0,
     ) -> int:
         """Decide rows of a batch in their clients' shards, under a policy's tally; give the first row that was not decided."""
+        tally = Tally() if tally is None else tally
         if tally.may_stop():
             return self._decide_in_turn(batch, start, stop, tally, stream, position)
         parts = routing.split(batch, start, stop, len(self.engines))

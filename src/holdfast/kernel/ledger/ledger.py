@@ -179,7 +179,7 @@ class Ledger:
             RuntimeError: If this thread is deciding already, or the recorder has failed before.
         """
         stop = batch.check_range(start, stop)
-        counted: Tally = Tally() if tally is None else tally
+        counted: Tally = Tally.__new__(Tally) if tally is None else tally
         reached: cython.Py_ssize_t
         self.enter()
         try:
