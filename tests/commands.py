@@ -17,7 +17,7 @@ _PROLOGUE = """
 import errno, os, signal, sys, threading
 for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
     signal.signal(number, signal.SIG_DFL)
-from holdfast.app.runner import Interrupted, JobError, OutputClosedError, Runner
+from holdfast.app.runner import Interrupted, JobError, StdoutClosedError, Runner
 """
 _EPILOGUE = "\nsys.exit(Runner().run(job))\n"
 
@@ -27,6 +27,7 @@ def start(
     *arguments: str,
     stdin: int | IO[bytes] = subprocess.DEVNULL,
     stdout: int | IO[bytes] = subprocess.PIPE,
+    stderr: int | IO[bytes] = subprocess.PIPE,
     redirection: str = "",
     unbuffered: bool = False,
 ) -> subprocess.Popen[bytes]:
@@ -37,6 +38,7 @@ def start(
         arguments: The process's ``sys.argv[1:]``.
         stdin: Where it reads.
         stdout: Where it writes.
+        stderr: Where it says what went wrong.
         redirection: Redirections and pipes behind the command, for a shell.
         unbuffered: Whether print() writes at once, as it often does in a container.
     """
@@ -46,7 +48,7 @@ def start(
     if redirection:
         command = ["bash", "-c", f'set -o pipefail; "$@" {redirection}', "bash", *command]
     environment = {**os.environ, "PYTHONUNBUFFERED": "1" if unbuffered else ""}
-    return subprocess.Popen(command, stdin=stdin, stdout=stdout, stderr=subprocess.PIPE, env=environment)
+    return subprocess.Popen(command, stdin=stdin, stdout=stdout, stderr=stderr, env=environment)
 
 
 def finish(process: subprocess.Popen[bytes]) -> tuple[int, bytes, str]:
@@ -55,7 +57,7 @@ def finish(process: subprocess.Popen[bytes]) -> tuple[int, bytes, str]:
         output, errors = process.communicate(timeout=TIMEOUT_SECONDS)
     finally:
         process.kill()
-    return process.returncode, output or b"", errors.decode()
+    return process.returncode, output or b"", (errors or b"").decode()
 
 
 def run(job: str, *arguments: str, redirection: str = "") -> tuple[int, bytes, str]:

@@ -62,7 +62,7 @@ def test_output_is_buffered() -> None:
         ("SystemExit()", 0, ""),
         ("SystemExit(2)", 2, ""),
         ("SystemExit('bad usage')", 1, "holdfast: bad usage\n"),
-        ("OutputClosedError(errno.EPIPE, 'Broken pipe', '<stdout>')", 0, ""),
+        ("StdoutClosedError(errno.EPIPE, 'Broken pipe', '<stdout>')", 0, ""),
     ],
 )  # fmt: skip
 def test_errors_are_one_line(raised: str, code: int, message: str) -> None:
@@ -212,7 +212,7 @@ LOTS = """
         return 0
 """
 LITTLE = "def job(runner):\n    runner.stdout.write(b'line\\n')\n    return 0"
-PRINT = "def job(runner):\n    print('usage')\n    raise SystemExit(0)"
+PRINT = "def job(runner):\n    import argparse\n    argparse.ArgumentParser().parse_args(['--help'])"
 
 
 @pytest.mark.parametrize("unbuffered", [False, True])

@@ -142,7 +142,10 @@ def test_a_full_disk(source: Path) -> None:
 def test_an_output_that_cannot_be_made(source: Path, tmp_path: Path) -> None:
     """A directory that does not exist or is the target itself is an error that names what was asked for."""
     before = sorted(tmp_path.iterdir())
-    for target, reason in ((tmp_path / "no" / "o.csv", "No such file"), (tmp_path, "Is a directory")):
+    for target, reason in (
+        (tmp_path / "no" / "o.csv", "there is no directory"),
+        (tmp_path, "Is a directory"),
+    ):
         code, output, errors = run(source, "-o", target)
         assert (code, output) == (1, b"")
         assert_one_line(errors, f"{target}: {reason}")

@@ -51,9 +51,9 @@ def _job(runner: Runner, arguments: list[str]) -> int:
 
 def _run_command(runner: Runner, arguments: list[str]) -> int:
     if is_plain(arguments):
-        from holdfast.app.commands import files as commands  # noqa: PLC0415  # --help does without
+        from holdfast.app.commands.process import process  # noqa: PLC0415  # --help does without
 
-        return commands.process(runner, plain_options(arguments), _refuse_plain)  # type: ignore[arg-type]  # has the same attributes
+        return process(runner, plain_options(arguments), _refuse_plain)  # type: ignore[arg-type]  # has the same attributes
     given = _with_command(arguments)
     parser = build_parser(given[0])
     options = _parse(parser, given)
@@ -177,17 +177,17 @@ class _Command:
 
 _COMMANDS = {
     "process": _Command(
-        "apply files and write the accounts", "app.options:add_process", "app.commands.files:process"
+        "apply files and write the accounts", "app.options:add_process", "app.commands.process:process"
     ),
     "check": _Command(
         "decode and apply files, write nothing, exit with 3 if any row is not applied",
         "app.options:add_check",
-        "app.commands.files:check",
+        "app.commands.check:check",
     ),
     "explain": _Command(
         "show every row that touched a client or a transaction, or tried to",
         "app.options:add_explain",
-        "app.commands.files:explain",
+        "app.commands.explain:explain",
     ),
     "serve": _Command(
         "take streams of transactions over TCP and keep the accounts",

@@ -6,7 +6,7 @@ import json
 import logging
 import sys
 from datetime import UTC, datetime
-from typing import Literal
+from typing import Literal, Protocol
 
 _LEVELS = (logging.WARNING, logging.INFO, logging.DEBUG)
 _OWN_FIELDS = frozenset({"time", "level", "logger", "message", "exception", "stack"})
@@ -54,13 +54,28 @@ class TextFormatter(logging.Formatter):
         return "\n".join(parts)
 
 
-def configure_logging(format: Literal["text", "json"], verbosity: int) -> None:  # noqa: A002  # the option's name
+class LogStream(Protocol):
+    """Where log lines go."""
+
+    def write(self, text: str, /) -> object:
+        """Write text."""
+
+    def flush(self) -> None:
+        """Write what is still in a buffer."""
+
+
+def configure_logging(
+    format: Literal["text", "json"],  # noqa: A002  # the option's name
+    verbosity: int,
+    stream: LogStream | None = None,
+) -> None:
     """Send the records of ``holdfast`` to standard error; called again, it replaces what it did before.
 
     Args:
         format: For people or for machines.
         verbosity: 0 for warnings and worse, 1 for information too, 2 and more for everything, -1 and less for
             errors only.
+        stream: Where they go instead of ``sys.stderr``: something that bears a failure.
     """
     logger = logging.getLogger("holdfast")
     for former in logger.handlers[:]:
@@ -68,8 +83,8 @@ def configure_logging(format: Literal["text", "json"], verbosity: int) -> None: 
         former.close()
     handler: logging.Handler = logging.NullHandler()
     # Closed at the start (2>&-), standard error is None.
-    if sys.stderr is not None:
-        handler = logging.StreamHandler(sys.stderr)
+    if stream is not None or sys.stderr is not None:
+        handler = logging.StreamHandler(sys.stderr if stream is None else stream)
     handler.setFormatter(JsonFormatter() if format == "json" else TextFormatter())
     logger.addHandler(handler)
     logger.setLevel(logging.ERROR if verbosity < 0 else _LEVELS[min(verbosity, len(_LEVELS) - 1)])

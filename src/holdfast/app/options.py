@@ -38,6 +38,7 @@ PROCESS_DEFAULTS: Mapping[str, object] = {
     **RUN_DEFAULTS,
     "output": None,
     "snapshot_on_signal": False,
+    "write_on_abort": False,
     "fail_on_reject": False,
 }
 EXPLAIN_DEFAULTS: Mapping[str, object] = {
@@ -69,6 +70,11 @@ def add_process(parser: argparse.ArgumentParser) -> None:
         "--snapshot-on-signal",
         action="store_true",
         help="when SIGINT, SIGTERM or SIGHUP stops the work, write accounts, rejects and summary as they are by then",
+    )
+    parser.add_argument(
+        "--write-on-abort",
+        action="store_true",
+        help="write the file of -o also when --on-error stops the work: its accounts are partial then",
     )
     parser.add_argument(
         "--fail-on-reject", action="store_true", help="exit with 3 if any row was not applied"
@@ -173,7 +179,7 @@ def start_log(runner: Runner, options: argparse.Namespace) -> None:
     """Say on standard error what the options of :func:`add_log` ask for, the runner's error messages included."""
     from holdfast.app.logs import configure_logging, error_as_json  # noqa: PLC0415  # slow to import
 
-    configure_logging(options.log_format, -1 if options.quiet else options.verbose)
+    configure_logging(options.log_format, -1 if options.quiet else options.verbose, runner.stderr)
     if options.log_format == "json":
         runner.format_error = error_as_json
 

@@ -6,71 +6,133 @@ import os
 import stat
 import sys
 
+from holdfast.app.runner import STDOUT_PATH
+from holdfast.io.outputs import check_output, inherited_descriptor
+
 TYPE_CHECKING = False  # typing costs as much to import as argparse
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Iterable, Mapping
 
     from holdfast.app.options import Refuse
+    from holdfast.app.runner import Runner
 
-_STDIN, _STDOUT = 0, 1
+_STDIN, _STDOUT, _STDERR = 0, 1, 2
+_STDIN_PATH = "-"
 
 
-def check_paths(options: argparse.Namespace, refuse: Refuse, *, output: str | None = "") -> None:
+def check_paths(options: argparse.Namespace, refuse: Refuse, *, stdout_use: str = "") -> None:
     """Settle where the input comes from, and refuse names that would cost somebody a file.
 
-    An output that is also an input, the rules or another output is a mistake, whatever names are used for it.
+    An output that is also an input, the rules or another output is a mistake, whatever names are used for it. That
+    includes what standard output and standard error were redirected to.
 
     Args:
         options: The command line; ``files`` becomes ``-`` if it is empty and there is something to read.
         refuse: Ends the command.
-        output: Where the accounts go: a name, None for standard output, empty if the command writes none.
+        stdout_use: What the command writes on standard output, if ``-o`` does not say otherwise; empty for nothing.
     """
     if not options.files:
         if sys.stdin is None or sys.stdin.isatty():
             refuse("give a FILE, or pipe transactions in")
-        options.files = ["-"]
-    outputs = {
-        "--rejects": getattr(options, "rejects", None),
-        "--json-summary": getattr(options, "json_summary", None),
-    }
+        options.files = [_STDIN_PATH]
     if "" in options.files:
         refuse("FILE: a name is empty; perhaps a variable of the shell has no value")
-    for option, path in {"-o": getattr(options, "output", None), **outputs}.items():
-        if path == "":
-            refuse(f"{option}: the name is empty; perhaps a variable of the shell has no value")
-    for option, path in outputs.items():
-        if path == "-":
-            refuse(f"{option} -: standard output is for the accounts; name a file, /dev/stderr for one")
-    _refuse_overwriting(options, refuse, output, outputs)
-
-
-def _refuse_overwriting(
-    options: argparse.Namespace, refuse: Refuse, output: str | None, outputs: dict[str, str | None]
-) -> None:
-    taken: dict[object, str] = {}
-    for name in options.files:
-        taken[_identity(_STDIN if name == "-" else name)] = (
-            "standard input" if name == "-" else f"the input {name}"
-        )
+    inputs = {
+        name: "standard input" if name == _STDIN_PATH else f"the input {name}" for name in options.files
+    }
     rules = getattr(options, "rules", "")
     if rules.endswith(".toml"):
-        taken[_identity(rules)] = f"the rules file {rules}"
-    if output in {None, "-"}:
-        # A shell's redirection has overwritten its file by now: it is too late to refuse what goes there.
-        taken.setdefault(_identity(_STDOUT), "standard output, where the accounts go")
-    elif output:
-        outputs = {"-o": output, **outputs}
-    for option, path in outputs.items():
-        if path is None:
-            continue
-        identity = _identity(path)
-        if identity is not None and identity in taken:
-            refuse(f"{option} {path}: this is {taken[identity]}, which would be overwritten")
-        taken[identity] = f"also the file of {option}"
+        inputs[rules] = f"the rules file {rules}"
+    outputs = {"-o": getattr(options, "output", None) or (STDOUT_PATH if stdout_use else None)}
+    if getattr(options, "output", None) == "":
+        outputs["-o"] = ""
+    outputs["--rejects"] = getattr(options, "rejects", None)
+    outputs["--json-summary"] = getattr(options, "json_summary", None)
+    refuse_overwriting(inputs, outputs, refuse, stdout_use=stdout_use)
+
+
+def refuse_overwriting(
+    inputs: Mapping[str, str],
+    outputs: Mapping[str, str | None],
+    refuse: Refuse,
+    *,
+    stdout_use: str = "",
+) -> None:
+    """Refuse outputs that have no name, or would overwrite an input or another output.
+
+    Args:
+        inputs: What each input is called in messages, by its path; ``-`` is standard input.
+        outputs: The path of each output by its option; ``-`` is standard output, None is no output.
+        refuse: Ends the command.
+        stdout_use: What goes to standard output under the name of ``-o``.
+    """
+    read = {
+        _identity(_STDIN if path == _STDIN_PATH else path): description
+        for path, description in inputs.items()
+    }
+    read.pop(None, None)
+    wanted = {option: path for option, path in outputs.items() if path is not None}
+    _check_standard_error(read, refuse)
+    taken = dict(read)
+    stdout_is_for = ""
+    for option, path in wanted.items():
+        if not path:
+            refuse(f"{option}: the name is empty; perhaps a variable of the shell has no value")
+        if path == STDOUT_PATH:
+            if stdout_is_for:
+                refuse(
+                    f"{option} -: standard output is for {stdout_is_for}; name a file, /dev/stderr for one"
+                )
+            stdout_is_for = stdout_use if option == "-o" and stdout_use else f"what {option} writes"
+        _take(option, path, taken, refuse)
+
+
+def check_outputs(runner: Runner, paths: Iterable[str | None]) -> None:
+    """Find out before the work whether outputs can be written after it.
+
+    Args:
+        runner: Whose standard output ``-`` is.
+        paths: Where they go; None is no output.
+
+    Raises:
+        OSError: If one cannot be written; the error names it.
+    """
+    for path in paths:
+        if path == STDOUT_PATH:
+            runner.check_stdout()
+        elif path is not None:
+            check_output(path)
+
+
+def _take(option: str, path: str, taken: dict[object, str], refuse: Refuse) -> None:
+    """Note what an output is; refuse it if it is something else already."""
+    is_stdout = path == STDOUT_PATH
+    identity = _identity(_STDOUT if is_stdout else path)
+    if identity is None:
+        return
+    named = "standard output" if is_stdout else f"{option} {path}"
+    if identity in taken:
+        refuse(f"{named}: this is {taken[identity]}, which would be overwritten")
+    if not is_stdout and inherited_descriptor(path) is None and identity == _identity(_STDERR):
+        refuse(f"{named}: this is standard error, which would be overwritten; /dev/stderr is written to")
+    taken[identity] = "standard output, which has a use" if is_stdout else f"also the file of {option}"
+
+
+def _check_standard_error(read: Mapping[object, str], refuse: Refuse) -> None:
+    """Refuse a standard error that is an input: every message would be read as another row."""
+    description = read.get(_identity(_STDERR))
+    if description is None:
+        return
+    # This message, too, must not become a row.
+    elsewhere = os.open(os.devnull, os.O_WRONLY) if _identity(_STDOUT) in read else os.dup(_STDOUT)
+    os.dup2(elsewhere, _STDERR)
+    os.close(elsewhere)
+    refuse(f"standard error: this is {description}, and messages would become rows of it")
 
 
 def _identity(file: str | int) -> object:
-    """Tell files and pipes from one another, whatever they are called; None for what any number of people may share."""
+    """Tell files and pipes from one another, whatever they are called; None for what any number of programs may share."""
     try:
         status = os.stat(file)
     except OSError:

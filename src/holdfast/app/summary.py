@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-
 TYPE_CHECKING = False  # typing costs as much to import as argparse
 if TYPE_CHECKING:
     import argparse
@@ -37,21 +35,24 @@ if TYPE_CHECKING:
 
 
 def write_summary(runner: Runner, options: argparse.Namespace, counts: Counts) -> None:
-    """Write the file that ``--json-summary`` asks for."""
+    """Write the file that ``--json-summary`` asks for; a failure is noted by the runner."""
     if options.json_summary is not None:
         import json  # noqa: PLC0415  # on request
 
-        with runner.atomic_output(options.json_summary) as file:
+        with runner.output(options.json_summary) as file:
             file.write(json.dumps(counts.to_json(), indent=2).encode() + b"\n")
 
 
-def say_summary(options: argparse.Namespace, counts: Counts, more_lines: Iterable[str]) -> None:
+def say_summary(
+    runner: Runner, options: argparse.Namespace, counts: Counts, more_lines: Iterable[str]
+) -> None:
     """Say on standard error what ``--summary`` and ``-v`` ask for.
 
     Args:
+        runner: Whose standard error it is.
         options: The command line.
         counts: What became of the rows.
-        more_lines: What comes behind that, for people; for machines it is part of the counts.
+        more_lines: What comes after that, for people; for machines it is part of the counts.
     """
     if options.quiet or not (options.summary or options.verbose):
         return
@@ -67,5 +68,4 @@ def say_summary(options: argparse.Namespace, counts: Counts, more_lines: Iterabl
         *(f"  {outcome.name:<21}{count:,}" for outcome, count in counts.refused_by_outcome.items()),
         *more_lines,
     ]
-    if sys.stderr is not None:
-        sys.stderr.write("\n".join(lines) + "\n")
+    runner.stderr.write("\n".join(lines) + "\n")

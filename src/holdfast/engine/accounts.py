@@ -80,30 +80,17 @@ class Accounts:
         """Write the accounts as CSV.
 
         Args:
-            target: A path, or a file open for bytes. The file at a path is replaced when all is written and safely on disk; a
-                symbolic link is followed, and a pipe, a device or another special file is written to directly.
+            target: A path, or a file open for bytes. The file at a path is replaced when all is written and safely on disk
+                (:mod:`holdfast.io.outputs`); a pipe, a device or another special file is written through.
 
         Raises:
             OSError: If it cannot be written; a file that stood there before is then unchanged.
         """
-        if not isinstance(target, str | os.PathLike):
-            for chunk in self.chunks():
-                target.write(chunk)
-            return
-        path = os.path.realpath(os.fsdecode(target))
-        if os.path.exists(path) and not os.path.isfile(path):
-            with open(path, "wb") as file:
+        if isinstance(target, str | os.PathLike):
+            from holdfast.io.outputs import Output  # noqa: PLC0415  # the command opens its outputs itself
+
+            with Output(os.fsdecode(target)) as file:
                 self.write_csv(file)
             return
-        temporary = f"{path}.{os.urandom(8).hex()}.tmp"
-        with open(temporary, "xb") as file:
-            try:
-                self.write_csv(file)
-                file.flush()
-                os.fsync(file.fileno())
-                if os.path.exists(path):
-                    os.chmod(temporary, os.stat(path).st_mode & 0o777)
-                os.replace(temporary, path)
-            except BaseException:
-                os.unlink(temporary)
-                raise
+        for chunk in self.chunks():
+            target.write(chunk)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 TYPE_CHECKING = False  # typing costs as much to import as a small job to do
 if TYPE_CHECKING:
-    from typing import BinaryIO, NamedTuple
+    from typing import NamedTuple
+
+    from _typeshed import SupportsWrite
 
     from holdfast.domain.outcome import Outcome
     from holdfast.kernel.batch import Batch
@@ -69,10 +71,10 @@ class RejectWriter:
     """Writes rejected rows as CSV: input, line, byte offset, code, reason, and the raw row, whatever bytes it has.
 
     Args:
-        file: Open for bytes; the header is written at once.
+        file: Takes bytes; the header is written at once.
     """
 
-    def __init__(self, file: BinaryIO) -> None:
+    def __init__(self, file: SupportsWrite[bytes]) -> None:
         self._file = file
         file.write(REJECTS_HEADER)
 

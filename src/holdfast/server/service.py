@@ -91,7 +91,7 @@ class Service:
 
         Raises:
             Interrupted: If a second signal stopped it at once.
-            OSError: If the last snapshot cannot be written.
+            OSError: If the file of the ports cannot be written.
         """
         self._warn_about_descriptors()
         handlers = {number: signal.getsignal(number) for number in _SIGNALS}
@@ -139,7 +139,11 @@ class Service:
             for task in self._tasks:
                 task.cancel()
             if self._snapshots is not None:
-                await self._snapshots.take()
+                try:
+                    await self._snapshots.take()
+                except OSError as error:
+                    # The accounts of -o are written all the same.
+                    runner.note_failure(error)
             _log.info("stopped: %s", statistics.status())
         finally:
             for task in self._tasks:

@@ -12,6 +12,8 @@ import os
 import re
 import stat
 
+from holdfast.io.outputs import append_line
+
 TYPE_CHECKING = False  # typing costs as much to import as argparse
 if TYPE_CHECKING:
     import argparse
@@ -149,15 +151,28 @@ def new_token(runner: Runner, options: argparse.Namespace, refuse: Refuse) -> in
     entry = format_entry(token, patterns)
     if _ENTRY.fullmatch(entry) is None:
         refuse("a pattern consists of A-Z a-z 0-9 . _ : / - and *")
+    runner.check_stdout()
     if options.append is None:
-        runner.stdout.write(f"token: {token}\nline for the server's file of tokens: {entry}\n".encode())
+        _print(runner, f"token: {token}\nline for the server's file of tokens: {entry}\n")
         return 0
-    descriptor = os.open(options.append, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    with open(descriptor, "r+b", buffering=0) as file:
-        # An editor may have left the last line without its end.
-        size = file.seek(0, os.SEEK_END)
-        begin = b"\n" if size and os.pread(descriptor, 1, size - 1) != b"\n" else b""
-        file.write(begin + f"{entry}\n".encode())
-        os.fsync(descriptor)
-    runner.stdout.write(f"{token}\n".encode())
+    # The line is on disk before anybody has the token.
+    append_line(options.append, entry.encode(), waits=runner)
+    _print(runner, f"{token}\n")
     return 0
+
+
+def _print(runner: Runner, text: str) -> None:
+    """Print a token. Nobody can read it again later, so a reader that is gone is an error here.
+
+    Raises:
+        JobError: If nobody reads it.
+    """
+    from holdfast.app.runner import JobError, StdoutClosedError  # noqa: PLC0415  # a server needs neither
+
+    try:
+        runner.stdout.write(text.encode())
+        runner.stdout.flush()
+    except StdoutClosedError as error:
+        raise JobError(
+            "nobody reads the token on standard output; make another one, this one is lost"
+        ) from error

@@ -11,7 +11,9 @@ import asyncio
 import logging
 import os
 import re
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple, Protocol
+
+from holdfast.io.outputs import Output
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -20,8 +22,8 @@ if TYPE_CHECKING:
 
 SEQUENCE_FIELD = "{sequence}"
 """What stands in a path for the sequence number."""
-_WRITERS: dict[str, Callable[[Accounts, str], None]] = {
-    ".csv": lambda accounts, path: accounts.write_csv(path),
+_WRITERS: dict[str, Callable[[Accounts, BinaryIO], None]] = {
+    ".csv": lambda accounts, file: accounts.write_csv(file),
 }
 _log = logging.getLogger("holdfast.streaming")
 
@@ -158,10 +160,19 @@ class _Files:
         return os.path.join(self._directory, self._name.replace(SEQUENCE_FIELD, str(sequence)))
 
     def write(self, accounts: Accounts, path: str) -> None:
-        """Write a snapshot; then remove those that are not kept."""
-        self._write(accounts, path)
+        """Write a snapshot; then remove those that are not kept.
+
+        Raises:
+            OSError: If it cannot be written. A file that cannot be removed is logged: the snapshot is there.
+        """
+        # Nobody could wait for the reader of a pipe, nor end a wait for it: this runs in a thread.
+        with Output(path, replaces_only=True) as file:
+            self._write(accounts, file)
         if self._keep is not None:
-            self._remove_old(os.path.basename(path), self._keep)
+            try:
+                self._remove_old(os.path.basename(path), self._keep)
+            except OSError as error:
+                _log.warning("a snapshot that is not kept could not be removed: %s", error)
 
     def _remove_old(self, newest: str, keep: int) -> None:
         with os.scandir(self._directory or ".") as entries:

@@ -13,7 +13,8 @@ from holdfast.io.raw import STDIN_NAME
 
 if TYPE_CHECKING:
     import argparse
-    from typing import BinaryIO
+
+    from _typeshed import SupportsWrite
 
     from holdfast.app.options import Refuse
     from holdfast.app.progress import Progress
@@ -99,16 +100,13 @@ def _add_security(parser: argparse.ArgumentParser) -> None:
 
 def send(runner: Runner, options: argparse.Namespace, refuse: Refuse) -> int:
     """Send files, or standard input, to a server, and wait until it has decided all rows."""
+    from holdfast.app.paths import check_outputs  # noqa: PLC0415  # --help does without
+
     _check_names(options, refuse)
     start_log(runner, options)
     sending = _Sending(runner, options, refuse)
-    outcome: SendReport | Exception
-    if options.rejects is None:
-        outcome = sending.run(None)
-    else:
-        # What was refused before an error is written all the same: the server has decided it.
-        with runner.atomic_output(options.rejects) as file:
-            outcome = sending.run(file)
+    check_outputs(runner, (options.rejects, options.json_summary))
+    outcome = _send(runner, options.rejects, sending)
     report = sending.report() if isinstance(outcome, Exception) else outcome
     if report is not None:
         _write_summary(runner, options, report)
@@ -118,6 +116,18 @@ def send(runner: Runner, options: argparse.Namespace, refuse: Refuse) -> int:
     if isinstance(outcome, Exception):
         raise JobError(sending.explain(outcome)) from outcome
     return EXIT_REFUSED if options.fail_on_reject and outcome.rows > outcome.applied else EXIT_DONE
+
+
+def _send(runner: Runner, rejects: str | None, sending: _Sending) -> SendReport | Exception:
+    """Send and list the rows that are not applied. Rejects that cannot be written do not keep rows from being sent."""
+    if rejects is None:
+        return sending.run(None)
+    try:
+        # What was refused before an error is written all the same: the server has decided it.
+        with runner.output(rejects) as file:
+            return sending.run(file)
+    except Interrupted as stop:
+        return stop
 
 
 class _Sending:
@@ -138,7 +148,7 @@ class _Sending:
         self._progress = self._make_progress()
         self._rejects: RejectWriter | None = None
 
-    def run(self, rejects: BinaryIO | None) -> SendReport | Exception:
+    def run(self, rejects: SupportsWrite[bytes] | None) -> SendReport | Exception:
         """Send; give the report, or what ended it."""
         from holdfast.client.errors import SendError  # noqa: PLC0415  # --help does without
         from holdfast.io.rejects import RejectWriter  # noqa: PLC0415  # the same
@@ -167,9 +177,9 @@ class _Sending:
 
     def say_stopped(self) -> None:
         """Say how far it got when a signal stopped it."""
-        if sys.stderr is not None and not self._options.quiet:
+        if not self._options.quiet:
             far = _how_far(self._last, self._settings.directive.stream)
-            sys.stderr.write(f"holdfast: stopped{far}\n")
+            self._runner.stderr.write(f"holdfast: stopped{far}\n")
 
     def _send(self, settings: Settings) -> SendReport:
         from holdfast.client.blocking import Channel, send_once  # noqa: PLC0415  # --help does without
@@ -309,7 +319,7 @@ def _write_summary(runner: Runner, options: argparse.Namespace, report: SendRepo
         more.insert(
             0, f"untold     {report.untold:,} (decided, but what became of them was lost with a connection)"
         )
-    say_summary(options, report, more)
+    say_summary(runner, options, report, more)
 
 
 def _bytes(text: str) -> int:

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import os
+import stat
 from typing import TYPE_CHECKING
 
+from holdfast.app.accounts import write_accounts
 from holdfast.app.options import add_log, add_rules, make_engine, number_of_seconds, start_log, whole_number
-from holdfast.app.runner import EXIT_DONE
+from holdfast.app.paths import check_outputs, refuse_overwriting
+from holdfast.app.runner import EXIT_DONE, STDOUT_PATH
+from holdfast.io.outputs import Output
 
 if TYPE_CHECKING:
     import argparse
@@ -14,7 +18,6 @@ if TYPE_CHECKING:
 
     from holdfast.app.options import Refuse
     from holdfast.app.runner import Runner
-    from holdfast.engine.accounts import Accounts
     from holdfast.engine.policy import ErrorPolicy
     from holdfast.protocol.limits import Limits
     from holdfast.server.security import Security
@@ -142,7 +145,7 @@ def serve(runner: Runner, options: argparse.Namespace, refuse: Refuse) -> int:
     """Take streams of transactions over TCP until told to stop; then write the accounts."""
     options.verbose += 1
     policy, limits = _policy(options, refuse), _limits(options, refuse)
-    _check_files(options, refuse)
+    _check_files(runner, options, refuse)
     engine = make_engine(options, refuse, huge_pages=options.huge_pages)
     start_log(runner, options)
     security = _security(options, refuse)
@@ -157,7 +160,7 @@ def serve(runner: Runner, options: argparse.Namespace, refuse: Refuse) -> int:
         refuse(str(error))
     service.run(runner, listeners)
     if options.output is not None:
-        _write_accounts(runner, options.output, engine.accounts())
+        write_accounts(runner, options.output, engine.accounts())
     return EXIT_DONE
 
 
@@ -181,25 +184,29 @@ def _limits(options: argparse.Namespace, refuse: Refuse) -> Limits:
     return limits
 
 
-def _check_files(options: argparse.Namespace, refuse: Refuse) -> None:
+def _check_files(runner: Runner, options: argparse.Namespace, refuse: Refuse) -> None:
     """Find what cannot be written, or would be overwritten, before anybody has sent a row."""
     if options.snapshot is None and (options.snapshot_every or options.snapshot_keep):
         refuse("--snapshot-every and --snapshot-keep say how often and how many; --snapshot says where")
-    inputs = (options.tls_cert, options.tls_key, options.tls_client_ca, options.tokens, options.rules)
-    taken = {os.path.realpath(name): name for name in inputs if name}
-    for option in ("output", "snapshot", "port_file"):
-        path = getattr(options, option)
-        if path is None:
-            continue
-        name = f"--{option.replace('_', '-')}"
-        if not path:
-            refuse(f"{name}: the name is empty; perhaps a variable of the shell has no value")
-        if os.path.realpath(path) in taken:
-            refuse(f"{name} {path}: this is {taken[os.path.realpath(path)]}, which would be overwritten")
-        taken[os.path.realpath(path)] = f"also the file of {name}"
-        directory = os.path.dirname(path) or "."
-        if not os.path.isdir(directory):
-            refuse(f"{name} {path}: there is no directory {directory}")
+    names = (options.tls_cert, options.tls_key, options.tls_client_ca, options.tokens)
+    inputs = {name: f"the file {name}" for name in names if name}
+    if options.rules.endswith(".toml"):
+        inputs[options.rules] = f"the rules file {options.rules}"
+    outputs = {"-o": options.output, "--snapshot": options.snapshot, "--port-file": options.port_file}
+    refuse_overwriting(inputs, outputs, refuse, stdout_use="the accounts")
+    # A server cannot wait for the reader of a pipe: nothing else would go on meanwhile.
+    for option in ("--snapshot", "--port-file"):
+        path = outputs[option]
+        if path is not None and (path == STDOUT_PATH or _is_fifo(path)):
+            refuse(f"{option} {path}: a server waits for no reader of a pipe; name a file")
+    check_outputs(runner, outputs.values())
+
+
+def _is_fifo(path: str) -> bool:
+    try:
+        return stat.S_ISFIFO(os.stat(path).st_mode)
+    except OSError:
+        return False
 
 
 def _security(options: argparse.Namespace, refuse: Refuse) -> Security:
@@ -230,20 +237,11 @@ def _listeners(options: argparse.Namespace, refuse: Refuse, *, is_secure: bool) 
     return listening.bind(found)
 
 
-def _write_accounts(runner: Runner, path: str, accounts: Accounts) -> None:
-    with runner.atomic_output(path) as file:
-        for chunk in accounts.chunks():
-            runner.check()
-            file.write(chunk)
-
-
 def write_ports(path: str, listeners: list[socket.socket]) -> None:
-    """Write the port of each listener on a line; whoever sees the file sees all of it.
+    """Write the port of each listener on a line; a process that sees the file sees all of it.
 
     Raises:
         OSError: If it cannot be written.
     """
-    temporary = f"{path}.{os.getpid()}.tmp"
-    with open(temporary, "w", encoding="ascii") as file:
-        file.writelines(f"{each.getsockname()[1]}\n" for each in listeners)
-    os.replace(temporary, path)
+    with Output(path) as file:
+        file.writelines(b"%d\n" % each.getsockname()[1] for each in listeners)

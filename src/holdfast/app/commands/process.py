@@ -1,0 +1,54 @@
+"""``holdfast process``: applies files and writes the accounts."""
+
+from __future__ import annotations
+
+from holdfast.app.accounts import write_accounts
+from holdfast.app.applying import apply_files, exit_code, make_policy, say_report, start_log_if_used
+from holdfast.app.options import make_engine
+from holdfast.app.paths import check_outputs, check_paths
+from holdfast.app.runner import STDOUT_PATH, JobError
+from holdfast.app.summary import write_summary
+
+TYPE_CHECKING = False  # typing costs as much to import as argparse
+if TYPE_CHECKING:
+    import argparse
+
+    from holdfast.app.options import Refuse
+    from holdfast.app.runner import Runner
+    from holdfast.engine.run import PolicyAbort
+
+
+def process(runner: Runner, options: argparse.Namespace, refuse: Refuse) -> int:
+    """Apply files and write the accounts."""
+    check_paths(options, refuse, stdout_use="the accounts")
+    engine, policy = make_engine(options, refuse, huge_pages=True), make_policy(options, refuse)
+    start_log_if_used(runner, options)
+    path = options.output or STDOUT_PATH
+    check_outputs(runner, (path, options.rejects, options.json_summary))
+    report, abort = apply_files(runner, options, engine, policy, keeps_on_signal=options.snapshot_on_signal)
+    is_written = abort is None or path == STDOUT_PATH or options.write_on_abort
+
+    def write_results() -> None:
+        if is_written:
+            write_accounts(runner, path, engine.accounts())
+        write_summary(runner, options, report)
+
+    if options.snapshot_on_signal:
+        # Whether the signal came before or comes now: what was asked for is written whole.
+        with runner.undisturbed():
+            write_results()
+        runner.check()
+    else:
+        write_results()
+    say_report(runner, options, report)
+    if abort is not None:
+        raise JobError(f"{abort}{_what_is_written(abort, path, is_written=is_written)}")
+    return exit_code(report, fails_on_refused=options.fail_on_reject)
+
+
+def _what_is_written(abort: PolicyAbort, path: str, *, is_written: bool) -> str:
+    """Say what a policy that stopped the run means for the accounts."""
+    if not is_written:
+        return f"; {path} is not written, --write-on-abort writes it all the same"
+    # A budget that is found exceeded at the end of the inputs leaves no row out.
+    return "" if abort.rejection is None else "; the accounts are partial: no row after this one is in them"
