@@ -31,9 +31,12 @@ def start(
     stdout: int | IO[bytes] = subprocess.PIPE,
     stderr: int | IO[bytes] = subprocess.PIPE,
     command: tuple[str, ...] = COMMAND,
+    pass_fds: tuple[int, ...] = (),
 ) -> subprocess.Popen[bytes]:
     """Start the command."""
-    return subprocess.Popen([*command, *arguments], stdin=stdin, stdout=stdout, stderr=stderr)
+    return subprocess.Popen(
+        [*command, *arguments], stdin=stdin, stdout=stdout, stderr=stderr, pass_fds=pass_fds
+    )
 
 
 def finish(process: subprocess.Popen[bytes], data: bytes | None = None) -> Result:

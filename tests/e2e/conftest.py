@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from e2e.serving import serving
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -28,3 +30,10 @@ def _signals_are_not_ignored() -> Iterator[None]:
     yield
     for number in ignored:
         signal.signal(number, signal.SIG_IGN)
+
+
+@pytest.fixture(scope="session")
+def server_port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A server for the rows that are sent; none of them is ever applied."""
+    with serving(tmp_path_factory.mktemp("server")) as server:
+        yield str(server.port)

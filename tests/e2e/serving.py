@@ -54,14 +54,25 @@ class Serving(NamedTuple):
 
 @contextmanager
 def serving(
-    directory: Path, *options: str | os.PathLike[str], command: tuple[str, ...] = COMMAND
+    directory: Path,
+    *options: str | os.PathLike[str],
+    command: tuple[str, ...] = COMMAND,
+    stdout: int = subprocess.DEVNULL,
+    stderr: int | None = None,
+    pass_fds: tuple[int, ...] = (),
 ) -> Iterator[Serving]:
-    """Start a server on a free port; end it if the test has not."""
+    """Start a server on a free port; end it if the test has not. Its log is a file, unless ``stderr`` says where it goes."""
     log, ports = directory / "serve.log", directory / "port"
     ports.unlink(missing_ok=True)
     arguments = ["serve", "--listen", "127.0.0.1:0", "--port-file", ports, "--grace", "2", *options]
     with log.open("wb") as errors:
-        process = start(*arguments, stdout=subprocess.DEVNULL, stderr=errors, command=command)
+        process = start(
+            *arguments,
+            stdout=stdout,
+            stderr=errors if stderr is None else stderr,
+            command=command,
+            pass_fds=pass_fds,
+        )
     try:
         deadline = time.monotonic() + TIMEOUT_SECONDS
         while not ports.exists():

@@ -281,8 +281,7 @@ def test_port_file_is_for_scripts(tmp_path: Path) -> None:
         (["--snapshot", "a.parquet"], "a snapshot is written as one of .csv"),
         (["--snapshot", "a.csv", "--snapshot-keep", "2"], "write {sequence}"),
         (["--tls-key", "key.pem"], "go with --tls-cert"),
-        (["-o", "no/such/directory/a.csv"], "there is no directory"),
-        (["-o", "a.csv", "--snapshot", "a.csv"], "also the file of --output"),
+        (["-o", "a.csv", "--snapshot", "a.csv"], "also the file of -o"),
         (["--rules", "strict"], "strict"),
     ],
 )

@@ -61,13 +61,13 @@ class StandardError:
         self._raw = RawOutput(_STDERR, _STDERR_NAME, signals.interruptible(), closefd=False)
 
     def write(self, text: str) -> int:
-        """Write text, or drop it."""
-        if not (self.is_open and self.stopped_by is None):
-            return len(text)
-        rest = memoryview(text.encode(errors="backslashreplace"))
+        """Write text, or drop it. After a signal has ended a blocked write, what would block again is dropped."""
+        data = text.encode(errors="backslashreplace")
         try:
-            while rest:
-                rest = rest[self._raw.write(rest) :]
+            if self.stopped_by is not None:
+                _write_if_ready(_STDERR, data)
+            elif self.is_open:
+                self._write_all(memoryview(data))
         except Interrupted as stop:
             # The job hears of the signal at its next check, at a place of its own choosing.
             self.stopped_by = stop.signal_number
@@ -78,6 +78,10 @@ class StandardError:
 
     def flush(self) -> None:
         """Do nothing: everything is written at once."""
+
+    def _write_all(self, rest: memoryview) -> None:
+        while rest:
+            rest = rest[self._raw.write(rest) :]
 
 
 def reserve_standard_descriptors() -> set[int]:
@@ -127,6 +131,16 @@ def flush_text_stderr() -> None:
     except OSError:
         # There is nobody left to tell.
         pass
+
+
+def _write_if_ready(descriptor: int, data: bytes) -> None:
+    """Write as much as certainly fits at once, or nothing."""
+    import select  # noqa: PLC0415  # rarely needed
+
+    poll = select.poll()
+    poll.register(descriptor, select.POLLOUT)
+    if poll.poll(0):
+        os.write(descriptor, data[: select.PIPE_BUF])
 
 
 def _flush(stream: TextIO | None) -> None:

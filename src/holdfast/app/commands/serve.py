@@ -10,7 +10,7 @@ from holdfast.app.accounts import write_accounts
 from holdfast.app.options import add_log, add_rules, make_engine, number_of_seconds, start_log, whole_number
 from holdfast.app.paths import check_outputs, refuse_overwriting
 from holdfast.app.runner import EXIT_DONE, STDOUT_PATH
-from holdfast.io.outputs import Output
+from holdfast.io.outputs import Output, inherited_descriptor
 
 if TYPE_CHECKING:
     import argparse
@@ -203,8 +203,9 @@ def _check_files(runner: Runner, options: argparse.Namespace, refuse: Refuse) ->
 
 
 def _is_fifo(path: str) -> bool:
+    """Whether a path names a pipe that has yet to be opened."""
     try:
-        return stat.S_ISFIFO(os.stat(path).st_mode)
+        return inherited_descriptor(path) is None and stat.S_ISFIFO(os.stat(path).st_mode)
     except OSError:
         return False
 
