@@ -328,7 +328,7 @@ def test_standard_error_that_is_an_output(option: str, tmp_path: Path) -> None:
     source, log = write_input(tmp_path, 3), tmp_path / "log"
     result = run_in_shell(f'holdfast "$1" {option} "$2" 2> "$2"', source, log)
     assert result.code == 2
-    assert "this is standard error, which would be overwritten" in log.read_text()
+    assert "this is standard error and would be overwritten" in log.read_text()
     result = run_in_shell(f'holdfast "$1" {option} /dev/stderr 2> "$2"', source, log)
     assert (result.code, log.read_bytes() != b"") == (0, True)
 

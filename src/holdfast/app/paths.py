@@ -44,11 +44,12 @@ def check_paths(options: argparse.Namespace, refuse: Refuse, *, stdout_use: str 
     rules = getattr(options, "rules", "")
     if rules.endswith(".toml"):
         inputs[rules] = f"the rules file {rules}"
-    outputs = {"-o": getattr(options, "output", None) or (STDOUT_PATH if stdout_use else None)}
-    if getattr(options, "output", None) == "":
-        outputs["-o"] = ""
-    outputs["--rejects"] = getattr(options, "rejects", None)
-    outputs["--json-summary"] = getattr(options, "json_summary", None)
+    output = getattr(options, "output", None)
+    outputs = {
+        "-o": STDOUT_PATH if output is None and stdout_use else output,
+        "--rejects": getattr(options, "rejects", None),
+        "--json-summary": getattr(options, "json_summary", None),
+    }
     refuse_overwriting(inputs, outputs, refuse, stdout_use=stdout_use)
 
 
@@ -79,13 +80,13 @@ def refuse_overwriting(
     for option, path in wanted.items():
         if not path:
             refuse(f"{option}: the name is empty; perhaps a variable of the shell has no value")
-        if path == STDOUT_PATH:
-            if stdout_is_for:
-                refuse(
-                    f"{option} -: standard output is for {stdout_is_for}; name a file, /dev/stderr for one"
-                )
-            stdout_is_for = stdout_use if option == "-o" and stdout_use else f"what {option} writes"
-        _take(option, path, taken, refuse)
+        if path != STDOUT_PATH:
+            _take_file(option, path, taken, refuse)
+            continue
+        if stdout_is_for:
+            refuse(f"{option} -: standard output is for {stdout_is_for}; name a file, /dev/stderr for one")
+        stdout_is_for = stdout_use if option == "-o" and stdout_use else f"what {option} writes"
+        _take("standard output", _STDOUT, f"standard output, which is for {stdout_is_for}", taken, refuse)
 
 
 def check_outputs(runner: Runner, paths: Iterable[str | None]) -> None:
@@ -105,18 +106,22 @@ def check_outputs(runner: Runner, paths: Iterable[str | None]) -> None:
             check_output(path)
 
 
-def _take(option: str, path: str, taken: dict[object, str], refuse: Refuse) -> None:
-    """Note what an output is; refuse it if it is something else already."""
-    is_stdout = path == STDOUT_PATH
-    identity = _identity(_STDOUT if is_stdout else path)
+def _take_file(option: str, path: str, taken: dict[object, str], refuse: Refuse) -> None:
+    """Note what the file of an output is; refuse it if it has another use already."""
+    name = f"{option} {path}"
+    _take(name, path, f"also the file of {option}", taken, refuse)
+    identity = _identity(path)
+    if identity is not None and identity == _identity(_STDERR) and inherited_descriptor(path) is None:
+        refuse(f"{name}: this is standard error and would be overwritten; /dev/stderr is written to instead")
+
+
+def _take(name: str, file: str | int, use: str, taken: dict[object, str], refuse: Refuse) -> None:
+    identity = _identity(file)
     if identity is None:
         return
-    named = "standard output" if is_stdout else f"{option} {path}"
     if identity in taken:
-        refuse(f"{named}: this is {taken[identity]}, which would be overwritten")
-    if not is_stdout and inherited_descriptor(path) is None and identity == _identity(_STDERR):
-        refuse(f"{named}: this is standard error, which would be overwritten; /dev/stderr is written to")
-    taken[identity] = "standard output, which has a use" if is_stdout else f"also the file of {option}"
+        refuse(f"{name}: this is {taken[identity]}; it would be overwritten")
+    taken[identity] = use
 
 
 def _check_standard_error(read: Mapping[object, str], refuse: Refuse) -> None:

@@ -1,10 +1,10 @@
-"""Turns the signals that ask a process to stop into an exception at a place of the job's own choosing.
+"""Turns the signals that ask a process to stop into an exception at a place that the job chooses.
 
 - A signal is noted; the job hears of it at its next :meth:`StopSignals.check` or, if it blocks, inside
-  :meth:`StopSignals.interruptible`. Nowhere else is a job interrupted, and nowhere inside
+  :meth:`StopSignals.interruptible`. A job is interrupted nowhere else, and never inside
   :meth:`StopSignals.undisturbed`.
-- The same signal again ends the process at once, but for one that comes with the first: ``timeout`` and process groups
-  bring it twice.
+- The same signal again ends the process at once, unless it comes together with the first: ``timeout`` and process
+  groups send it twice.
 - A signal that was ignored when the command started (``nohup``, a background job) stays ignored.
 """
 
@@ -94,7 +94,7 @@ class StopSignals:
         return self._wait
 
     def undisturbed(self) -> Region:
-        """Mark work that a signal neither stops nor tears: whoever does it hears of the signal at the next check behind it.
+        """Mark work that a signal neither stops nor tears: the signal is heard at the next check after it.
 
         The same signal again still ends the process at once. In a thread other than the main one it changes nothing.
         """

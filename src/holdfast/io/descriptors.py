@@ -1,7 +1,7 @@
 """Writes to open descriptors: errors name the output, and waits behave as the caller says.
 
-A write to a pipe waits for as long as its reader does not read. A command wants a signal to end such a wait, a
-library has no opinion. So whoever opens an output gives :class:`Waits`; nothing here knows what a signal is.
+A write to a pipe waits for as long as its reader does not read. A command wants a signal to end such a wait; a
+library has no opinion. So the caller that opens an output gives :class:`Waits`, and nothing here knows about signals.
 """
 
 from __future__ import annotations

@@ -20,7 +20,7 @@ class Rejection(NamedTuple):
     """A row that was not applied."""
 
     input: str
-    """The name of the input it stands in."""
+    """The name of the input that has it."""
     line: int
     """On which line, the first being 1; of a row that was never text, its number in the input."""
     offset: int

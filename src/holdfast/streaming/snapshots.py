@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from holdfast.engine.accounts import Accounts
 
 SEQUENCE_FIELD = "{sequence}"
-"""What stands in a path for the sequence number."""
+"""The part of a path that is replaced by the sequence number."""
 _WRITERS: dict[str, Callable[[Accounts, BinaryIO], None]] = {
     ".csv": lambda accounts, file: accounts.write_csv(file),
 }
@@ -55,9 +55,10 @@ class Snapshots:
 
     Args:
         engine: An engine, or anything else that gives an image of its accounts.
-        target: A path, whose file is replaced when all is written and safely on disk; ``{sequence}`` in the file's name stands
-            for the sequence number. Its suffix says how accounts are written: ``.csv``. Or a sink: a function that is given the
-            accounts and awaited.
+        target: A path, or a sink: a function that is given the accounts and awaited. The file at a path is replaced when all
+            is written and safely on disk, and keeps its permissions and owner; a pipe or a device is refused when it is
+            written. ``{sequence}`` in the file's name becomes the sequence number; the suffix says how accounts are written:
+            ``.csv``.
         every_seconds: How often :meth:`run` takes one.
         keep: How many files stay; the oldest ones beyond are removed. Needs ``{sequence}``, and touches no file whose name is not
             exactly the target's with a number in it.
@@ -189,7 +190,7 @@ class _Files:
 
 
 async def _to_the_end(writing: asyncio.Future[None]) -> None:
-    """Wait for a thread's work; whoever is cancelled meanwhile still waits for it, and is cancelled then."""
+    """Wait for a thread's work. A task that is cancelled meanwhile waits for it all the same, and is cancelled then."""
     cancelled: asyncio.CancelledError | None = None
     while not writing.done():
         try:
