@@ -138,7 +138,7 @@ def test_an_abort_leaves_the_accounts_that_were_there(tmp_path: Path) -> None:
     assert errors.endswith("; the accounts are partial: no row after this one is in them\n")
 
 
-@pytest.mark.parametrize("arguments", [(), ("-o", "-")])
+@pytest.mark.parametrize("arguments", [(), ("-o", "-"), ("-o", "/dev/stdout")])
 def test_an_abort_writes_partial_accounts_on_standard_output(
     arguments: tuple[str, ...], tmp_path: Path
 ) -> None:
@@ -256,20 +256,27 @@ def test_a_signal_ends_the_wait_for_a_reader_that_stalls(
     assert_no_leftovers(tmp_path)
 
 
-def test_rejects_that_stall_after_a_signal_keep_the_rest(tmp_path: Path) -> None:
-    """With ``--snapshot-on-signal`` the reader is waited for, and gets everything when it reads on."""
+@pytest.mark.parametrize("place", ["a FIFO", "standard output"])
+def test_rejects_that_stall_are_whole_with_a_snapshot(place: str, tmp_path: Path) -> None:
+    """With ``--snapshot-on-signal`` the reader is waited for: rejects, accounts and summary are of the same rows."""
     source = write_input(tmp_path, BAD_ROWS["many"])
-    fifo, target = tmp_path / "fifo", tmp_path / "o.csv"
+    fifo, target, summary = tmp_path / "fifo", tmp_path / "o.csv", tmp_path / "s.json"
     os.mkfifo(fifo)
-    process = start(source, "--rejects", fifo, "-o", target, "--snapshot-on-signal")
-    with fifo.open("rb") as reader:
+    rejects = "-" if place == "standard output" else fifo
+    process = start(
+        source, "--rejects", rejects, "-o", target, "--json-summary", summary, "--snapshot-on-signal"
+    )
+    assert process.stdout is not None
+    with fifo.open("rb") if place == "a FIFO" else process.stdout as reader:
         wait_until_it_waits(process)
         process.terminate()
         data = reader.read()
-    assert finish(process) == (143, b"", "")
+    assert process.wait(TIMEOUT_SECONDS) == 143
     assert data.startswith(b"input,line,offset,code,reason,row\n")
     assert data.endswith(b'"\n')
     assert_whole("-o", str(target), 3, command="process")
+    assert data.count(b",MALFORMED_ROW,") == json.loads(summary.read_text())["refused"]
+    finish(process)
 
 
 # --- outputs that are inputs ---

@@ -307,6 +307,20 @@ def test_permissions_that_cannot_be_set(tmp_path: Path, monkeypatch: pytest.Monk
     assert list(tmp_path.iterdir()) == [target]
 
 
+def test_an_interrupted_beginning_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever ends it before the first byte, Ctrl-C for one, removes the temporary file."""
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, "fchmod", interrupt)
+    target = tmp_path / "accounts.csv"
+    target.write_bytes(b"old")
+    with pytest.raises(KeyboardInterrupt):
+        _write(target)
+    assert list(tmp_path.iterdir()) == [target]
+
+
 def test_a_symbolic_link_is_followed(tmp_path: Path) -> None:
     """The file behind a link is replaced, in its own directory; the link stays one."""
     (tmp_path / "real").mkdir()

@@ -226,6 +226,8 @@ class Runner:
             whole: Whether a signal waits for the reader of a special file, so that it is never cut.
         """
         if path == STDOUT_PATH:
+            if whole and self._stdout is None:
+                self._stdout = open_stdout(self._signals, whole=True)
             return CommandOutput(_Stdout(self), self._note_stdout)
         return CommandOutput(Output(path, waits=self._signals, whole=whole), self.note_failure)
 

@@ -35,9 +35,10 @@ class _RawStdout(RawOutput):
             raise StdoutClosedError(error.errno, error.strerror, STDOUT_NAME) from error
 
 
-def open_stdout(signals: StopSignals) -> io.BufferedWriter:
-    """Put a large buffer before standard output; a signal ends a blocked write."""
-    return buffered(_RawStdout(_STDOUT, STDOUT_NAME, signals.interruptible(), closefd=False))
+def open_stdout(signals: StopSignals, *, whole: bool = False) -> io.BufferedWriter:
+    """Put a large buffer before standard output; a signal ends a blocked write, unless the output is asked for whole."""
+    wait = signals.undisturbed() if whole else signals.interruptible()
+    return buffered(_RawStdout(_STDOUT, STDOUT_NAME, wait, closefd=False))
 
 
 class StandardError:

@@ -58,9 +58,10 @@ class Output:
     def __enter__(self) -> io.BufferedWriter:
         try:
             return self._open()
-        except OSError as error:
+        except BaseException as error:
             self._clean_up()
-            name_error(error, self._path)
+            if isinstance(error, OSError):
+                name_error(error, self._path)
             raise
 
     def __exit__(

@@ -8,6 +8,7 @@ from holdfast.app.options import make_engine
 from holdfast.app.paths import check_outputs, check_paths
 from holdfast.app.runner import STDOUT_PATH, JobError
 from holdfast.app.summary import write_summary
+from holdfast.io.outputs import inherited_descriptor
 
 TYPE_CHECKING = False  # typing costs as much to import as argparse
 if TYPE_CHECKING:
@@ -26,7 +27,9 @@ def process(runner: Runner, options: argparse.Namespace, refuse: Refuse) -> int:
     path = options.output or STDOUT_PATH
     check_outputs(runner, (path, options.rejects, options.json_summary))
     report, abort = apply_files(runner, options, engine, policy, keeps_on_signal=options.snapshot_on_signal)
-    is_written = abort is None or path == STDOUT_PATH or options.write_on_abort
+    # Standard output has nothing to lose, whatever it is called.
+    is_stdout = path == STDOUT_PATH or inherited_descriptor(path) == 1
+    is_written = abort is None or is_stdout or options.write_on_abort
 
     def write_results() -> None:
         if is_written:
