@@ -273,14 +273,15 @@ def test_a_standard_error_closed_at_the_start_is_nobodys_loss(code: int) -> None
     assert run(job, redirection="2>&-") == (code, b"", "")
 
 
-def test_a_signal_ends_a_blocked_log() -> None:
-    """Nobody reads the log: the job goes on to its next check and ends with the signal there."""
-    job = """
+@pytest.mark.parametrize("check", ["runner.check()", "pass"])
+def test_a_signal_ends_a_blocked_log(check: str) -> None:
+    """Nobody reads the log: the job goes on to its next check, or its end, and ends with the signal there."""
+    job = f"""
         def job(runner):
             os.write(1, b"ready\\n")
             runner.stderr.write("x" * 1_000_000)
             os.write(1, b"after")
-            runner.check()
+            {check}
             return 0
     """
     read_end, write_end = os.pipe()

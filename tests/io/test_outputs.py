@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
+import re
 import resource
 import socket
 import stat
@@ -10,12 +12,14 @@ import struct
 import subprocess
 import sys
 import threading
+import time
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
+from commands import TIMEOUT_SECONDS
 from holdfast.io.outputs import Output, append_line, check_output
 
 if TYPE_CHECKING:
@@ -714,3 +718,45 @@ def test_lines_of_many_writers(tmp_path: Path) -> None:
         assert writer.wait(60) == 0
     lines = path.read_bytes().splitlines()
     assert sorted(lines) == sorted(letter * 200 for letter in (b"a", b"b", b"c", b"d") for _ in range(50))
+
+
+def test_a_line_waits_for_the_writer_before_it(tmp_path: Path) -> None:
+    """A writer that has the lock and is half-way through its line is waited for."""
+    path = tmp_path / "tokens"
+    program = "import sys; from holdfast.io.outputs import append_line; append_line(sys.argv[1], b'second')"
+    with path.open("wb", buffering=0) as first:
+        fcntl.flock(first, fcntl.LOCK_EX)
+        first.write(b"fir")
+        with subprocess.Popen([sys.executable, "-c", program, path]) as second:
+            wait_until_locked(second, path)
+            first.write(b"st\n")
+            fcntl.flock(first, fcntl.LOCK_UN)
+            assert second.wait(60) == 0
+    assert path.read_bytes() == b"first\nsecond\n"
+
+
+def wait_until_locked(process: subprocess.Popen[bytes], path: Path) -> None:
+    """Wait until the system has a process wait for the lock of a file."""
+    deadline = time.monotonic() + TIMEOUT_SECONDS
+    waiting = re.compile(rf"^\d+: -> FLOCK .* {process.pid} .*:{path.stat().st_ino} ", re.MULTILINE)
+    while not waiting.search(Path("/proc/locks").read_text()):
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+
+
+def test_a_new_file_of_lines_is_on_disk_with_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The file is synced, and its directory where the name is new."""
+    synced: list[bool] = []
+    real = os.fsync
+
+    def note(descriptor: int) -> None:
+        synced.append(stat.S_ISDIR(os.fstat(descriptor).st_mode))
+        real(descriptor)
+
+    monkeypatch.setattr(os, "fsync", note)
+    append_line(str(tmp_path / "tokens"), b"one")
+    append_line(str(tmp_path / "tokens"), b"two")
+    assert synced == [False, True, False]
