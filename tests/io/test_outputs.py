@@ -263,6 +263,13 @@ def test_a_write_that_must_replace_refuses_the_rest(tmp_path: Path) -> None:
             check_output(path, replaces_only=True)
 
 
+def test_a_file_of_the_system_is_no_output() -> None:
+    """What cannot be replaced, though it is a regular file, is found before the work."""
+    with pytest.raises(OSError, match="no file can be made in /proc") as caught:
+        check_output("/proc/version")
+    assert caught.value.filename == "/proc/version"
+
+
 def test_a_socket_is_no_output(tmp_path: Path) -> None:
     """It cannot be opened, and is named as what it is."""
     path = tmp_path / "socket"

@@ -329,7 +329,11 @@ def _create_temporary(target: _Target) -> tuple[int, str]:
     part = os.fsencode(name)[:_NAME_PART_BYTES].decode(errors="ignore")
     temporary = os.path.join(directory, f".{part}.{os.urandom(8).hex()}.tmp")
     mode = 0o666 if target.existing is None else target.existing.st_mode & 0o600
-    return os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode), temporary
+    try:
+        return os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode), temporary
+    except FileNotFoundError as error:
+        # The directory was removed while it is in use, or is one of the system's own (/proc).
+        raise OSError(errno.ENOENT, f"no file can be made in {directory}") from error
 
 
 def _stat_or_none(path: str) -> os.stat_result | None:
