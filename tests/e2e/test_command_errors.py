@@ -170,6 +170,12 @@ def test_an_output_that_is_an_input_is_a_usage_error(source: Path, tmp_path: Pat
         (source, "--rules", rules, "-o", rules),
         (source, "--rules", rules, "--rejects", tmp_path / "." / rules.name),
         ("check", source, "--rules", rules, "--json-summary", rules),
+        *(
+            ("send", source, "--to", "127.0.0.1:1", option, rules, "--rejects", rules)
+            for option in ("--token-file", "--tls-ca", "--tls-cert")
+        ),
+        *(("serve", option, rules, "-o", rules) for option in ("--tokens", "--tls-cert", "--tls-client-ca")),
+        ("serve", "--rules", rules, "--port-file", rules),
         (source, "--rejects", "/dev/stdout"),
         (source, "-o", "-", "--json-summary", "/dev/fd/1"),
     ):

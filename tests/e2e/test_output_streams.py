@@ -159,7 +159,9 @@ VERDICTS = {
 """What gives a command a verdict on an input with a few bad rows."""
 
 
-@pytest.mark.parametrize("redirection", ["2> /dev/full", "2> >(head -n 1 > /dev/null)", "2> >(true)", "2>&-"])
+@pytest.mark.parametrize(
+    "redirection", ["2> /dev/full", "2> >(head -n 1 > /dev/null)", "reader gone", "2>&-"]
+)
 @pytest.mark.parametrize(("command", "code"), VERDICTS)
 def test_a_log_that_is_lost(
     command: str, code: int, redirection: str, tmp_path: Path, server_port: str
@@ -171,7 +173,13 @@ def test_a_log_that_is_lost(
     source = write_input(tmp_path, bad_rows, command=command)
     places = places_in(tmp_path, case)
     line = [*command_line(case, source, places, server_port), "-v", *VERDICTS[command, code]]
-    result = run_in_shell(f'holdfast "$@" {redirection}', *line)
+    if redirection == "reader gone":
+        read_end, write_end = os.pipe()
+        os.close(read_end)
+        result = finish(start(*line, stderr=write_end))
+        os.close(write_end)
+    else:
+        result = run_in_shell(f'holdfast "$@" {redirection}', *line)
     # Somebody who closes standard error wants no log.
     assert (result.code, result.output) == (code or (0 if redirection == "2>&-" else 1), b"")
     for option, path in places.items():

@@ -149,6 +149,25 @@ def test_a_server_waits_for_no_reader(option: str, tmp_path: Path) -> None:
     assert stat.S_ISFIFO(fifo.stat().st_mode)
 
 
+@pytest.mark.parametrize("option", OPTIONS)
+def test_a_log_and_an_output_are_two_files(option: str, tmp_path: Path) -> None:
+    """An output that is the log's file would replace it."""
+    log = tmp_path / "log.csv"
+    result = run_in_shell(f'holdfast serve --listen 127.0.0.1:0 {option} "$1" 2>> "$1"', log)
+    assert result.code == 2
+    assert "this is standard error and would be overwritten" in log.read_text()
+
+
+def test_a_log_is_not_added_to_the_tokens(tmp_path: Path) -> None:
+    """What the server reads again must not be what it says; not even this message is added."""
+    tokens = tmp_path / "tokens"
+    tokens.write_text("sha256:x\n")
+    result = run_in_shell('holdfast serve --listen 127.0.0.1:0 --tokens "$1" 2>> "$1"', tokens)
+    assert result.code == 2
+    assert b"standard error: this is the file of --tokens" in result.output
+    assert tokens.read_text() == "sha256:x\n"
+
+
 def test_accounts_on_standard_output(tmp_path: Path) -> None:
     """``-o -`` is standard output for the server as well; ``-o`` may be a pipe that is read at the end."""
     fifo = tmp_path / "fifo"

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 _STDIN, _STDOUT, _STDERR = 0, 1, 2
 _STDIN_PATH = "-"
+_FILES_READ = ("tokens", "token_file", "tls_cert", "tls_key", "tls_ca", "tls_client_ca")
 
 
 def check_paths(options: argparse.Namespace, refuse: Refuse, *, stdout_use: str = "") -> None:
@@ -41,9 +42,7 @@ def check_paths(options: argparse.Namespace, refuse: Refuse, *, stdout_use: str 
     inputs = {
         name: "standard input" if name == _STDIN_PATH else f"the input {name}" for name in options.files
     }
-    rules = getattr(options, "rules", "")
-    if rules.endswith(".toml"):
-        inputs[rules] = f"the rules file {rules}"
+    inputs |= other_inputs(options)
     output = getattr(options, "output", None)
     outputs = {
         "-o": STDOUT_PATH if output is None and stdout_use else output,
@@ -51,6 +50,19 @@ def check_paths(options: argparse.Namespace, refuse: Refuse, *, stdout_use: str 
         "--json-summary": getattr(options, "json_summary", None),
     }
     refuse_overwriting(inputs, outputs, refuse, stdout_use=stdout_use)
+
+
+def other_inputs(options: argparse.Namespace) -> dict[str, str]:
+    """Give the files that a command reads beside its inputs, and what they are called."""
+    found = {}
+    rules = getattr(options, "rules", "")
+    if rules.endswith(".toml"):
+        found[rules] = f"the rules file {rules}"
+    for option in _FILES_READ:
+        path = getattr(options, option, None)
+        if path:
+            found[path] = f"the file of --{option.replace('_', '-')}"
+    return found
 
 
 def refuse_overwriting(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from holdfast.app.accounts import write_accounts
 from holdfast.app.options import add_log, add_rules, make_engine, number_of_seconds, start_log, whole_number
-from holdfast.app.paths import check_outputs, refuse_overwriting
+from holdfast.app.paths import check_outputs, other_inputs, refuse_overwriting
 from holdfast.app.runner import EXIT_DONE, STDOUT_PATH
 from holdfast.io.outputs import Output, inherited_descriptor
 
@@ -188,12 +188,8 @@ def _check_files(runner: Runner, options: argparse.Namespace, refuse: Refuse) ->
     """Find what cannot be written, or would be overwritten, before anybody has sent a row."""
     if options.snapshot is None and (options.snapshot_every or options.snapshot_keep):
         refuse("--snapshot-every and --snapshot-keep say how often and how many; --snapshot says where")
-    names = (options.tls_cert, options.tls_key, options.tls_client_ca, options.tokens)
-    inputs = {name: f"the file {name}" for name in names if name}
-    if options.rules.endswith(".toml"):
-        inputs[options.rules] = f"the rules file {options.rules}"
     outputs = {"-o": options.output, "--snapshot": options.snapshot, "--port-file": options.port_file}
-    refuse_overwriting(inputs, outputs, refuse, stdout_use="the accounts")
+    refuse_overwriting(other_inputs(options), outputs, refuse, stdout_use="the accounts")
     # A server cannot wait for the reader of a pipe: nothing else would go on meanwhile.
     for option in ("--snapshot", "--port-file"):
         path = outputs[option]
