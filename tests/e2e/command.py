@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import re
+import signal
 import subprocess
 import sys
+import time
+from pathlib import Path
 from typing import IO, TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
@@ -64,3 +68,17 @@ def run_in_shell(script: str, *arguments: str | os.PathLike[str]) -> Result:
         stderr=subprocess.PIPE,
     )
     return finish(process)
+
+
+def wait_until_it_waits(process: subprocess.Popen[bytes]) -> None:
+    """Wait until the command handles signals and sleeps in a system call."""
+    deadline = time.monotonic() + TIMEOUT_SECONDS
+    asleep = 0
+    while asleep < 10:
+        assert time.monotonic() < deadline
+        assert process.poll() is None
+        status = Path(f"/proc/{process.pid}/status").read_text()
+        caught = int(re.search(r"^SigCgt:\s*([0-9a-f]+)", status, re.MULTILINE)[1], 16)  # type: ignore[index]  # it is there
+        is_asleep = re.search(r"^State:\s*S", status, re.MULTILINE) and caught >> (signal.SIGTERM - 1) & 1
+        asleep = asleep + 1 if is_asleep else 0
+        time.sleep(0.01)

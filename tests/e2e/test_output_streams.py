@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-import re
-import signal
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
-from e2e.command import OUTPUT_HEADER, TIMEOUT_SECONDS, finish, run, run_in_shell, start
+from e2e.command import OUTPUT_HEADER, TIMEOUT_SECONDS, finish, run, run_in_shell, start, wait_until_it_waits
 from e2e.output_cases import (
     BAD_ROWS,
     CASES,
@@ -25,9 +23,6 @@ from e2e.output_cases import (
     write_input,
 )
 from e2e.output_faults import OLD, stalled_reader
-
-if TYPE_CHECKING:
-    import subprocess
 
 # --- standard output ---
 
@@ -207,20 +202,6 @@ def test_messages_that_nobody_hears(arguments: tuple[str, ...], code: int, redir
 
 
 # --- readers that stall ---
-
-
-def wait_until_it_waits(process: subprocess.Popen[bytes]) -> None:
-    """Wait until the command handles signals and sleeps in a system call."""
-    deadline = time.monotonic() + TIMEOUT_SECONDS
-    asleep = 0
-    while asleep < 10:
-        assert time.monotonic() < deadline
-        assert process.poll() is None
-        status = Path(f"/proc/{process.pid}/status").read_text()
-        caught = int(re.search(r"^SigCgt:\s*([0-9a-f]+)", status, re.MULTILINE)[1], 16)  # type: ignore[index]  # it is there
-        is_asleep = re.search(r"^State:\s*S", status, re.MULTILINE) and caught >> (signal.SIGTERM - 1) & 1
-        asleep = asleep + 1 if is_asleep else 0
-        time.sleep(0.01)
 
 
 STALLED = [

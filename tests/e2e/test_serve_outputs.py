@@ -11,7 +11,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from e2e.command import HEADER, OUTPUT_HEADER, TIMEOUT_SECONDS, finish, run_in_shell, start
+from e2e.command import (
+    HEADER,
+    OUTPUT_HEADER,
+    TIMEOUT_SECONDS,
+    finish,
+    run_in_shell,
+    start,
+    wait_until_it_waits,
+)
 from e2e.output_cases import assert_no_leftovers
 from e2e.output_faults import (
     FOUND_BEFORE,
@@ -26,6 +34,7 @@ from e2e.output_faults import (
     no_directory,
     read_only,
     reader_gone,
+    stalled_reader,
     write_protected,
 )
 from e2e.serving import serving
@@ -212,7 +221,32 @@ def test_a_log_that_is_lost_stops_no_server(ending: str, tmp_path: Path) -> None
     assert ports.read_bytes().strip().isdigit()
 
 
+def test_a_second_signal_ends_the_wait_for_a_reader_of_the_accounts(tmp_path: Path) -> None:
+    """Nobody reads the pipe that ``-o`` names: the next SIGTERM ends the server, and the snapshot is whole."""
+    snapshot = tmp_path / "snapshot.csv"
+    with (
+        stalled_reader() as pipe,
+        serving(tmp_path, "-o", f"/dev/fd/{pipe}", "--snapshot", snapshot, pass_fds=(pipe,)) as server,
+    ):
+        server.exchange(HEADER + b"deposit,1,1,5\n")
+        server.process.terminate()
+        server.wait_for_log("stopped: ")
+        wait_until_it_waits(server.process)
+        assert server.stop() == 143
+    assert snapshot.read_bytes() == ACCOUNTS
+
+
 # --- tokens ---
+
+
+def test_a_signal_ends_the_wait_for_a_reader_of_the_token() -> None:
+    """Nobody reads standard output: SIGTERM ends the command with its code."""
+    with stalled_reader() as pipe:
+        process = start("token", stdout=pipe)
+        wait_until_it_waits(process)
+        process.terminate()
+        assert process.wait(TIMEOUT_SECONDS) == 143
+        finish(process)
 
 
 @pytest.mark.parametrize(
