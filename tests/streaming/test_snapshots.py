@@ -258,3 +258,28 @@ def test_snapshots_at_full_speed_are_points_in_time(shards: int) -> None:
             for each in accounts
         ]
         assert image.decode().splitlines()[1:] == shown
+
+
+def test_a_snapshot_holds_nothing_that_a_crash_would_lose(tmp_path: Path) -> None:
+    """It is taken at once, and written when all of its rows are durable."""
+
+    class Lagging(Engine):
+        lasting = 0
+
+        @property
+        def durable(self) -> int:
+            return self.lasting
+
+    async def job() -> None:
+        engine = Lagging()
+        engine.process(text_of([(1, 1, 1, 10_000)]).join([HEADER, b""]))
+        taking = asyncio.ensure_future(Snapshots(engine, tmp_path / "accounts.csv").take())
+        await asyncio.sleep(0.03)
+        assert not taking.done()
+        assert os.listdir(tmp_path) == []
+        engine.process(HEADER + b"deposit,1,2,1\n")
+        engine.lasting = 1
+        assert (await taking).sequence == 1
+        assert b"1,1.0000,0.0000,1.0000,false" in (tmp_path / "accounts.csv").read_bytes()
+
+    run(job())

@@ -25,11 +25,17 @@ SEQUENCE_FIELD = "{sequence}"
 _WRITERS: dict[str, Callable[[Accounts, BinaryIO], None]] = {
     ".csv": lambda accounts, file: accounts.write_csv(file),
 }
+_DURABLE_SECONDS = 0.005
+"""How often a snapshot looks whether its rows are durable by now."""
 _log = logging.getLogger("holdfast.streaming")
 
 
 class HasAccounts(Protocol):
     """What snapshots are taken of: an engine, or shards."""
+
+    @property
+    def durable(self) -> int:
+        """Rows decided that a crash would not lose."""
 
     def accounts(self) -> Accounts:
         """Take an image of all accounts."""
@@ -103,6 +109,9 @@ class Snapshots:
         async with self._turn:
             start = loop.time()
             accounts = self._engine.accounts()
+            while self._engine.durable < accounts.sequence:  # noqa: ASYNC110  # a watermark tells nobody that it moves
+                # A snapshot is a promise: a crash must not take back rows that it holds.
+                await asyncio.sleep(_DURABLE_SECONDS)
             path = None
             if self._files is not None:
                 path = self._files.path(accounts.sequence)
