@@ -128,13 +128,13 @@ def test_limits_are_those_of_the_code() -> None:
     limits = Limits()
     for text in (
         f"{limits.line_bytes_max // 1024} KiB; up to there",
-        f"{limits.line_seconds_max:g} seconds after it was begun",
+        f"{limits.line_seconds_max:g} seconds after its first byte",
         f"{limits.handshake_seconds_max:g} seconds after the connection",
-        f"nothing came for {limits.idle_seconds_max:g} seconds",
+        f"nothing arrived for {limits.idle_seconds_max:g} seconds",
         f"{limits.connections_max:,} connections are open",
         f"{limits.streams_max:,} names",
-        f"more than {limits.connection_bytes_max // 1024} KiB would be kept",
-        f"held back for {limits.replies_seconds_max:g} seconds",
-        f"{limits.linger_seconds_max:g} seconds and {limits.linger_bytes_max // 1024**2} MiB at\nmost",
+        f"more than {limits.connection_bytes_max // 1024} KiB, mostly for unread replies",
+        f"paused for {limits.replies_seconds_max:g} seconds",
+        f"at most {limits.linger_seconds_max:g} seconds and {limits.linger_bytes_max // 1024**2} MiB",
     ):
         assert text in page(), text
