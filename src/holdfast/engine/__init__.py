@@ -1,1 +1,1 @@
-"""The engine: the kernel under a set of rules, with policies, statistics and accounts that one can look at."""
+"""The engine: the kernel with its rules, policies and statistics, and accounts that can be read."""

@@ -18,7 +18,7 @@ _ROWS_AT_ONCE = 4096
 
 
 class Accounts:
-    """An image of the accounts: it stays as it is, whatever the engine does next. Made by ``Engine.accounts()``.
+    """An image of the accounts, which never changes, whatever the engine does next. ``Engine.accounts()`` makes one.
 
     Args:
         image: The kernel's image.
@@ -69,7 +69,7 @@ class Accounts:
         return None if found is None else Account(client, *found, self._decimals)
 
     def chunks(self) -> Iterator[bytes]:
-        """Give the accounts as CSV, in pieces of whole rows, the header first."""
+        """Give the accounts as CSV, in pieces of whole rows, beginning with the header."""
         return encode_accounts(self._image, self._decimals)
 
     def to_csv(self) -> bytes:

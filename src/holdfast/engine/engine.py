@@ -39,9 +39,9 @@ if TYPE_CHECKING:
 class Engine:
     """Folds transactions into client accounts, exactly.
 
-    Every row goes through :attr:`decide`, in one total order. It is safe to use an engine from several threads: one of them
-    decides or looks at a time, and none waits for longer than one batch. Code that runs while the same thread decides (a
-    ``__del__``) gets an error instead of an answer.
+    Every row goes through :attr:`decide`, in one total order. An engine is safe to use from several threads: one thread at a
+    time decides or looks at accounts, and the others wait for one batch at most. Code that runs while the same thread decides (a
+    recorder, a ``__del__``) gets a RuntimeError instead of waiting for itself.
 
     Args:
         rules: The name of a profile (``standard``, ``cards``), the path of a .toml file, or :class:`Rules`.
@@ -50,7 +50,7 @@ class Engine:
         tx_bits: How wide transaction ids are: 16, 32 or 64.
         row_bytes_max: How long a row of an input may be without its line end.
         batch_rows: How many rows are decoded and applied at a time.
-        huge_pages: Whether to ask the system for memory two megabytes at a time: less time in all, slower single batches.
+        huge_pages: Whether to ask the system for memory two megabytes at a time: faster in all, but single batches are slower.
 
     Raises:
         RulesError: If there are no such rules.
@@ -83,17 +83,17 @@ class Engine:
 
     @property
     def decided(self) -> int:
-        """How many rows were decided since the engine was made: what names a point in time."""
+        """How many rows the engine has decided since it was made. This number names a point in time."""
         return self._ledger.decided
 
     @property
     def durable(self) -> int:
-        """How many of them a crash would not lose; without a journal there is nothing to wait for, and it is ``decided``."""
+        """How many of the decided rows a crash would not lose. Without a journal this equals :attr:`decided`."""
         return self._ledger.decided
 
     @property
     def recorder(self) -> Recorder | None:
-        """Gets every stretch of rows that was decided, before the caller hears of it; see :class:`Ledger`. None at first."""
+        """Gets every decided stretch of rows before the caller hears of it; see :class:`Ledger`. None at first."""
         return self._ledger.recorder
 
     @recorder.setter
@@ -117,10 +117,10 @@ class Engine:
         """Apply one transaction.
 
         Returns:
-            What became of it; a transaction that is malformed or refused is an outcome, never an exception.
+            Its outcome; a malformed or refused transaction is an outcome, never an exception.
 
         Raises:
-            TypeError: If it is no transaction.
+            TypeError: If it is not a transaction.
         """
         from holdfast.engine.rows import to_row  # noqa: PLC0415  # slow to import; files do without
 
@@ -137,7 +137,7 @@ class Engine:
             types: uint8 :class:`TransactionType` numbers, shape (rows,).
             clients: uint64 or int64 client ids, shape (rows,).
             txs: uint64 or int64 transaction ids, shape (rows,).
-            amounts: int64 units, shape (rows,); not looked at for disputes, resolves and chargebacks.
+            amounts: int64 units, shape (rows,); ignored for disputes, resolves and chargebacks.
 
         Returns:
             One outcome code per row.
@@ -166,16 +166,16 @@ class Engine:
         Args:
             source: A path, bytes, a binary file object, or an iterable of bytes; compressed input is recognised.
             more: Further inputs, each with its own header.
-            policy: What to do about rows that are not applied; they are skipped if not given.
+            policy: What to do about rows that are not applied; by default they are skipped.
             rejects: Where to list them.
             on_progress: Called between batches, and every 50 ms while there is nothing to do, with rows decided, rows not applied
-                and input bytes read. What it raises ends the run between two batches.
+                and input bytes read. An exception in it ends the run between two batches.
 
         Returns:
-            What became of the rows.
+            Counts of the rows, and of what the engine holds.
 
         Raises:
-            PolicyAbort: If the policy stopped the run; its ``report`` says what was done.
+            PolicyAbort: If the policy stopped the run; its ``report`` has the counts so far.
             InputError: If an input has no usable header, or is compressed and corrupt.
             OSError: If an input cannot be read.
             TypeError: If a source is none of these.
@@ -190,12 +190,12 @@ class Engine:
         rejects: RejectWriter | None = None,
         on_progress: Callable[[int, int, int], None] | None = None,
     ) -> Report:
-        """Apply CSV inputs as :meth:`process` does; each is asked for when the one before it is done."""
+        """Apply CSV inputs as :meth:`process` does; take each from the iterable after the one before it is done."""
         run = Run(self, CompiledPolicy(policy or ErrorPolicy()), rejects, on_progress)
         return run.process(each if isinstance(each, InputStream) else open_source(each) for each in sources)
 
     def account(self, client: int) -> Account:
-        """Look a client's account up as it is now.
+        """Look up a client's account as it is now.
 
         Raises:
             KeyError: If the client has none.
@@ -208,13 +208,13 @@ class Engine:
         return Account(client, *found, self.settings.decimals)
 
     def find_balances(self, client: int) -> tuple[int, int, bool] | None:
-        """Give a client's available and held units and whether the account is locked; None if there is no account."""
+        """Give a client's available units, held units and whether the account is locked; None if there is no account."""
         if not 0 <= client <= self.settings.client_max:
             return None
         return self._ledger.account(client)
 
     def accounts(self) -> Accounts:
-        """Take an image of all accounts: a point in time, not a copy, unchanged by what is applied later."""
+        """Take an image of all accounts at this point in time, without a copy; later rows do not change it."""
         image = self._ledger.image()
         return Accounts(image, self.settings.decimals, image.sequence)
 
@@ -224,9 +224,9 @@ class Engine:
 
     @property
     def spreads_sources(self) -> bool:
-        """Whether the name of a source decides where its rows go; here it does not."""
+        """Whether a source's name decides which engine gets its rows; here it does not."""
         return False
 
-    def engine_of(self, source_name: str) -> Engine:  # noqa: ARG002  # they all go to this one
-        """Give what the rows of a source go to."""
+    def engine_of(self, source_name: str) -> Engine:  # noqa: ARG002  # all rows go to this engine
+        """Give the engine for the rows of a source."""
         return self

@@ -1,4 +1,4 @@
-"""The history of one client or one transaction: every row that touched it or tried to, and what it did."""
+"""The history of one client or one transaction: every row that touched it or tried to, and the effect of that row."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ class HistoryRow(NamedTuple):
     input: str
     line: int
     type: str
-    """Its name; empty if the row has none that is known."""
+    """Its name; empty if the row has no known type."""
     client: int
     tx: int
     amount: int
-    """Units; 0 for rows that have no amount of their own."""
+    """Units; 0 for rows without an amount of their own."""
     outcome: Outcome
     before: Balances | None
-    """The account of the client asked for (of the row's client, in a transaction's history); None while there is none."""
+    """The followed client's account (in a transaction's history: the account of the row's client); None while there is none."""
     after: Balances | None
     raw: bytes
 
@@ -49,7 +49,7 @@ class History:
     """Follows one client or one transaction through inputs.
 
     Args:
-        engine: A new engine; the inputs are applied to it.
+        engine: A new engine, to which the inputs are applied.
         client: The client to follow, or None.
         tx: The transaction to follow, or None.
 
@@ -67,7 +67,7 @@ class History:
         self._tally = Tally()
 
     def rows(self, stream: InputStream, batches: Iterator[Batch]) -> Iterator[HistoryRow]:
-        """Apply an input and give the rows that concern the one followed, in order."""
+        """Apply an input and give the rows that concern the followed client or transaction, in order."""
         for batch in batches:
             yield from self._batch_rows(batch, stream.name)
 
@@ -90,7 +90,7 @@ class History:
         return self._row(batch, row, name, before, self._balances(client))
 
     def _strangers(self, batch: Batch, start: int, stop: int, name: str) -> Iterator[HistoryRow]:
-        """Give the rows by which other clients tried to touch a transaction of the client followed."""
+        """Give the rows with which other clients tried to touch a transaction of the followed client."""
         if self._client is None or start >= stop:
             return
         for row in batch.refused_rows(start, stop):

@@ -1,4 +1,4 @@
-"""What can stand in an engine's place: shards, a durable ledger. Streams, servers and commands need no more than this."""
+"""The interface that streams, servers and commands need of an engine. Shards have it too, and so can a durable ledger."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ class AnyEngine(Protocol):
 
     @property
     def decide(self) -> Decide:
-        """The one way in: decide rows of a batch under a tally and give the first that was not decided."""
+        """The one way in: decide rows of a batch, count them in a tally, and give the first row that was not decided."""
 
     @property
     def decided(self) -> int:
-        """Rows decided: the watermark of what is in memory."""
+        """How many rows are decided: the watermark of what is in memory."""
 
     @property
     def durable(self) -> int:
-        """Rows decided that a crash would not lose: the watermark of what may be promised."""
+        """How many decided rows a crash would not lose: the watermark of what may be promised."""
 
     def apply(self, transaction: Transaction) -> Outcome:
         """Apply one transaction."""
@@ -47,7 +47,7 @@ class AnyEngine(Protocol):
 
     @property
     def spreads_sources(self) -> bool:
-        """Whether the name of a source decides where its rows go; see :meth:`engine_of`."""
+        """Whether a source's name decides which engine gets its rows; see :meth:`engine_of`."""
 
     def engine_of(self, source_name: str) -> AnyEngine:
-        """Give what the rows of a source go to."""
+        """Give the engine for the rows of a source."""

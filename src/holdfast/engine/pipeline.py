@@ -1,9 +1,9 @@
 """Reading and decoding ahead of the one writer, on other threads, in order.
 
-One thread reads blocks and cuts them at line ends. Where there is one core beside the writer's it decodes them as well; where
-there are more, as many threads do. The writer takes the batches in the order of the input. What is read ahead is bounded: so
-many blocks, and no more is read until one of them is taken. A sender who takes his time has each line decided as it comes: a
-writer with nothing to do takes the whole lines of the block that is still being filled.
+One thread reads blocks and cuts them at line ends. If there is one core beside the writer's, this thread also decodes them; if
+there are more cores, as many threads decode. The writer takes the batches in the order of the input. Reading ahead is bounded:
+when the queue of blocks is full, nothing more is read until one is taken. The lines of a slow sender are decided as they arrive:
+an idle writer takes the whole lines of the block that is still being filled.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ if TYPE_CHECKING:
     from holdfast.kernel.csv.decoder import CsvDecoder
 
 BLOCK_BYTES = 512 * 1024
-"""How much is read at a time: some 20,000 rows, which fit the second-level cache with their columns."""
+"""How much is read at a time: some 20,000 rows, which fit into the second-level cache together with their columns."""
 DECODERS_MAX = 8
 WAIT_SECONDS = 0.05
-"""How long the writer waits for input before it looks up: signals are seen at least this often."""
+"""How long the writer waits for input at a time: it notices signals at least this often."""
 
 
 def decoder_threads() -> int:
-    """How many threads decode: one for each core but the writer's."""
+    """Say how many threads decode: one for each core except the writer's."""
     # Not every system can say which cores this process may use.
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return max(1, min(cores - 1, DECODERS_MAX))
@@ -40,7 +40,7 @@ def decoder_threads() -> int:
 def read_input(
     stream: InputStream, decoder: CsvDecoder, on_wait: Callable[[], None] | None = None
 ) -> Generator[Batch]:
-    """Decode an input to its end, ahead of whoever takes the batches, on as many threads as there are cores to spare.
+    """Decode an input to its end, ahead of the writer, on as many threads as there are spare cores.
 
     Raises:
         InputError: If it has no usable header, or is compressed and corrupt.
@@ -61,7 +61,7 @@ def read_batches(
         stream: What to read.
         decoder: A new decoder.
         threads: How many threads decode.
-        on_wait: Called every 50 ms while there is nothing to do, and for input without a row in it; what it raises
+        on_wait: Called every 50 ms while there is nothing to do, and after input without a row; an exception in it
             ends the reading.
 
     Yields:
@@ -72,7 +72,7 @@ def read_batches(
         HeaderError: If it has no usable header.
     """
     if stream.raw_size is not None and stream.raw_size <= BLOCK_BYTES:
-        # Not worth a thread; only a regular file or memory has a size, so nothing here waits for anybody.
+        # Not worth a thread. Only a regular file or memory has a size, so this read never waits for a sender.
         yield from _read_here(stream, decoder, on_wait)
         return
     ahead = _ReadAhead(stream, decoder, threads)
@@ -122,17 +122,17 @@ class _Block:
             last = self.decoder.finish() if self.is_last else self.decoder.flush()
             if last is not None:
                 self.batches.append(last)
-            # A decoder that still waits for its header goes on with the next block, and counts these lines itself.
+            # A decoder that still waits for its header continues with the next block, and counts these lines itself.
             self.lines = self.decoder.lines if self.decoder.has_header else 0
         except BaseException as error:  # noqa: BLE001  # raised again by the writer, in its place in the order
             self.error = error
 
 
 class _ReadAhead:
-    """The threads and what they share, all of it guarded by one condition."""
+    """The threads and the state that they share, guarded by one condition."""
 
     def __init__(self, stream: InputStream, decoder: CsvDecoder, threads: int) -> None:
-        import threading  # noqa: PLC0415  # a small file does without
+        import threading  # noqa: PLC0415  # not needed for a small file
         from collections import deque  # noqa: PLC0415
 
         self._stream = stream
@@ -142,7 +142,7 @@ class _ReadAhead:
         self._blocks: deque[_Block] = deque()  # in the order of the input
         self._to_decode: deque[_Block] = deque()
         self._buffers: list[bytearray] = []
-        # What the reader is filling. While it waits for more it lends the lines in it to the writer.
+        # The reader fills this buffer. While it waits for more, it lends the lines in it to the writer.
         self._buffer = bytearray(BLOCK_BYTES)
         self._begin = 0
         self._filled = 0
@@ -161,7 +161,7 @@ class _ReadAhead:
             thread.start()
 
     def batches(self, on_wait: Callable[[], None] | None) -> Iterator[Batch]:
-        """Give the batches in order, waiting for them."""
+        """Give the batches in order, waiting for each."""
         lines = 0
         while True:
             block = self._next_block(on_wait)
@@ -178,12 +178,12 @@ class _ReadAhead:
             lines += block.lines
 
     def stop(self) -> None:
-        """Let the threads end. One that waits for a pipe's next byte cannot be woken, and ends with the process."""
+        """Stop the threads. A thread that waits for a pipe's next byte cannot be woken; it ends with the process."""
         with self._shared:
             self._stopped = True
             self._shared.notify_all()
         if self._stream.raw_size is not None:
-            # Nothing makes these wait: whoever closes the file now closes it behind the last read.
+            # These never wait for a sender, so join them: the file must not be closed before its last read.
             for thread in self._threads:
                 thread.join()
 
@@ -203,7 +203,7 @@ class _ReadAhead:
                 on_wait()
 
     def _take_lent(self) -> _Block | None:
-        """Decode the whole lines that the reader holds while it waits; to be called with the lock."""
+        """Decode the whole lines that the reader holds while it waits. The caller holds the lock."""
         if self._blocks or not self._is_lent:
             return None
         end = self._buffer.rfind(b"\n", self._begin, self._filled) + 1
@@ -217,7 +217,7 @@ class _ReadAhead:
         return block
 
     def _read(self) -> None:
-        """The reader thread: blocks of whole lines, until the input ends or the writer has had enough."""
+        """Run the reader thread: read blocks of whole lines until the input ends or the writer stops."""
         try:
             self._read_blocks()
         except BaseException as error:  # noqa: BLE001  # raised again by the writer, in its place in the order
@@ -236,7 +236,7 @@ class _ReadAhead:
                 return
 
     def _fill(self) -> int:
-        """Read more behind what is there."""
+        """Read more into the rest of the buffer."""
         with self._shared:
             self._is_lent = True
         try:
@@ -248,11 +248,11 @@ class _ReadAhead:
         return count
 
     def _hand_on(self) -> bool:
-        """Send the whole lines of a full buffer on their way; False if nobody wants any more."""
+        """Queue the whole lines of a full buffer; False if the writer has stopped."""
         buffer, begin, filled = self._buffer, self._begin, self._filled
         end = buffer.rfind(b"\n", begin, filled) + 1
         if not end and not begin:
-            # One line longer than a block: its decoder remembers what it needs of it and drops the rest.
+            # One line is longer than a block: the decoder keeps what it needs of it and drops the rest.
             self._decoder.feed(buffer)
             self._offset += filled
             self._filled = 0
@@ -266,7 +266,7 @@ class _ReadAhead:
         self._offset += end - begin
         block = _Block(self._decoder, buffer, begin, end)
         if not block.decoder.has_header:
-            # The header says how to decode everything behind it, so nothing overtakes it.
+            # The header says how to decode everything after it, so nothing may overtake it.
             self._decode_block(block)
         if not self._put(block) or block.error is not None:
             return False
@@ -278,7 +278,7 @@ class _ReadAhead:
             self._decoder = decoder.at(self._offset)
 
     def _put(self, block: _Block) -> bool:
-        """Queue a block as soon as there is room; False if nobody wants any more."""
+        """Queue a block as soon as there is room; False if the writer has stopped."""
         with self._shared:
             while len(self._blocks) >= self._blocks_max and not self._stopped:
                 self._shared.wait()
@@ -293,7 +293,7 @@ class _ReadAhead:
         return True
 
     def _decode(self) -> None:
-        """A decoder thread: whatever comes next."""
+        """Run a decoder thread: decode the next block, until the writer stops."""
         while True:
             with self._shared:
                 while not self._to_decode and not self._stopped:

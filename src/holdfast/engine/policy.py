@@ -1,6 +1,6 @@
-"""What to do about rows that are not applied: policies answer once per outcome code, and the answers become a table.
+"""What to do about rows that are not applied: a policy answers once per outcome code, and the answers become a table.
 
-A policy costs nothing per row. The kernel looks one byte up for a row that it did not apply, and only a row whose action stops
+A policy costs nothing per row. The kernel looks up one byte for each row that it did not apply, and only a row whose action stops
 the work (``ABORT``, ``CALLBACK``, a budget that is used up) ever reaches Python.
 """
 
@@ -21,8 +21,8 @@ else:
     from holdfast.domain.named_tuples import NamedTuple
 
 PERCENT_BUDGET_FROM_ROWS = 1000
-"""A budget in percent is looked at from this row on, and at the end of the input however few rows there were: the
-first row of a million being refused is no reason to stop."""
+"""A budget in percent is checked from this row on, and at the end of the input however few rows there were: a refused first row
+out of a million is no reason to stop."""
 _PPM_PER_PERCENT = 10_000
 _ROWS_MAX = 10**18 - 1
 
@@ -32,22 +32,22 @@ class PolicyError(ValueError):
 
 
 class Action(Enum):
-    """What a policy wants done about a row that is not applied."""
+    """What a policy does about a row that is not applied."""
 
     SKIP = "skip"
-    """Count it, log it if somebody listens, go on."""
+    """Count it, log it if the logger is enabled, go on."""
     SILENT = "silent"
     """Count it, go on."""
     ABORT = "abort"
-    """Stop behind this row: the rows before it stand, none after it is applied."""
+    """Stop after this row: the rows before it stand, none after it is applied."""
     BUDGET = "budget"
-    """Skip it as long as the budget lasts, abort at the row that exceeds it."""
+    """Skip it while the budget lasts; abort at the row that exceeds the budget."""
     CALLBACK = "callback"
     """Ask :meth:`ErrorPolicy.decide`, which sees the row itself."""
 
 
 class Budget(NamedTuple):
-    """How many rows may go unapplied: so many, or so many per million rows decided."""
+    """How many rows may go unapplied: a number of rows, or a number per million decided rows."""
 
     rows: int = 0
     ppm: int = 0
@@ -59,7 +59,7 @@ class Budget(NamedTuple):
 
 
 class ErrorPolicy:
-    """Decides what becomes of rows that are not applied. The base class skips them all.
+    """Decides what happens to rows that are not applied. The base class skips them all.
 
     Override :meth:`severity` to classify outcomes differently, :meth:`action` to answer differently,
     :meth:`decide` to look at rows.
@@ -72,24 +72,24 @@ class ErrorPolicy:
         """Classify an outcome; asked once per code."""
         return outcome.severity
 
-    def action(self, outcome: Outcome, severity: Severity) -> Action:  # noqa: ARG002  # for those who override it
-        """Answer what to do about rows with this outcome; asked once per code."""
+    def action(self, outcome: Outcome, severity: Severity) -> Action:  # noqa: ARG002  # for subclasses
+        """Say what to do about rows with this outcome; asked once per code."""
         return Action.SKIP
 
-    def decide(self, rejection: Rejection) -> Action:  # noqa: ARG002  # for those who override it
-        """Answer for one row whose action is ``CALLBACK``: ``SKIP``, ``SILENT`` or ``ABORT``."""
+    def decide(self, rejection: Rejection) -> Action:  # noqa: ARG002  # for subclasses
+        """Decide about one row whose action is ``CALLBACK``: ``SKIP``, ``SILENT`` or ``ABORT``."""
         return Action.ABORT
 
 
 class TablePolicy(ErrorPolicy):
-    """Actions by outcome, by severity, or else one for all.
+    """Actions by outcome, then by severity, then one default.
 
     Args:
         default: The action for everything not named.
         by_severity: Actions for whole severities.
-        by_outcome: Actions for single outcomes; they go before severities.
+        by_outcome: Actions for single outcomes; they take precedence over severities.
         budget: What ``Action.BUDGET`` counts against.
-        callback: Answers for rows whose action is ``CALLBACK``.
+        callback: Decides about rows whose action is ``CALLBACK``.
 
     Raises:
         PolicyError: If an action needs a budget or a callback that is not given.
@@ -128,10 +128,10 @@ class CompiledPolicy:
     """A policy's answers as tables.
 
     Args:
-        policy: Asked here, once for every outcome.
+        policy: The policy; it is asked here, once for every outcome.
 
     Raises:
-        PolicyError: If it answers BUDGET and has none.
+        PolicyError: If it answers BUDGET and has no budget.
     """
 
     def __init__(self, policy: ErrorPolicy) -> None:
@@ -151,7 +151,7 @@ class CompiledPolicy:
 
     @property
     def shows_rows(self) -> bool:
-        """Whether somebody will want to see rows themselves: those at which the policy stops."""
+        """Whether the policy may stop at rows, which must then be shown."""
         return any(self._table)
 
     def tally(self) -> Tally:
@@ -164,13 +164,13 @@ class CompiledPolicy:
 
 
 def parse_policy(text: str) -> ErrorPolicy:
-    """Read a policy as it is written on the command line.
+    """Read a policy in the command line's notation.
 
     ``skip``, ``silent``, ``abort``, ``budget:100`` and ``budget:0.5%`` apply to all rows that are not applied;
     ``skip,malformed=abort,DUPLICATE_TX=silent`` sets actions for severities and for single codes.
 
     Raises:
-        PolicyError: If it is written otherwise; the message says what can be written.
+        PolicyError: If the text is not in this notation; the message says what can be written.
     """
     default = Action.SKIP
     by_severity: dict[Severity, Action] = {}

@@ -1,4 +1,4 @@
-"""What became of the rows of one call: counts, balances of the whole, and how long it took."""
+"""The report on the rows of one call: counts, what the engine holds afterwards, and how long it took."""
 
 from __future__ import annotations
 
@@ -20,23 +20,23 @@ class Report(NamedTuple):
     applied: int
     """Rows applied."""
     refused_by_outcome: Mapping[Outcome, int]
-    """Rows not applied, for every outcome that occurred, in order of precedence."""
+    """Rows not applied, by outcome, in order of precedence; only outcomes that occurred."""
     accounts: int
     """Accounts in the engine afterwards."""
     locked_accounts: int
-    """Those of them that are locked."""
+    """How many of these are locked."""
     transactions: int
     """Deposits and withdrawals recorded in the engine afterwards."""
     open_disputes: int
     """Transactions under dispute afterwards."""
     sequence: int
-    """Rows decided by the engine since it was made that a crash would not lose: what names this point in time."""
+    """Durable rows of the engine since it was made. This number names the report's point in time."""
     input_bytes: int
-    """Bytes read, as they are stored: compressed, if the input is."""
+    """Bytes read, before they are decompressed."""
     seconds: float
     """Wall-clock time."""
     failed: int = 0
-    """Sources that failed: they raised an exception, or what they gave is no input. Their reports say why."""
+    """Sources that failed: they raised an exception or gave no valid input. Their reports say why."""
 
     @property
     def refused(self) -> int:
@@ -45,11 +45,11 @@ class Report(NamedTuple):
 
     @property
     def rows_per_second(self) -> float:
-        """Rows by wall-clock time."""
+        """Rows per second of wall-clock time."""
         return self.rows / self.seconds if self.seconds > 0 else 0.0
 
     def to_json(self) -> dict[str, object]:
-        """Give the report as what JSON knows, outcomes by name."""
+        """Give the report as a dict of JSON values, with outcomes by name."""
         return {
             "rows": self.rows,
             "applied": self.applied,

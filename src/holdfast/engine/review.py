@@ -1,4 +1,4 @@
-"""What becomes of rows that are not applied: they are shown to those who want to see them, and the policy is asked."""
+"""Rows that are not applied: list them, log them, and ask the policy about them."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ class Stop(NamedTuple):
 
 
 class Review:
-    """Looks at rows that were not applied, under one policy.
+    """Shows rows that were not applied, and asks one policy about them.
 
     Args:
         policy: What to do about them.
         rejects: Where to list them.
-        decimals: With how many decimals amounts are written.
+        decimals: How many decimals amounts are written with.
     """
 
     __slots__ = ("_decimals", "_log", "_policy", "_rejects", "shows_refused")
@@ -44,24 +44,24 @@ class Review:
         self._rejects = rejects
         self._log = _listening_log()
         self.shows_refused = rejects is not None or self._log is not None
-        """Whether every row that is not applied is to be shown, and not only one at which the policy stops."""
+        """Whether to show every row that is not applied, and not only those at which the policy stops."""
 
     @property
     def needs_text(self) -> bool:
-        """Whether rows will have to be shown, so that batches must keep their text."""
+        """Whether rows will be shown, so that batches must keep their text."""
         return self.shows_refused or self._policy.shows_rows
 
     def show(
         self, batch: Batch, start: int, stop: int, name: str, position: int
     ) -> None:  # as the inlet gives them
-        """List and log the rows of an input that were not applied, for those who asked for it.
+        """List and log the rows of an input that were not applied.
 
         Args:
-            batch: Where they are.
-            start: The first row.
+            batch: The batch that has them.
+            start: The first row to look at.
             stop: The row to stop before.
             name: The input.
-            position: How many of its rows come before the first one.
+            position: How many rows of the input come before the first one.
         """
         outcomes = batch.outcomes
         for row in batch.refused_rows(start, stop):
@@ -76,7 +76,7 @@ class Review:
                 )
 
     def ask(self, batch: Batch, row: int, name: str, number: int) -> Stop | None:
-        """Ask the policy about a row, by its place in a batch and its number in its input; give its decision to stop, if any."""
+        """Ask the policy about a row, by its place in the batch and its number in the input; give its decision to stop, if any."""
         outcome = Outcome(batch.outcomes[row])
         rejection = find_rejection(batch, row, outcome, name, number=number, decimals=self._decimals)
         action = self._policy.actions[outcome]
@@ -90,16 +90,16 @@ class Review:
         return Stop("stopped at a row that was not applied", rejection)
 
     def say_budget_exceeded(self, rows: int, refused: int) -> str:
-        """Say that the rows exceed a budget that could not be judged before the end."""
+        """Give the message that the rows exceed a budget, for a budget that only the end of the input decides."""
         budget = self._policy.policy.budget
         return f"{refused} of {rows} rows were not applied, which exceeds the budget of {budget}"
 
 
 def _listening_log() -> logging.Logger | None:
-    """Give the logger for single rows if anybody listens; a program that never imported logging has nobody who does."""
+    """Give the logger for single rows, or None if it is disabled or the program never imported logging."""
     if "logging" not in sys.modules:
         return None
-    import logging  # noqa: PLC0415  # imported by whoever listens
+    import logging  # noqa: PLC0415  # slow to import; the program has done so
 
     log = logging.getLogger("holdfast.engine")
     return log if log.isEnabledFor(logging.INFO) else None

@@ -1,4 +1,4 @@
-"""One run of an engine over inputs: batch by batch, with a policy at its side."""
+"""One run of an engine over inputs: batch by batch, under a policy."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ if TYPE_CHECKING:
 
 
 class PolicyAbort(Exception):  # noqa: N818  # the policy's decision, not an error of the engine's
-    """A policy stopped the run: the rows before the named one stand, it was not applied, and nothing behind it was.
+    """A policy stopped the run: the rows before the named one stand; that row and the rows after it were not applied.
 
     Args:
         reason: Why it stopped.
-        rejection: The row behind which it stopped; None if a budget was found exceeded at the end of the inputs.
-        report: What was done up to there.
+        rejection: The row at which it stopped; None if only the end of the inputs showed that a budget is exceeded.
+        report: The counts up to there.
     """
 
     def __init__(self, reason: str, rejection: Rejection | None, report: Report) -> None:
@@ -40,7 +40,7 @@ class Run:
     """The state of one call of ``Engine.process``: all its inputs are one stream.
 
     Args:
-        engine: What the rows are applied to.
+        engine: The engine to apply rows to.
         policy: What to do about rows that are not applied.
         rejects: Where to list them.
         on_progress: Called between batches, and every 50 ms while there is nothing to do, with rows, refused rows and
@@ -66,7 +66,7 @@ class Run:
         self._stream: InputStream | None = None
 
     def process(self, streams: Iterable[InputStream]) -> Report:
-        """Apply inputs, each asked for when the one before it is done, and end the run.
+        """Apply inputs, taking each after the one before it is done, and end the run.
 
         Raises:
             PolicyAbort: If the policy says so.
@@ -80,7 +80,7 @@ class Run:
                 try:
                     self._add(stream, batches)
                 finally:
-                    # Whoever keeps the exception that ended this would keep the threads that read ahead as well.
+                    # An exception that is kept would otherwise keep this generator, and with it the threads that read ahead.
                     batches.close()
         if self._inlet.exceeds_budget:
             reason = self._review.say_budget_exceeded(self._inlet.rows, self._inlet.refused)
@@ -92,17 +92,17 @@ class Run:
         self._review.show(batch, start, stop, self._name, position)
 
     def on_stopped(self, batch: Batch, row: int) -> None:
-        """Do what the policy wants at a row at which it stopped.
+        """Ask the policy what to do about a row at which it stopped.
 
         Raises:
-            PolicyAbort: If that is to end the run.
+            PolicyAbort: If it ends the run.
         """
         stop = self._review.ask(batch, row, self._name, self._inlet.position)
         if stop is not None:
             raise PolicyAbort(stop.reason, stop.rejection, self.report())
 
     def on_skipped(self) -> None:
-        """Nothing is skipped: no row was decided before."""
+        """Do nothing: no row of a file was decided before, so none is skipped."""
 
     def _add(self, stream: InputStream, batches: Iterator[Batch]) -> None:
         """Apply all batches of an input."""
@@ -116,7 +116,7 @@ class Run:
             self._stream = None
 
     def report(self) -> Report:
-        """Say what was done so far."""
+        """Give the counts so far."""
         inlet, totals = self._inlet, self._engine.totals()
         return Report(
             rows=inlet.rows,
@@ -132,7 +132,7 @@ class Run:
         )
 
     def report_progress(self) -> None:
-        """Tell the listener how far the run is."""
+        """Tell ``on_progress`` how far the run is."""
         if self._on_progress is not None:
             self._on_progress(self._inlet.rows, self._inlet.refused, self._input_bytes())
 

@@ -1,4 +1,4 @@
-"""What an engine holds, in numbers."""
+"""How much an engine holds: accounts, transactions, rows, memory."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ else:
 
 
 class Totals(NamedTuple):
-    """Counts of everything that an engine, or several together, hold."""
+    """Counts of what one engine holds, or several engines together."""
 
     accounts: int
     """Accounts."""
     locked_accounts: int
-    """Those of them that are locked."""
+    """How many of these are locked."""
     transactions: int
     """Deposits and withdrawals recorded."""
     open_disputes: int
@@ -24,11 +24,11 @@ class Totals(NamedTuple):
     decided: int
     """Rows decided since the engine was made: the watermark of what is in memory."""
     durable: int
-    """Rows of them that a crash would not lose: the watermark of what may be promised. Without a journal it is ``decided``."""
+    """How many of these a crash would not lose: the watermark of what may be promised; without a journal, ``decided``."""
     memory_bytes: int
-    """Memory that accounts, records and indexes take."""
+    """Memory of accounts, records and indexes."""
 
 
 def add_totals(totals: Iterable[Totals]) -> Totals:
-    """Add up what several engines hold."""
+    """Add the totals of several engines."""
     return Totals(*map(sum, zip(*totals, strict=True)))
