@@ -233,7 +233,7 @@ def test_sources_are_called_by_their_names() -> None:
     run(processor.merge(named))
     assert [source.name for source in processor.sources.values()] == [Till.FIRST, 7]
     assert processor.sources["first"].rows == 1
-    with pytest.raises(ValueError, match="two sources of the name '2'"):
+    with pytest.raises(ValueError, match="two sources are named '2'"):
         run(processor.merge([Source([deposits(1, 3, 1)], "2"), [deposits(1, 4, 1)]]))
     run(processor.merge([[deposits(1, 5, 1)], Source([deposits(1, 6, 1)], "x"), (deposits(1, 7, 1),)]))
     assert list(processor.sources) == ["1", "x", "3"]
@@ -513,7 +513,7 @@ def test_errors_of_the_call_are_raised() -> None:
         run(processor.merge([not_a_source]))
     with pytest.raises(TypeError, match="put a single one into a list"):
         run(processor.merge("transactions.csv"))
-    with pytest.raises(ValueError, match="two sources of the name 'a'"):
+    with pytest.raises(ValueError, match="two sources are named 'a'"):
         run(processor.merge([Source([HEADER], "a"), Source([HEADER], "a")]))
     with pytest.raises(ValueError, match="on_source_error is 'report' or 'raise'"):
         run(processor.merge([], on_source_error="ignore"))  # type: ignore[arg-type]
@@ -673,7 +673,7 @@ def test_there_are_only_so_many_sources_at_a_time() -> None:
             for _ in range(4):
                 running.add(_wait_for_ever())
 
-    with pytest.raises(RuntimeError, match="3 sources run or wait to"):
+    with pytest.raises(RuntimeError, match="3 sources are open"):
         run(add_too_many())
 
 

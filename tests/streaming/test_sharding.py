@@ -302,7 +302,7 @@ def test_settings_that_cannot_be() -> None:
         Shards(2, by="row")
     with pytest.raises(ValueError, match="shards is 1 to 256"):
         Shards(0)
-    with pytest.raises(TypeError, match="chosen by client: 'a' is none"):
+    with pytest.raises(TypeError, match="chosen by client, and 'a' is not a client id"):
         Shards(2).number_of("a")
-    with pytest.raises(TypeError, match="chosen by source: 1 is none"):
+    with pytest.raises(TypeError, match="chosen by source, and 1 is not a source's name"):
         Shards(2, by="source").number_of(1)

@@ -76,7 +76,7 @@ class Review:
                 )
 
     def ask(self, batch: Batch, row: int, name: str, number: int) -> Stop | None:
-        """Ask the policy about a row, by its place in the batch and its number in the input; give its decision to stop, if any."""
+        """Ask the policy about a row, by its place in the batch and its number in the input; give a Stop if it stops there."""
         outcome = Outcome(batch.outcomes[row])
         rejection = find_rejection(batch, row, outcome, name, number=number, decimals=self._decimals)
         action = self._policy.actions[outcome]

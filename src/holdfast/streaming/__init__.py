@@ -1,6 +1,6 @@
 """Streams: any number of sources, one exact, ordered ledger.
 
-The names below are imported when they are first used, so that whoever needs one of them pays for no other.
+The names below are imported when they are first used, so that a program pays only for those that it uses.
 """
 
 from holdfast._lazy import lazy_names

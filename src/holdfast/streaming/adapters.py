@@ -1,7 +1,7 @@
-"""Adapters: asynchronous generators around a source, to be given to a processor in its place.
+"""Adapters: asynchronous generators around a source, which a processor takes in the source's place.
 
-Each takes what a processor takes, asks its source for the next piece only when it is asked for one itself (``batched``: while
-what it holds is below its limits), and closes the source when it is closed.
+An adapter takes any source that a processor takes. It asks the source for the next piece only when the processor asks for one
+(``batched``: while it holds less than its limits), and closes the source when it is closed.
 """
 
 from __future__ import annotations
@@ -33,13 +33,13 @@ async def batched(
 ) -> AsyncIterator[bytes | list[Any] | Batch]:
     """Join small pieces: transactions into lists, chunks of bytes into larger ones; batches pass through.
 
-    A piece is given when it holds so many transactions or bytes, so many seconds after its first part came, or when the source
-    ends, whichever comes first. While it waits to be taken, no more than one further piece is held.
+    A piece is ready when it holds ``rows_max`` transactions or ``bytes_max`` bytes, ``seconds_max`` after its first part came, or
+    when the source ends, whichever comes first. While it waits to be taken, at most one more part of the source is held.
 
     Args:
-        source: What a processor takes.
+        source: Any source that a processor takes.
         rows_max: How many transactions make a piece.
-        bytes_max: From how many bytes on a piece is not waited for any longer.
+        bytes_max: How many bytes make a piece; the last part may exceed this.
         seconds_max: How long the first part of a piece waits for others.
 
     Yields:
@@ -51,7 +51,7 @@ async def batched(
     if rows_max < 1 or bytes_max < 1 or not seconds_max > 0:
         raise ValueError("rows_max and bytes_max are 1 or more, seconds_max is above 0")
     group = _Group(rows_max, bytes_max)
-    # The source runs in one task from beginning to end, whatever the waiting here does.
+    # The source runs in one task from beginning to end, even if the waits here are cancelled.
     filling = asyncio.ensure_future(group.fill(source))
     try:
         while await group.wait(seconds_max):
@@ -63,7 +63,7 @@ async def batched(
 
 
 class _Group:
-    """What is being joined: filled by a task, taken by a generator."""
+    """The piece that is being joined: a task fills it, a generator takes it."""
 
     def __init__(self, rows_max: int, bytes_max: int) -> None:
         self._rows_max = rows_max
@@ -72,12 +72,12 @@ class _Group:
         self._size = 0
         self._kind: type | None = None
         self._has_ended = False
-        self._some = asyncio.Event()  # there is something to take, or nothing will come any more
+        self._some = asyncio.Event()  # there is something to take, or the source has ended
         self._whole = asyncio.Event()  # nothing more goes in
         self._room = asyncio.Event()  # something was taken
 
     async def fill(self, source: object) -> None:
-        """Put the source's pieces in, waiting while the group is whole."""
+        """Put the source's pieces in; wait while the group is whole."""
         try:
             async with _opened(source) as items:
                 async for item in items:
@@ -100,7 +100,7 @@ class _Group:
         return bool(self._items)
 
     def take(self) -> bytes | list[Any] | Batch:
-        """Give what is there."""
+        """Take the group."""
         items, self._items = self._items, []
         self._size = 0
         if not self._has_ended:
@@ -113,7 +113,7 @@ class _Group:
 
     async def _put(self, part: Any) -> None:
         if isinstance(part, _BYTES_TYPES):
-            # A copy: its owner may use it again once the next one is asked for.
+            # A copy: its owner may reuse the memory for the next piece.
             part = bytes(part)
         kind = type(part) if isinstance(part, bytes | Batch) else None
         if self._items and kind is not self._kind:
@@ -136,23 +136,23 @@ async def throttled(
     bytes_per_second: float | None = None,
     burst: float | None = None,
 ) -> AsyncIterator[Any]:
-    """Hold a source back to a rate.
+    """Limit a source to a rate.
 
-    Pieces are given whole. One that is larger than what may be given by now is held until it may, so that the rate holds over
-    time, whatever the size of the pieces. Rows of text are counted by their line ends, the header's among them.
+    Pieces are not split. A piece that exceeds what the rate allows by now waits until it is allowed, so the rate holds over
+    time, whatever the size of the pieces. Rows of text are counted by line ends, including the header's.
 
     Args:
-        source: What a processor takes.
-        rows_per_second: The rate in rows; this or the other.
-        bytes_per_second: The rate in bytes of text; a source of batches or transactions has none.
-        burst: How much may be given at once after a pause, in rows or bytes; a second's worth if not given.
+        source: Any source that a processor takes.
+        rows_per_second: The rate in rows; give this or ``bytes_per_second``.
+        bytes_per_second: The rate in bytes of text; not for sources of batches or transactions.
+        burst: How much may pass at once after a pause, in rows or bytes; one second's worth by default.
 
     Yields:
         The source's pieces.
 
     Raises:
-        ValueError: Unless exactly one rate is given, and that and the burst are above 0.
-        TypeError: If a source without text is held back by bytes.
+        ValueError: Unless exactly one rate is given, and the rate and the burst are above 0.
+        TypeError: If ``bytes_per_second`` is given for a source without text.
     """
     rate = rows_per_second if rows_per_second is not None else bytes_per_second
     if rate is None or (rows_per_second is not None and bytes_per_second is not None):
@@ -188,20 +188,19 @@ def _bytes_in(item: Any) -> int:
 async def tee_rejects(
     source: object, sink: RejectSink, *, engine: AnyEngine, name: str = "source"
 ) -> AsyncIterator[Batch]:
-    """Tell a sink of a source's rows that were not applied.
+    """Report a source's rows that were not applied to a sink.
 
-    The source's text is decoded here, and goes on as batches that keep it. Whoever takes them decides on a batch before asking
-    for the next one, as a processor does; so by then the outcomes stand in it, and those that are refusals are told, in order. A
-    sink that is slow holds the source back.
+    The source's text is decoded here and passed on as batches that keep it. The consumer must decide a batch before it asks
+    for the next one, as a processor does: by then the outcomes are in the batch, and this generator reports the refused rows in
+    order. A slow sink slows the source down.
 
-    If a policy stops the source, the sink is told of the row at which it stopped, too; malformed rows right behind it may be told
-    as well.
+    If a policy stops the source, the sink also gets the row at which it stopped, and perhaps malformed rows right after it.
 
     Args:
-        source: What a processor takes.
-        sink: A RejectWriter, or a function that is given each Rejection, and awaited if it has to be.
-        engine: An engine with the settings to decode with; no rows are applied to it here.
-        name: What the source is called in rejections.
+        source: Any source that a processor takes.
+        sink: A RejectWriter, or a function that takes a Rejection and may be a coroutine function.
+        engine: The engine whose settings to decode with; no rows are applied to it here.
+        name: The source's name in rejections.
 
     Yields:
         Batches.
@@ -260,7 +259,7 @@ async def _tell(
 
 @asynccontextmanager
 async def _opened(source: object) -> AsyncIterator[AsyncIterator[Any]]:
-    """Open a source as an asynchronous iterator, and close it behind whoever used it."""
+    """Open a source as an asynchronous iterator, and close it at the end of the block."""
     waiting, ready = open_pieces(source.data if isinstance(source, Source) else source, asyncio.Semaphore(1))
     items = waiting if waiting is not None else _step(ready or iter(()))
     try:

@@ -1,8 +1,8 @@
 """Runs any number of sources into one ledger: one after the other, concurrently, to completion or for ever.
 
-There is one writer, the event loop: a piece of a source is decoded and applied as soon as it is there, before the source is asked
-for its next one. So nothing queues between sources and ledger, and what holds a fast sender back is that nobody asks it. The one
-queue there is stands between a thread that reads a file and the loop: two blocks of 256 KiB a file, for so many files at a time.
+There is one writer, the event loop: it decodes and applies a piece of a source as soon as it arrives, before it asks the source
+for the next one. So nothing queues between sources and ledger, and a fast sender waits because nobody asks it for more. The only
+queue is between a thread that reads a file and the loop: two blocks of 256 KiB a file, for a limited number of files.
 """
 
 from __future__ import annotations
@@ -39,24 +39,24 @@ REPORTS_MAX = 100_000
 
 
 class StreamProcessor:
-    """Runs sources into an engine, into shards, or into whatever else has an engine's interface.
+    """Runs sources into an engine, into shards, or into another object with an engine's interface.
 
     A source is a path, bytes, a binary file object, an ``asyncio.StreamReader``, or an iterable or asynchronous iterable of
     bytes, of batches, of transactions or of lists of transactions; or one of these in a :class:`Source`, with a name and a
-    policy of its own. Paths and files are read on threads; all others are stepped on the event loop, so an iterable must not
-    wait for anything.
+    policy of its own. Threads read paths and files; the event loop steps all other sources, so an iterable must not wait for
+    anything.
 
-    One run at a time. While it runs and afterwards, :meth:`report` and :attr:`sources` say what became of it.
+    A processor has one run at a time. During a run and after it, :meth:`report` and :attr:`sources` give its counts.
 
     Args:
-        engine: What the rows are applied to; nobody else may apply rows to it meanwhile.
-        policy: What to do about rows that are not applied, decided for each source by itself: a budget is each source's own, and
-            a policy that stops a source stops no other. Rows are skipped if not given.
+        engine: The engine to apply rows to; no one else may apply rows to it during a run.
+        policy: What to do about rows that are not applied, for each source separately: each source has its own budget, and a
+            policy that stops one source stops no other. By default rows are skipped.
         rejects: Where to list rows that are not applied.
-        snapshots: Taken as often as they say while a run lasts.
-        sources_max: How many sources may be open at a time. Those that ``merge`` takes from an iterable are opened as others end.
+        snapshots: Snapshots to take on their schedule during a run.
+        sources_max: How many sources may be open at a time. ``merge`` takes more sources from its iterable as others end.
         readers_max: How many paths and files are read at a time; each costs a thread and two blocks of 256 KiB.
-        reports_max: Of how many ended sources reports are kept; older ones remain in the totals.
+        reports_max: How many reports of ended sources are kept; the totals still count older sources.
 
     Raises:
         PolicyError: If the policy cannot be used.
@@ -84,14 +84,14 @@ class StreamProcessor:
 
     @property
     def sources(self) -> Mapping[str, SourceReport]:
-        """The reports of the sources of the run that is under way, or of the last one, by name."""
+        """The reports of the current run's sources, or the last run's, by name."""
         return SourceReports(self._run)
 
     def report(self) -> Report:
-        """Say what became of all rows of the run that is under way, or of the last one.
+        """Report on all rows of the current run, or of the last one.
 
         Raises:
-            RuntimeError: If there was none yet.
+            RuntimeError: If there was no run yet.
         """
         if self._run is None:
             raise RuntimeError("there is no report before the first run")
@@ -102,17 +102,17 @@ class StreamProcessor:
 
         Args:
             sources: The sources.
-            on_source_error: ``raise``: a source that fails or is stopped by its policy ends the run, and what ended it is raised.
-                ``report``: it ends itself, its report says why, and the next one follows.
+            on_source_error: ``raise``: a source that fails or is stopped by its policy ends the run, and its error is raised.
+                ``report``: the source ends alone, its report says why, and the next one follows.
 
         Returns:
-            What became of all rows.
+            Counts of all rows.
 
         Raises:
-            PolicyAbort: If a policy stopped; :meth:`report` says what was done, the exception's report what of this source.
+            PolicyAbort: If a policy stopped; the exception has the report of the source, :meth:`report` gives that of the run.
             InputError: If a source has no usable header.
-            TypeError: If one of them is no source.
-            ValueError: If two have one name.
+            TypeError: If one of them is not a source.
+            ValueError: If two sources have the same name.
         """
         async with self._begin(on_source_error) as (run, pump):
             await pump.drive(run.open(source) for source in sources)
@@ -126,19 +126,19 @@ class StreamProcessor:
         Cancelling it leaves the ledger between two batches, closes generators, and ends threads that read files.
 
         Args:
-            sources: By name, or in an order: then their names are their numbers, 1 and on. An iterator is asked for the next one
-                when there is room for it.
-            on_source_error: ``report``: a source that fails or is stopped by its policy ends itself, and its report says why.
-                ``raise``: it ends the run, and what ended it is raised.
+            sources: A mapping of names to sources, or an iterable of sources, which are then called 1, 2 and so on. The next
+                source is taken from an iterator when there is room for it.
+            on_source_error: ``report``: a source that fails or is stopped by its policy ends alone, and its report says why.
+                ``raise``: it ends the run, and its error is raised.
 
         Returns:
-            What became of all rows.
+            Counts of all rows.
 
         Raises:
-            PolicyAbort: If a policy stopped, and that is to be raised.
-            InputError: If a source has no usable header, and that is to be raised.
-            TypeError: If one of them is no source, or they are no mapping or iterable of sources.
-            ValueError: If two have one name.
+            PolicyAbort: With ``raise``, if a policy stopped.
+            InputError: With ``raise``, if a source has no usable header.
+            TypeError: If one of them is not a source, or ``sources`` is neither a mapping nor an iterable of sources.
+            ValueError: If two sources have the same name.
         """
         named = _named(sources)
         async with self._begin(on_source_error) as (run, pump):
@@ -148,10 +148,10 @@ class StreamProcessor:
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[Running]:
-        """Run sources that are added while they run, for ever if need be.
+        """Run sources that are added while others run, for ever if need be.
 
         Leaving the block waits for all of them to end; leaving it with an exception cancels them. A source that fails or is
-        stopped by its policy ends itself, and its report says why.
+        stopped by its policy ends alone, and its report says why.
         """
         async with self._begin("report") as (run, pump):
             yield Running(run, pump)
@@ -162,7 +162,9 @@ class StreamProcessor:
         if on_source_error not in {"report", "raise"}:
             raise ValueError(f"on_source_error is 'report' or 'raise', not {on_source_error!r}")
         if self._is_running:
-            raise RuntimeError("a processor has one run at a time: add sources to the one that is under way")
+            raise RuntimeError(
+                "a processor has one run at a time: add sources to the current one, or use another processor"
+            )
         self._is_running = True
         run = self._run = StreamRun(self.engine, self._policy, self._rejects, self._limits)
         pump = Pump(run, self._limits.sources_max, raises=on_source_error == "raise")
@@ -181,7 +183,7 @@ class StreamProcessor:
 
 
 class Running:
-    """A run that is under way; made by ``StreamProcessor.running``."""
+    """A run that takes more sources while it lasts; ``StreamProcessor.running`` makes one."""
 
     def __init__(self, run: StreamRun, pump: Pump) -> None:
         self._run = run
@@ -189,7 +191,7 @@ class Running:
 
     @property
     def sources(self) -> Mapping[str, SourceReport]:
-        """The reports of the sources by name, also of those that ended."""
+        """The reports of the sources by name, including sources that have ended."""
         return SourceReports(self._run)
 
     @property
@@ -198,19 +200,19 @@ class Running:
         return self._pump.open_sources
 
     def add(self, source: object, *, name: str | None = None) -> str:
-        """Run one more source, from the loop's next turn on.
+        """Start one more source, in the loop's next turn.
 
         Args:
             source: The source.
-            name: What it is called; its number in the run if not given.
+            name: Its name; by default its number in the run.
 
         Returns:
             Its name.
 
         Raises:
             RuntimeError: If ``sources_max`` sources are open.
-            TypeError: If it is no source.
-            ValueError: If there is one of this name.
+            TypeError: If it is not a source.
+            ValueError: If the run has a source of this name.
         """
         return self._pump.add(source, name)
 
@@ -219,17 +221,17 @@ class Running:
 
         Args:
             source: The source.
-            name: What it is called; its number in the run if not given.
+            name: Its name; by default its number in the run.
 
         Returns:
-            What became of its rows.
+            Counts of its rows.
 
         Raises:
             PolicyAbort: If its policy stopped it.
             InputError: If it has no usable header.
             RuntimeError: If ``sources_max`` sources are open.
-            TypeError: If it is no source.
-            ValueError: If there is one of this name.
+            TypeError: If it is not a source.
+            ValueError: If the run has a source of this name.
             Exception: What the source itself raised.
         """
         return await self._pump.process(source, name)
@@ -238,19 +240,19 @@ class Running:
         """Apply one transaction, between pieces of the sources; no policy is asked about it.
 
         Returns:
-            What became of it, once that is durable.
+            Its outcome, once that is durable.
 
         Raises:
-            TypeError: If it is no transaction.
+            TypeError: If it is not a transaction.
         """
         return await self._run.apply(transaction)
 
     async def wait(self) -> None:
-        """Wait until all sources have ended that were added by now."""
+        """Wait until all sources have ended."""
         await self._pump.wait()
 
     def report(self) -> Report:
-        """Say what became of all rows so far."""
+        """Report on all rows so far."""
         return self._run.report()
 
 

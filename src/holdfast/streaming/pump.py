@@ -1,17 +1,17 @@
-"""Drives the sources of a run: as many at a time as wait, in as few tasks as that takes.
+"""Drives the sources of a run concurrently, in as few tasks as possible.
 
-A task a source would cost as much as the hundred rows that a short source has. So a worker, which is a task, runs one source
-after the other, each to its end. As long as none of them has to wait, one worker is all there is. When it has to, the loop
-comes to the call that the worker left there before it began, and helpers take over the sources that are not yet running; they
-leave such a call in their turn. A source that waits thus keeps a task of its own until it ends, and holds up nobody. A worker
-that only gives way comes back at once, most likely to the next source; it gets help when its source takes another turn.
+One task per source would cost as much as the hundred rows of a short source. So a worker, which is a task, runs one source after
+the other, each to its end. While no source waits, one worker does everything. Before it begins, the worker schedules a call on
+the loop. If a source waits, the loop gets to that call, which starts helpers: workers that take over the sources that do not run
+yet, and schedule such a call in their turn. So a source that waits keeps a task of its own until it ends, and delays no other.
+A worker that only gives way returns at once, most likely to the next source; it gets help when its source takes another turn.
 
-A source runs in one task from its beginning to its end, so ``asyncio.current_task``, ``asyncio.timeout`` and cancellation are
-what its code expects of them, on every version of Python; stepping its coroutines by hand until they wait, and then giving them
-to a task, would show them two. What follows from workers: context variables that a source sets are seen by those that its
-worker runs next.
+A source runs in one task from its beginning to its end, so ``asyncio.current_task``, ``asyncio.timeout`` and cancellation work in
+it as its code expects, on every version of Python. (Stepping its coroutines by hand until they wait, and then giving them to a
+task, would show them two tasks.) One consequence of workers: the sources that a worker runs later see the context variables that
+an earlier one has set.
 
-One that never waits gives way after its turn: 64 KiB of text, or what takes as long.
+A source that never waits gives way after its turn: 64 KiB of text, or work that takes as long.
 """
 
 from __future__ import annotations
@@ -37,16 +37,16 @@ if TYPE_CHECKING:
 _CANCELLED, _ENDED = SourceState.CANCELLED, SourceState.ENDED
 
 TURN_BYTES = 64 * 1024
-"""After how much text, or what takes as long, the loop has a look at everybody else."""
+"""How much text, or work that takes as long, a source may take before the others get their turn."""
 _HELPERS_MAX = 64
-"""How many workers start at a time where one had to wait: first one, then twice as many each time, up to this."""
+"""How many workers start at a time when one has to wait: first one, then twice as many each time, up to this."""
 
 
 class Pump:
     """The workers of a run.
 
     Args:
-        run: Keeps the books.
+        run: Opens the sources, and notes how they end.
         sources_max: How many sources may be open at a time.
         raises: Whether a source that ends early ends the run.
     """
@@ -59,12 +59,12 @@ class Pump:
         self._opened: deque[Opened] = deque()
         self._sources: Iterator[tuple[str | None, object]] | None = None
         self._workers: set[asyncio.Task[None]] = set()
-        # Sources that run in tasks of whoever asked for them.
+        # Sources that run in their callers' tasks.
         self._own_tasks = 0
         self._help_is_called = False
         self._helpers = 1
         self._credit = TURN_BYTES
-        # Workers that gave way for the first time in their sources, and have not come back yet.
+        # Workers that gave way for the first time in their current source, and have not resumed yet.
         self._returning = 0
         self._failure: BaseException | None = None
         self._idle = asyncio.Event()
@@ -72,14 +72,14 @@ class Pump:
 
     @property
     def open_sources(self) -> int:
-        """How many sources were added and have not ended; those yet to be taken from an iterator not among them."""
+        """How many sources were added and have not ended, without those that are still in an iterator."""
         return len(self._opened) + len(self._workers) + self._own_tasks
 
     def add(self, source: object, name: str | None) -> str:
         """Run one more source; give its name.
 
         Raises:
-            RuntimeError: If there are as many as there may be.
+            RuntimeError: If ``sources_max`` sources are open.
         """
         self._check_room()
         opened = self._run.open(source, name)
@@ -89,7 +89,7 @@ class Pump:
         return opened[0].name
 
     def add_all(self, sources: Iterator[tuple[str | None, object]]) -> None:
-        """Run all of these, each taken from the iterator when there is a worker for it."""
+        """Run all of these; each is taken from the iterator when there is a worker for it."""
         self._sources = sources
         self._idle.clear()
         self._start_worker()
@@ -98,9 +98,9 @@ class Pump:
         """Wait until all sources have ended.
 
         Raises:
-            TypeError: If one of them was no source.
-            ValueError: If two of them had one name.
-            Exception: What ended a source, if that ends the run.
+            TypeError: If one of them was not a source.
+            ValueError: If two of them had the same name.
+            Exception: The error of a source, if that ends the run.
         """
         await self._idle.wait()
         if self._failure is not None:
@@ -110,8 +110,8 @@ class Pump:
         """Run one source in the task that calls this, from its beginning to its end.
 
         Raises:
-            RuntimeError: If there are as many as there may be.
-            Exception: What ended the source.
+            RuntimeError: If ``sources_max`` sources are open.
+            Exception: The error that ended the source.
         """
         self._check_room()
         opened = self._run.open(source, name)
@@ -125,7 +125,7 @@ class Pump:
         return opened[0].report()
 
     async def stop(self) -> None:
-        """Cancel what still runs, and come back when all of it has ended; a cancellation meanwhile waits until then."""
+        """Cancel all workers and wait until they have ended; a cancellation of this call takes effect after that."""
         self._sources = None
         unstarted = list(self._opened)
         self._opened.clear()
@@ -142,17 +142,17 @@ class Pump:
         if cancelled is not None:
             raise cancelled
 
-    # One frame for all of them: a coroutine for each would cost as much as several rows.
+    # One frame for all sources: a coroutine for each would cost as much as several rows.
     async def drive(self, opened: Iterator[Opened], *, raises: bool | None = None) -> None:  # noqa: C901, PLR0912
-        """Run sources one after the other, each to its end, and note how they came to it.
+        """Run sources one after the other, each to its end, and note how they ended.
 
         Args:
             opened: The sources.
-            raises: Whether what ends one early ends the others; as for the whole run if not given.
+            raises: Whether the error of one source ends the others; by default as for the whole run.
 
         Raises:
-            CancelledError: If the task is cancelled, when the source has been closed.
-            Exception: What ended a source early, if that ends the run.
+            CancelledError: If the task is cancelled, after the source has been closed.
+            Exception: The error of a source, if that ends the run.
         """
         close = self._run.close
         raises = self._raises if raises is None else raises
@@ -164,7 +164,7 @@ class Pump:
             take = stream.take
             waiting, ready = pieces
             try:
-                # The same twice: an iterator behind the other kind's interface would cost a short source as much as its rows.
+                # The same loop twice: wrapping an iterator in the other kind would cost a short source as much as its rows.
                 if waiting is not None:
                     async for item in waiting:
                         self._credit -= take(item) or await self._take_parts(stream, item)
@@ -185,11 +185,11 @@ class Pump:
                 task = asyncio.current_task()
                 if task is None or task.cancelling():
                     raise
-                # Nobody asked for it: the source awaited something that was cancelled.
+                # Nobody cancelled this task: the source awaited something that was cancelled.
                 state = SourceState.FAILED
                 error = RuntimeError(f"source {stream.name} was cancelled from within")
                 error.__cause__ = cancelled
-            except Exception as failure:  # noqa: BLE001  # a source is somebody else's code, and ends itself alone
+            except Exception as failure:  # noqa: BLE001  # a source is foreign code, and ends alone
                 state, error = SourceState.FAILED, _explained(failure, stream.name)
             finally:
                 try:
@@ -199,12 +199,12 @@ class Pump:
                     close(stream, state, error)
             if error is not None and raises:
                 raise error
-            # The next source may wait for long: nothing of this one is to be kept meanwhile.
+            # The next source may wait for long: keep nothing of this one meanwhile.
             item = error = waiting = ready = None
-            pieces = (None, None)  # noqa: PLW2901  # what the loop gave is to be let go of
+            pieces = (None, None)  # noqa: PLW2901  # frees what the loop variable holds
 
     async def _take_parts(self, stream: SourceRun, item: Any) -> int:
-        """Take a piece that is too large to be taken at once; give what is still to be paid for."""
+        """Take a piece that is too large to be taken at once. Give 0: its cost is already accounted for."""
         turns = 0
         for cost in stream.parts(item):
             self._credit -= cost
@@ -214,7 +214,7 @@ class Pump:
         return 0
 
     async def _give_way(self, turns: int) -> None:
-        """Let everybody else run; so many times, this one included, the source or its large piece has done so."""
+        """Let all others run. ``turns`` counts how often the source, or its large piece, has given way, this time included."""
         self._credit = TURN_BYTES
         if turns > 1:
             await asyncio.sleep(0)
@@ -230,7 +230,7 @@ class Pump:
         await self.drive(self._open_next())
 
     def _open_next(self) -> Iterator[Opened]:
-        """Give the next source whenever there is a worker for it: those that were added first."""
+        """Give the next source whenever there is a worker for it, those that were added first."""
         while True:
             if self._opened:
                 yield self._opened.popleft()
@@ -245,14 +245,14 @@ class Pump:
                     self._sources = None
 
     def _call_for_help(self) -> None:
-        """Have helpers started as soon as the loop gets to it: when whoever runs now has to wait or gives way."""
+        """Have the loop start helpers as soon as it gets to it: when the current source waits or gives way."""
         if not self._help_is_called and (self._opened or self._sources is not None):
             self._help_is_called = True
             self._loop.call_soon(self._start_helpers)
 
     def _start_helpers(self) -> None:
         if self._returning:
-            # Its source may end at any moment, and it takes the next one: nobody waits yet.
+            # That worker's source may end at any moment, and it then takes the next one: nobody waits yet.
             self._loop.call_soon(self._start_helpers)
             return
         self._help_is_called = False
@@ -271,7 +271,7 @@ class Pump:
         failure = None if worker.cancelled() else worker.exception()
         if failure is not None and self._failure is None:
             self._failure = failure
-            # Its sources are nobody's any more; whoever waits is told, and stops the others.
+            # Nobody runs its sources any more; wait() raises this, and its caller stops the others.
             self._sources = None
         self._set_idle()
 
@@ -283,12 +283,12 @@ class Pump:
     def _check_room(self) -> None:
         if self.open_sources >= self._sources_max:
             raise RuntimeError(
-                f"{self._sources_max} sources run or wait to: wait for one to end, or raise sources_max"
+                f"{self._sources_max} sources are open, as many as sources_max allows: wait for one to end, or raise it"
             )
 
 
 def _explained(error: Exception, name: str) -> Exception:
-    """Name the source in what its decoder says of its header."""
+    """Add the source's name to an error about its header."""
     if not isinstance(error, HeaderError):
         return error
     named = InputError(name, str(error))
@@ -297,7 +297,7 @@ def _explained(error: Exception, name: str) -> Exception:
 
 
 async def _close_source(pieces: Pieces, error: Exception | None) -> Exception | None:
-    """Close a source that did not end by itself, so that what it holds is given back now; give what is wrong with it."""
+    """Close a source that did not end by itself, so that it frees what it holds now; give its error."""
     try:
         close = getattr(pieces[0], "aclose", None)
         if close is not None:
@@ -305,7 +305,7 @@ async def _close_source(pieces: Pieces, error: Exception | None) -> Exception | 
         close = getattr(pieces[1], "close", None)
         if close is not None:
             close()
-    except Exception as failure:  # noqa: BLE001  # somebody else's code
-        # What ended it first is what there is to know.
+    except Exception as failure:  # noqa: BLE001  # foreign code
+        # The first error is the one to report.
         return error if error is not None else failure
     return error

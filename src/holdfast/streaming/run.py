@@ -1,4 +1,4 @@
-"""One run of a stream processor: its sources by name, how each is decided, what became of them all."""
+"""One run of a stream processor: its sources by name, how each is decided, and the counts of all."""
 
 from __future__ import annotations
 
@@ -37,12 +37,12 @@ _log = logging.getLogger("holdfast.streaming")
 
 
 class Limits:
-    """How much of everything a run may have at a time.
+    """Limits of a run.
 
     Args:
         sources_max: Sources that were added and have not ended.
         readers_max: Files that are read at a time, each by a thread with two blocks of its own.
-        reports_max: Ended sources whose reports are kept; of older ones the counts stay in the totals.
+        reports_max: Ended sources whose reports are kept; the totals still count older ones.
 
     Raises:
         ValueError: If one of them is not positive.
@@ -59,13 +59,13 @@ class Limits:
 
 
 class StreamRun:
-    """Enters sources, notes how they ended, and adds up what they came to.
+    """Opens sources, notes how they ended, and adds up their counts.
 
     Args:
-        engine: What the rows go to.
-        policy: What to do about rows that are not applied, where a source says nothing else.
+        engine: The engine to apply rows to.
+        policy: What to do about rows that are not applied, for sources without a policy of their own.
         rejects: Where to list them.
-        limits: How much there may be at a time.
+        limits: The limits of the run.
     """
 
     def __init__(
@@ -82,13 +82,13 @@ class StreamRun:
         self._number = 0
         self._ended: deque[SourceRun] = deque()
         self._failed = 0
-        # By what their rows go to. A source with a policy of its own has a group of its own, and keeps it while it runs.
+        # Keyed by the engine that gets their rows. A source with its own policy has its own group, and keeps it while it runs.
         self._groups: dict[int, SourceGroup] = {}
-        # What such sources came to that have ended.
+        # The counts of such sources that have ended.
         self._private_rows = self._private_bytes = 0
         self._private_refused: dict[int, int] = {}
         self._group = None if engine.spreads_sources else self._group_of("", None)
-        # Nearly always the next source is of the class of the one before.
+        # The next source is nearly always of the same class as the one before.
         self._known_kind: type[Any] | None = None
         self._open_known: Callable[[Any, asyncio.Semaphore], Pieces] | None = None
         self._applied = Tally()
@@ -96,11 +96,11 @@ class StreamRun:
         self._end: float | None = None
 
     def open(self, source: object, name: str | None = None) -> Opened:
-        """Enter a source and open it; it is called by its number if it has no name.
+        """Open a source; without a name it is called by its number.
 
         Raises:
-            TypeError: If it is no source.
-            ValueError: If there is one of this name.
+            TypeError: If it is not a source.
+            ValueError: If the run has a source of this name.
             PolicyError: If its own policy cannot be used.
         """
         self._number += 1
@@ -111,7 +111,7 @@ class StreamRun:
         return self._enter(str(self._number) if name is None else name, group), pieces
 
     def close(self, stream: SourceRun, state: SourceState, error: Exception | None = None) -> None:
-        """Note how a source ended; one that failed is logged."""
+        """Note how a source ended, and log it if it failed."""
         if stream.state is not _RUNNING:
             return
         if stream.close(state, error).is_private:
@@ -127,23 +127,23 @@ class StreamRun:
             del self.streams[ended.popleft().name]
 
     async def apply(self, transaction: Transaction) -> Outcome:
-        """Apply one transaction beside the sources; give what became of it once that is durable.
+        """Apply one transaction beside the sources; give its outcome once that is durable.
 
         Raises:
-            TypeError: If it is no transaction.
+            TypeError: If it is not a transaction.
         """
         batch = Batch.from_rows([to_row(transaction, self._engine.settings)])
         self._engine.decide(batch, 0, 1, self._applied, None, 0)
         return Outcome(batch.outcome(0))
 
     def end(self) -> None:
-        """Stop the clock; sources that have not ended were cancelled."""
+        """Stop the clock; mark sources that have not ended as cancelled."""
         for stream in self._running():
             self.close(stream, _CANCELLED)
         self._end = self._clock()
 
     def report(self) -> Report:
-        """Say what became of all rows so far."""
+        """Report on all rows so far."""
         pools = [group.pool for group in self._groups.values()]
         running = [stream.inlet for stream in self._running()]
         refused = dict(self._private_refused)
@@ -169,10 +169,10 @@ class StreamRun:
         )
 
     def source_report(self, name: str) -> SourceReport:
-        """Say what became of one source so far.
+        """Report on one source so far.
 
         Raises:
-            KeyError: If there is none of this name, or it ended so long ago that only the totals know of it.
+            KeyError: If there is no source of this name, or it ended so long ago that only the totals count it.
         """
         return self.streams[name].report()
 
@@ -194,7 +194,7 @@ class StreamRun:
     def _enter(self, name: str, group: SourceGroup) -> SourceRun:
         stream = SourceRun(name, group)
         if self.streams.setdefault(name, stream) is not stream:
-            raise ValueError(f"there are two sources of the name {name!r}: give one of them another name")
+            raise ValueError(f"two sources are named {name!r}: give one of them another name")
         return stream
 
     def _group_of(self, name: str, policy: ErrorPolicy | None) -> SourceGroup:
@@ -216,7 +216,7 @@ class StreamRun:
 
 
 def clock_of(loop: asyncio.AbstractEventLoop) -> Callable[[], float]:
-    """Give what tells a loop's time; a loop of the standard library only passes the question on."""
+    """Give the function that tells a loop's time; for the standard library's loop, the one that the loop itself calls."""
     return time.monotonic if getattr(type(loop), "time", None) is asyncio.BaseEventLoop.time else loop.time
 
 
@@ -225,7 +225,7 @@ def _said(error: Exception | None) -> str:
 
 
 class SourceReports(Mapping[str, SourceReport]):
-    """The reports of a run's sources by name, each made when it is looked at."""
+    """The reports of a run's sources by name; each is made when it is looked up."""
 
     def __init__(self, run: StreamRun | None) -> None:
         self._run = run

@@ -1,15 +1,15 @@
-"""Shards: several engines behind one interface, each with clients of its own.
+"""Shards: several engines behind one interface, each with its own clients.
 
-What one engine guarantees about a client's rows, shards guarantee as well: all rows of a client meet in one engine, in order.
-What an engine knows about all clients together is known within a shard only, and that is one thing, the transaction ids:
+Shards guarantee the same as one engine about the rows of one client: all of them meet in one engine, in order. Across clients an
+engine knows one thing, the transaction ids, and these are known within a shard only:
 
-- A tx id is unique within a shard. Used again by a client of another shard, it is taken for a new one and may be applied, where
-  one engine says TX_ID_REUSED. Used again by the same client, it is a DUPLICATE_TX or TX_ID_REUSED as ever.
-- A dispute, resolve or chargeback of another client's transaction is refused in any case, as CLIENT_MISMATCH if that client is of
-  the same shard, as TX_NOT_FOUND if not.
+- A tx id is unique within a shard. If a client of another shard uses it again, it counts as new and may be applied, where
+  one engine says TX_ID_REUSED. If the same client uses it again, the row is a DUPLICATE_TX or TX_ID_REUSED as usual.
+- A dispute, resolve or chargeback of another client's transaction is always refused: as CLIENT_MISMATCH if that client is in the
+  same shard, as TX_NOT_FOUND if not.
 
-So, where senders keep tx ids unique over all clients, the accounts are those of one engine, row by row, and outcomes differ in
-nothing but these two codes.
+So, if senders keep tx ids unique over all clients, the accounts are those of one engine, row by row, and only these two codes can
+differ.
 """
 
 from __future__ import annotations
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from holdfast.kernel.csv.decoder import CsvDecoder
 
 _LINES_AT_ONCE = 4096
+_KEYS = {"client": "client id", "source": "source's name"}
 
 
 class ShardOverlapError(ValueError):
@@ -50,8 +51,8 @@ class ShardOverlapError(ValueError):
 
     def __init__(self, client: int) -> None:
         super().__init__(
-            f"client {client} has accounts in several shards, so neither is complete: the sources that name a client must go to "
-            "one shard; give them names that do (Shards.number_of), or route by client"
+            f"client {client} has accounts in several shards, so none is complete: all sources with rows of one client must go "
+            "to one shard; give them names that do (see Shards.number_of), or choose shards by client"
         )
         self.client = client
 
@@ -59,18 +60,18 @@ class ShardOverlapError(ValueError):
 class Shards:
     """Several engines behind the interface that streams need.
 
-    With ``by="client"``, a client's number decides on the engine. The rows of a batch are decided as if one after the other:
-    their outcomes stand in the batch in its order, policies and counts see them in that order, and behind a row at which a
-    policy stops nothing is applied. With ``by="source"``, the name of a source decides (``number_of``), and a client's rows
-    must all come from sources of one shard; reading the merged accounts finds a client for whom this does not hold.
+    With ``by="client"``, the client's id chooses the engine. The rows of a batch are decided as if one after the other: their
+    outcomes are in the order of the batch, policies and counts see them in that order, and after a row at which a policy stops
+    nothing is applied. With ``by="source"``, the source's name chooses the engine (``number_of``), and a client's rows must all
+    come from sources of one shard; reading the merged accounts raises an error for a client that breaks this rule.
 
     Args:
-        shards: How many, 1 to 256.
-        make_engine: Makes each of them; all alike.
+        shards: How many shards, 1 to 256.
+        make_engine: Makes each engine; all must have the same settings.
         by: ``client`` or ``source``.
 
     Raises:
-        ValueError: For a number of shards out of range, or another way to route.
+        ValueError: If ``shards`` is out of range or ``by`` is neither of these.
     """
 
     def __init__(
@@ -101,38 +102,38 @@ class Shards:
 
     @property
     def durable(self) -> int:
-        """Rows of them that a crash would not lose."""
+        """How many of these rows a crash would not lose."""
         return sum(engine.durable for engine in self.engines)
 
     def apply(self, transaction: Transaction) -> Outcome:
         """Apply one transaction to its client's shard.
 
         Raises:
-            TypeError: If it is no transaction.
+            TypeError: If it is not a transaction.
         """
         batch = Batch.from_rows([to_row(transaction, self.settings)])
         self.decide(batch, 0, 1)
         return Outcome(batch.outcome(0))
 
     def number_of(self, key: int | str) -> int:
-        """Say which shard a client (by client) or a source (by source) belongs to; that never changes.
+        """Say which shard a client (with ``by="client"``) or a source (with ``by="source"``) belongs to; this never changes.
 
         Raises:
-            TypeError: For a name where clients decide, or a client where names do.
+            TypeError: If it is a name and clients choose the shard, or a client and names do.
         """
         if isinstance(key, str) != (self.by == "source"):
-            raise TypeError(f"shards are chosen by {self.by}: {key!r} is none")
+            raise TypeError(f"shards are chosen by {self.by}, and {key!r} is not a {_KEYS[self.by]}")
         if isinstance(key, str):
             return zlib.crc32(key.encode(errors="surrogateescape")) % len(self.engines)
         return routing.shard_of(key, len(self.engines))
 
     @property
     def spreads_sources(self) -> bool:
-        """Whether what the rows of a source go to depends on its name."""
+        """Whether a source's name decides which engine gets its rows."""
         return self.by == "source"
 
     def engine_of(self, source_name: str) -> Engine | Shards:
-        """Say what the rows of a source go to."""
+        """Give the engine for the rows of a source, or these shards if each row's client chooses it."""
         return self.engines[self.number_of(source_name)] if self.by == "source" else self
 
     def new_decoder(self, *, keep_source: bool) -> CsvDecoder:
@@ -140,7 +141,7 @@ class Shards:
         return self.engines[0].new_decoder(keep_source=keep_source)
 
     def accounts(self) -> MergedAccounts:
-        """Take an image of all accounts of all shards: a point in time, unchanged by what is applied later."""
+        """Take an image of all accounts of all shards at this point in time; later rows do not change it."""
         return MergedAccounts(
             [engine.accounts() for engine in self.engines], self.engines[0].settings.decimals
         )
@@ -158,12 +159,12 @@ class Shards:
         stream: str | None = None,
         position: int = 0,
     ) -> int:
-        """Decide rows of a batch in their clients' shards, under a policy's tally; give the first row that was not decided."""
+        """Decide rows of a batch in their clients' shards, count them in a tally, and give the first row that was not decided."""
         tally = Tally() if tally is None else tally
         if tally.may_stop():
             return self._decide_in_turn(batch, start, stop, tally, stream, position)
         parts = routing.split(batch, start, stop, len(self.engines))
-        # One after the other: beside a piece of a stream, a few thousand rows, handing parts to threads costs more than it saves.
+        # One after the other: for a few thousand rows, handing parts to threads costs more than it saves.
         for engine, part in zip(self.engines, parts, strict=True):
             if part is not None:
                 engine.decide(part, 0, part.rows, Tally(), stream, position)
@@ -172,7 +173,7 @@ class Shards:
     def _decide_in_turn(  # noqa: PLR0917  # as decide
         self, batch: Batch, start: int, stop: int, tally: Tally, stream: str | None, position: int
     ) -> int:
-        """Go through the rows in order, so that a policy can stop at any of them."""
+        """Decide the rows in order, so that a policy can stop at any of them."""
         first = start
         for shard, end in routing.runs(batch, start, stop, len(self.engines)):
             start = self.engines[shard].decide(batch, start, end, tally, stream, position + start - first)
@@ -182,7 +183,7 @@ class Shards:
 
 
 class MergedAccounts(Accounts):
-    """The accounts of several shards as one set, in order of their clients.
+    """The accounts of several shards as one set, sorted by client.
 
     Args:
         parts: The shards' accounts.
@@ -203,10 +204,10 @@ class MergedAccounts(Accounts):
         return sum(map(len, self._parts))
 
     def __iter__(self) -> Iterator[Account]:
-        """Go through the accounts in order of their clients.
+        """Iterate over the accounts, sorted by client.
 
         Raises:
-            ShardOverlapError: At a client that two shards have an account of.
+            ShardOverlapError: If two shards have an account of one client.
         """
         last = -1
         for account in heapq.merge(*self._parts, key=_client_of):
@@ -219,10 +220,10 @@ class MergedAccounts(Accounts):
         return any(client in part for part in self._parts)
 
     def get(self, client: int) -> Account | None:
-        """Look a client's account up, or give None.
+        """Look up a client's account, or give None.
 
         Raises:
-            ShardOverlapError: If two shards have one.
+            ShardOverlapError: If two shards have an account of the client.
         """
         found = [account for part in self._parts if (account := part.get(client)) is not None]
         if len(found) > 1:
@@ -230,10 +231,10 @@ class MergedAccounts(Accounts):
         return found[0] if found else None
 
     def chunks(self) -> Iterator[bytes]:
-        """Give the accounts as CSV, in pieces of whole rows, the header first.
+        """Give the accounts as CSV, in pieces of whole rows, beginning with the header.
 
         Raises:
-            ShardOverlapError: At a client that two shards have an account of.
+            ShardOverlapError: If two shards have an account of one client.
         """
         yield HEADER
         last = -1

@@ -1,8 +1,7 @@
-"""Snapshots of the accounts while streams run: on demand, or one every so many seconds.
+"""Snapshots of the accounts while streams run: on demand, or at regular intervals.
 
-The image is taken on the event loop, between two batches, in microseconds; all the rest, encoding and writing, is done beside
-the loop. So the writer waits for nothing, and a snapshot is a point in time, named by its sequence number: the accounts
-after exactly so many rows.
+The image is taken on the event loop, between two batches, in microseconds; a thread does the rest, encoding and writing. So the
+writer never waits, and a snapshot is a point in time, named by its sequence number: the accounts after exactly that many rows.
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ _log = logging.getLogger("holdfast.streaming")
 
 
 class HasAccounts(Protocol):
-    """What snapshots are taken of: an engine, or shards."""
+    """An object to take snapshots of: an engine, or shards."""
 
     @property
     def durable(self) -> int:
@@ -45,19 +44,19 @@ class Snapshot(NamedTuple):
     """A snapshot that was written."""
 
     sequence: int
-    """How many rows had been decided: the point in time."""
+    """How many rows were decided before it: its point in time."""
     path: str | None
     """Where it is; None if it went to a sink."""
     accounts: int
     """How many accounts it holds."""
     seconds: float
-    """Wall-clock time from the image to the file in its place."""
+    """Wall-clock time from taking the image until the file is in place."""
 
 
 class Snapshots:
     """Takes snapshots of an engine's accounts.
 
-    To be used on one event loop, the one on which the engine's rows are applied.
+    Use it on one event loop, the one on which the engine's rows are applied.
 
     Args:
         engine: An engine, or anything else that gives an image of its accounts.
@@ -97,10 +96,10 @@ class Snapshots:
         self._turn = asyncio.Lock()
 
     async def take(self) -> Snapshot:
-        """Take one now.
+        """Take a snapshot now.
 
-        Calls run one after the other, and one that had to wait takes a fresh image. Cancelling waits for a file that is being
-        written, so that none is left half-way.
+        Calls run one after the other, and a call that had to wait takes a fresh image. Cancelling waits for a file that is being
+        written, so that none is left half-written.
 
         Raises:
             OSError: If it cannot be written; a file that stood there before is then unchanged.
@@ -121,10 +120,10 @@ class Snapshots:
             return Snapshot(accounts.sequence, path, len(accounts), loop.time() - start)
 
     async def run(self) -> None:
-        """Take one every ``every_seconds`` until cancelled; without ``every_seconds`` there is nothing to do.
+        """Take a snapshot every ``every_seconds`` until cancelled; do nothing without ``every_seconds``.
 
-        One that fails is logged, and the next one is taken in its time. One that takes longer than ``every_seconds`` leaves
-        out those that would have been taken meanwhile.
+        A snapshot that fails is logged, and the next one is taken at its usual time. If one takes longer than ``every_seconds``,
+        those that were due meanwhile are left out.
         """
         if self.every_seconds is None:
             return
@@ -135,7 +134,7 @@ class Snapshots:
             await asyncio.sleep(due - loop.time())
             try:
                 await self.take()
-            except Exception as error:  # noqa: BLE001  # a sink is somebody else's code; the streams go on whatever it does
+            except Exception as error:  # noqa: BLE001  # a sink is foreign code; the streams go on whatever it does
                 _log.error(
                     "no snapshot was written, the next one is due in %s s: %s",
                     self.every_seconds,
@@ -193,7 +192,7 @@ class _Files:
                 and self._pattern.fullmatch(entry.name)
                 and entry.is_file(follow_symlinks=False)
             ]
-        # By age, not by number: an engine that started anew counts from zero, and its first files are the newest.
+        # By age, not by number: a new engine counts from zero, and its first files are the newest.
         for _, name in sorted(found, reverse=True)[keep - 1 :]:
             os.unlink(os.path.join(self._directory, name))
 

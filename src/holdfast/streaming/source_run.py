@@ -1,4 +1,4 @@
-"""One source while it runs: its inlet, its policy, its counts. Never waits for anything: what drives it does."""
+"""One source while it runs: its inlet, its policy, its counts. It never waits; the pump that drives it does."""
 
 from __future__ import annotations
 
@@ -30,15 +30,15 @@ _RUNNING = SourceState.RUNNING
 
 
 class SourceGroup:
-    """What the sources share that are decided by one engine under one policy.
+    """The shared state of all sources that one engine decides under one policy.
 
     Args:
-        engine: What the rows of the whole run go to.
-        target: What the rows of these sources go to: the same, or a shard.
+        engine: The engine of the whole run.
+        target: The engine for the rows of these sources: the same, or a shard.
         policy: What to do about rows that are not applied.
         rejects: Where to list them.
-        clock: Gives the loop's time.
-        is_private: Whether the group is that of a single source.
+        clock: Tells the loop's time.
+        is_private: Whether the group belongs to a single source.
     """
 
     __slots__ = ("clock", "engine", "has_budget", "is_private", "open_inlet", "pool", "review")
@@ -67,8 +67,8 @@ class SourceRun:
     """One source of a run.
 
     Args:
-        name: What it is called.
-        group: What it shares with others.
+        name: Its name.
+        group: The state that it shares with other sources.
     """
 
     __slots__ = ("_kind", "end", "error", "group", "inlet", "name", "start", "state", "take")
@@ -78,18 +78,18 @@ class SourceRun:
         self.group = group
         self.inlet = inlet = group.open_inlet(name, self)
         self.take = inlet.take
-        """Take a piece of text; gives what that cost, or 0 if :meth:`parts` is to be used."""
+        """Take a piece of text; gives its cost, or 0 if the piece is for :meth:`parts`."""
         self.state = _RUNNING
         self.error: Exception | None = None
         self.start = group.clock()
         self._kind = ""
 
     def parts(self, item: Any) -> Iterator[int]:
-        """Take what :attr:`take` does not: batches, transactions, large pieces of text; give what each part of it cost.
+        """Take a piece that :attr:`take` does not: batches, transactions, large pieces of text. Give the cost of each part.
 
         Raises:
             PolicyAbort: If the policy stopped.
-            TypeError: If the piece is nothing that a source may give.
+            TypeError: If a source may not give such a piece.
         """
         if isinstance(item, _BYTES_TYPES):
             self._expect(_BYTES)
@@ -113,11 +113,11 @@ class SourceRun:
             )
 
     def finish(self) -> None:
-        """Decide what is left now that the source has come to its end.
+        """Decide the last rows, after the source has ended.
 
         Raises:
             HeaderError: If there was no header.
-            PolicyAbort: If the policy stopped, or the rows exceed a budget that could not be judged before.
+            PolicyAbort: If the policy stopped, or the rows exceed a budget, which only the end of the source decides.
         """
         inlet = self.inlet
         inlet.finish()
@@ -130,36 +130,36 @@ class SourceRun:
         self.group.review.show(batch, start, stop, self.name, position)
 
     def on_stopped(self, batch: Batch, row: int) -> None:
-        """Do what the policy wants at a row at which it stopped.
+        """Ask the policy what to do about a row at which it stopped.
 
         Raises:
-            PolicyAbort: If that is to end the source.
+            PolicyAbort: If it ends the source.
         """
         stop = self.group.review.ask(batch, row, self.name, self.inlet.position)
         if stop is not None:
             raise PolicyAbort(stop.reason, stop.rejection, self._own_report())
 
     def on_skipped(self) -> None:
-        """Nothing is skipped: a source in this process begins with its first row."""
+        """Do nothing: a source in this process begins with its first row, so none is skipped."""
 
     def close(self, state: SourceState, error: Exception | None) -> SourceGroup:
-        """Note how the source ended, and give back what it used, its group included."""
+        """Note how the source ended, release what it used, and give its group."""
         group = self.group
         self.end = group.clock()
         self.inlet.release()
         self.state = state
         self.error = error
-        # A policy of its own goes with it; thousands of reports are kept.
+        # Thousands of reports are kept: do not keep the policy of a private group with each.
         del self.group
         return group
 
     @property
     def has_ended(self) -> bool:
-        """Whether it was closed."""
+        """Whether the source was closed."""
         return self.state is not _RUNNING
 
     def report(self) -> SourceReport:
-        """Say what became of the source so far."""
+        """Report on the source so far."""
         refused = outcomes(self.inlet.refused_by_code())
         rows = self.inlet.rows
         return SourceReport(
@@ -179,10 +179,10 @@ class SourceRun:
         return CALL_COST + _TRANSACTION_COST * len(transactions)
 
     def _expect(self, kind: str) -> None:
-        """Learn what the source gives.
+        """Remember what kind of pieces the source gives.
 
         Raises:
-            TypeError: If it gave something else before.
+            TypeError: If it gave another kind before.
         """
         known = self._kind or (_BYTES if self.inlet.has_begun else kind)
         if known is not kind:

@@ -1,6 +1,6 @@
-"""Sources: whatever bytes, batches or transactions come from, as an iterator of pieces.
+"""Sources of bytes, batches or transactions, opened as iterators of pieces.
 
-What may wait for a disk or a pipe is read on a thread of its own; everything else is stepped on the event loop.
+A source that may wait for a disk or a pipe is read on a thread of its own; the event loop steps all others.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ if TYPE_CHECKING:
     from holdfast.engine.policy import ErrorPolicy
 
     Pieces = tuple[AsyncIterator[Any] | None, Iterator[Any] | None]
-    """A source that was opened: one of the two iterators, whichever way it is stepped."""
+    """An open source: an asynchronous or a plain iterator; the other one is None."""
 
 BLOCK_BYTES = 256 * 1024
-"""How much a thread reads at a time. Two blocks a thread: one is filled while the rows of the other are applied."""
+"""How much a thread reads at a time. A thread has two blocks: it fills one while the rows of the other are applied."""
 _BLOCKS = 2
 
 
@@ -35,9 +35,9 @@ class Source(NamedTuple):
     data: object
     """Where the bytes, batches or transactions come from."""
     name: str | None = None
-    """What it is called in reports; its number if it has no name."""
+    """Its name in reports; its number if it has none."""
     policy: ErrorPolicy | None = None
-    """What to do about its rows that are not applied; the processor's policy if there is none."""
+    """What to do about its rows that are not applied; by default the processor's policy."""
 
 
 def open_pieces(data: object, readers: asyncio.Semaphore) -> Pieces:
@@ -49,17 +49,17 @@ def open_pieces(data: object, readers: asyncio.Semaphore) -> Pieces:
         readers: Limits how many threads read at a time.
 
     Returns:
-        Its pieces: an asynchronous iterator if it may have to wait, or else an iterator.
+        Its pieces: an asynchronous iterator if the source may wait, otherwise an iterator.
 
     Raises:
-        TypeError: If it is none of these, a file in text mode above all.
+        TypeError: If it is none of these, such as a file in text mode.
     """
     return find_opener(type(data))(data, readers)  # type: ignore[arg-type]  # classes are hashable
 
 
 @lru_cache(maxsize=256)
 def find_opener(kind: type[Any]) -> Callable[[Any, asyncio.Semaphore], Pieces]:
-    """Tell by its class how a source is opened. Remembered: what it takes to know costs as much as fifty rows."""
+    """Tell from its class how to open a source. Cached: finding out costs as much as fifty rows."""
     is_file = (
         issubclass(kind, str | os.PathLike | InputStream)
         or hasattr(kind, "readinto")
@@ -98,7 +98,7 @@ def _open_ready(data: Iterable[Any], _: asyncio.Semaphore) -> Pieces:
 
 
 def _open_wrapper(data: Any, readers: asyncio.Semaphore) -> Pieces:
-    """Open what may answer for what its class does not have."""
+    """Open an object that may have attributes that its class lacks, such as a wrapper around a file."""
     if hasattr(data, "readinto") or hasattr(data, "read"):
         return _open_file(data, readers)
     if hasattr(data, "__iter__"):
@@ -119,7 +119,7 @@ def _open_file(data: Any, readers: asyncio.Semaphore) -> Pieces:
 
 def _cut(data: bytes | bytearray | memoryview) -> Iterator[memoryview]:
     view = memoryview(data).cast("B")
-    # Nothing at all is given as nothing, so that it is told from a source without transactions.
+    # Zero bytes still give one empty piece: text without a header differs from a source without transactions.
     for start in range(0, max(len(view), 1), PIECE_BYTES):
         yield view[start : start + PIECE_BYTES]
 
@@ -148,7 +148,7 @@ async def _read_on_thread(data: Any, readers: asyncio.Semaphore) -> AsyncIterato
 
 
 class ThreadReader:
-    """Reads a file on a thread, two blocks ahead of whoever takes them and no further.
+    """Reads a file on a thread, at most two blocks ahead of the loop.
 
     A thread that waits for a pipe's next byte cannot be woken: it ends with that byte, or with the process.
 
@@ -172,7 +172,7 @@ class ThreadReader:
         threading.Thread(target=self._read, name="holdfast-source", daemon=True).start()
 
     async def next_block(self) -> memoryview:
-        """Give what is read next, nothing at the end; the block before it is given back to the thread."""
+        """Give the next block, an empty one at the end; the thread may then reuse the block before it."""
         if self._taken is not None:
             with self._shared:
                 self._free.append(self._taken)
@@ -189,7 +189,7 @@ class ThreadReader:
         return memoryview(b"")
 
     async def stop(self) -> None:
-        """Let the thread end, and wait for it where it cannot be held up."""
+        """Stop the thread, and wait for it unless it may be waiting for a pipe."""
         with self._shared:
             self._stopped = True
             self._shared.notify()
@@ -218,7 +218,7 @@ class ThreadReader:
         try:
             self._loop.call_soon_threadsafe(what, *arguments)
         except RuntimeError:
-            # The loop is gone, and whoever waited with it.
+            # The loop is closed, and nobody waits any more.
             self._stopped = True
 
     def _take(self, buffer: bytearray, count: int) -> None:

@@ -1,4 +1,4 @@
-"""What became of the rows of a run's sources."""
+"""Reports on the sources of a run."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ if TYPE_CHECKING:
 
 
 class SourceState(Enum):
-    """Where a source stands."""
+    """The state of a source."""
 
     RUNNING = "running"
     """It is being read, or will be."""
     ENDED = "ended"
-    """It came to its end, and all of it was decided."""
+    """It came to its end, and all its rows are decided."""
     STOPPED = "stopped"
     """Its policy stopped it."""
     FAILED = "failed"
-    """It raised an exception, or what it gave is no input."""
+    """It raised an exception, or gave no valid input."""
     CANCELLED = "cancelled"
-    """The run ended before it did; the rows that it had given until then are decided."""
+    """The run ended first; the rows that it had given by then are decided."""
 
 
 class SourceReport(NamedTuple):
@@ -39,13 +39,13 @@ class SourceReport(NamedTuple):
     applied: int
     """Rows applied."""
     refused_by_outcome: Mapping[Outcome, int]
-    """Rows not applied, for every outcome that occurred, in order of precedence."""
+    """Rows not applied, by outcome, in order of precedence; only outcomes that occurred."""
     input_bytes: int
-    """Bytes of text taken; batches and transactions have none."""
+    """Bytes of text; 0 for batches and transactions."""
     seconds: float
     """From its start until its end, or until now."""
     error: Exception | None
-    """Why it ended early: a PolicyAbort, an InputError, or what the source itself raised."""
+    """Why it ended early: a PolicyAbort, an InputError, or the source's own exception."""
 
     @property
     def refused(self) -> int:
@@ -62,7 +62,7 @@ def make_report(
     seconds: float,
     failed: int = 0,
 ) -> Report:
-    """Make a report of counts, with what the engine holds altogether."""
+    """Make a report from a run's counts and the engine's totals."""
     refused = outcomes(refused_by_code)
     return Report(
         rows=rows,
@@ -86,5 +86,5 @@ def add_counts(counts: dict[int, int], more: Mapping[int, int]) -> None:
 
 
 def outcomes(refused_by_code: Mapping[int, int]) -> dict[Outcome, int]:
-    """Name the codes, in order of precedence."""
+    """Turn codes into outcomes, in order of precedence."""
     return {Outcome(code): count for code, count in sorted(refused_by_code.items())}
