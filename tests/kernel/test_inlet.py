@@ -328,7 +328,7 @@ def test_who_decides_is_held_to_its_word() -> None:
     """One that reaches no row, or too many, would make the inlet go on for ever or count what is not there."""
     for reached in (0, 5):
         pool = InletPool(lambda *_, to=reached: to, CsvDecoder(), Tally())
-        with pytest.raises(RuntimeError, match=f"and {reached} was reached"):
+        with pytest.raises(RuntimeError, match=f"and returned {reached}"):
             pool.open(None, Listener()).take(HEADER + STOPPING)
 
 

@@ -182,7 +182,7 @@ def test_line_timeout() -> None:
     (reply,) = line.wait(1.1)
     assert isinstance(reply, Failure)
     assert reply.code is ErrorCode.LINE_TIMEOUT
-    assert "line 12 was begun" in reply.message
+    assert "line 12 has no end" in reply.message
 
 
 def test_held_back_senders_are_not_blamed() -> None:

@@ -1,6 +1,6 @@
-"""Transactions as the numbers of a batch's row.
+"""Converts transactions to the numbers of a batch's rows.
 
-Slow to import (dataclasses, decimal): whoever reads files does without.
+This module is slow to import (dataclasses, decimal); processing files does not need it.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ if TYPE_CHECKING:
     from holdfast.domain.settings import Settings
 
     Row = tuple[int, int, int, int, int]
-    """Type, client, tx, units, and the outcome if there is one already."""
+    """Type, client, tx, units, and the outcome, if the row has one already."""
 
 
 def to_rows(transactions: Iterable[Transaction], settings: Settings) -> list[Row]:
     """Convert transactions for :meth:`Batch.from_rows`.
 
-    What cannot be converted, because a number is out of range or an amount is none, has its outcome already.
+    A transaction that cannot be converted, because a number is out of range or an amount is invalid, gets its outcome here.
 
     Raises:
-        TypeError: If one is no transaction.
+        TypeError: If one is not a transaction.
     """
     return [to_row(transaction, settings) for transaction in transactions]
 

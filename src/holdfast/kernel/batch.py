@@ -1,11 +1,10 @@
 """The typed columns that cross every boundary: type, client, tx, amount, and one outcome per row.
 
 A batch decoded from text owns its columns, in one allocation of 34 bytes a row (1 type, 8 client, 8 tx, 8
-amount, 1 outcome, 8 byte offset; 8 more for line numbers once a blank line stands between its rows), which a
-later batch takes over. A batch
-made from columns points into memory that others own, and keeps it alive; a column narrower than 64 bits it
-copies, wider. An outcome of 0 means that nobody has decided on the row; the decoder writes its code there for
-a malformed row, and whoever applies the batch leaves such rows alone.
+amount, 1 outcome, 8 byte offset; 8 more for line numbers if a blank line is between its rows). A later batch
+reuses that memory. A batch made from columns points into memory that others own, and keeps it alive; it copies
+and widens a column that is narrower than 64 bits. An outcome of 0 means that the row is not decided yet. The
+decoder writes the outcome of a malformed row, and the ledger leaves such rows alone.
 """
 
 import cython
@@ -44,7 +43,7 @@ from cython.cimports.libc.string import memchr, memcpy, memset
 
 @cython.cclass
 class Batch:
-    """Rows as columns. Made by a decoder, or from columns of one's own with :meth:`from_columns`."""
+    """Rows as columns. A decoder makes batches from text, :meth:`from_columns` makes them from your columns."""
 
     def __init__(self):
         raise TypeError("a Batch is made by a decoder or by Batch.from_columns()")
@@ -56,12 +55,12 @@ class Batch:
 
     @staticmethod
     def from_columns(types, clients, txs, amounts) -> Batch:
-        """Point at columns that others own, without a copy where they are as wide as a batch's.
+        """Make a batch from columns that others own, without a copy if they are as wide as a batch's.
 
         A column is anything with the buffer protocol (a numpy array, an array.array, a memoryview) or an
         Arrow array of any library (anything with ``__arrow_c_array__``, slices included). The batch keeps it
-        alive. It must not be changed while the batch is in use: its values are checked once, not at every
-        look.
+        alive. Do not change it while the batch is in use: its values are checked once, not at every
+        use.
 
         Nulls of Arrow arrays become outcomes: a row without type, client or tx is a MALFORMED_ROW, a deposit
         or withdrawal without amount a MISSING_AMOUNT. An id below zero is an INVALID_CLIENT or INVALID_TX.
@@ -72,10 +71,10 @@ class Batch:
             clients: Integers, shape (rows,); narrower ones than uint64 and int64 are copied.
             txs: The same.
             amounts: Integers in units, shape (rows,), but not uint64; narrower ones than int64 are copied.
-                Not looked at for disputes, resolves and chargebacks.
+                Ignored for disputes, resolves and chargebacks.
 
         Raises:
-            TypeError: If a column is no contiguous one-dimensional column of such integers; the message says
+            TypeError: If a column is not a contiguous one-dimensional column of such integers; the message says
                 what to do.
             ValueError: If the columns have different lengths.
         """
@@ -102,8 +101,8 @@ class Batch:
         """Make a batch of a few rows that are Python numbers.
 
         Args:
-            rows: For each row its type, client, tx, units and outcome code: 0, or what it was refused for before it got here;
-                numbers that do not fit are then 0.
+            rows: For each row its type, client, tx, units and outcome code. The code is 0, or that of a row that was refused
+                already; numbers that do not fit are then 0.
 
         Raises:
             OverflowError: If a number does not fit 64 bits.
@@ -122,7 +121,7 @@ class Batch:
             batch.amount_column[row] = units
             batch.outcome_column[row] = code
             row += 1
-        # They were never text.
+        # These rows were never text.
         batch.offset_column = cython.NULL
         batch.rows = row
         batch.is_unchecked = True
@@ -154,7 +153,7 @@ class Batch:
 
     @property
     def outcomes(self):
-        """Outcome codes, uint8, shape (rows,); 0 where nobody has decided yet."""
+        """Outcome codes, uint8, shape (rows,); 0 for rows that are not decided yet."""
         return column_view(self, self.rows, self.outcome_column, 1, "B")
 
     def outcome(self, row: cython.Py_ssize_t) -> int:
@@ -169,8 +168,7 @@ class Batch:
     def clear_outcomes(self) -> None:
         """Make the rows undecided again, so that the batch can be applied to another ledger.
 
-        Rows that are no transactions for any ledger keep their code: what a decoder refused, nulls, ids below
-        zero.
+        Rows that no ledger can take keep their code: those that a decoder refused, nulls, ids below zero.
         """
         row: cython.Py_ssize_t
         if self.offset_column != cython.NULL:
@@ -182,7 +180,7 @@ class Batch:
             memcpy(self.outcome_column, self.first_outcomes, self.rows)
         else:
             memset(self.outcome_column, UNDECIDED, self.rows)
-        # The other ledger may have other widths, and types are looked at together with them.
+        # The other ledger may have other widths, and types are checked together with them.
         self.is_unchecked = True
 
     def refused_rows(self, start: cython.Py_ssize_t = 0, stop: cython.Py_ssize_t = -1) -> list:
@@ -200,7 +198,7 @@ class Batch:
         return rows
 
     def rows_about(self, client=None, tx=None, start: cython.Py_ssize_t = 0) -> list:
-        """List the rows from ``start`` on that name this client, or this tx, or both if both are given."""
+        """List the rows from ``start`` on that name this client, this tx, or both if both are given."""
         rows: list = []
         row: cython.Py_ssize_t
         by_client: cython.bint = client is not None
@@ -217,21 +215,21 @@ class Batch:
         return rows
 
     def offset(self, row: cython.Py_ssize_t) -> int:
-        """Say at which byte of its stream a row begins, the first byte being 0."""
+        """Give the byte of its stream at which a row begins; the first byte is 0."""
         self.require_text(row)
         return self.offset_column[row]
 
     def line(self, row: cython.Py_ssize_t) -> int:
-        """Say on which line of its stream a row stands, the first line being 1."""
+        """Give the line of its stream that has the row; the first line is 1."""
         self.require_text(row)
         if self.line_column != cython.NULL:
             return self.line_column[row]
         return self.first_line + cython.cast(uint64_t, row)
 
     def raw(self, row: cython.Py_ssize_t) -> bytes:
-        """Give a row as it stood in the stream, without its line end.
+        """Give the text of a row, as it was in the stream, without its line end.
 
-        Of a row that is too long there is as much as the limit allows.
+        The text of a row that is too long is cut at the limit.
 
         Raises:
             ValueError: If the decoder was not told to keep its source.
@@ -244,7 +242,7 @@ class Batch:
         raise ValueError("this batch keeps no text: make the decoder with keep_source=True")
 
     def move_lines(self, lines: uint64_t) -> None:
-        """Count lines from further down: the batch turned out to stand so many lines later in its stream."""
+        """Add to all line numbers, because the batch turned out to be this many lines later in its stream."""
         row: cython.Py_ssize_t
         self.first_line += lines
         if self.line_column != cython.NULL:
@@ -264,7 +262,7 @@ class Batch:
     @cython.nogil
     @cython.exceptval(check=False)
     def set_line(self, line: uint64_t) -> cython.int:
-        """Note the line of the row that comes next, after skipped lines; give -1 if there is no memory."""
+        """Note the line of the next row, after skipped lines; give -1 if there is no memory."""
         row: cython.Py_ssize_t
         if self.line_column == cython.NULL:
             if self.rows == 0:
@@ -280,10 +278,10 @@ class Batch:
     def digest(
         self, start: cython.Py_ssize_t = 0, stop: cython.Py_ssize_t = -1, position: uint64_t = 0
     ) -> int:
-        """Give what rows add to the digest of their stream, which is the sum of all rows modulo 2**64.
+        """Give the part of rows in the digest of their stream, which is the sum of a hash of each row, modulo 2**64.
 
-        A row is its type, client, tx, its amount if it is a deposit or withdrawal, and its number in the stream. Of text
-        that could not be decoded, the bytes count. Batches, splits and formats make no difference.
+        The hash covers a row's type, client, tx, number in the stream, and amount if it is a deposit or withdrawal; for text
+        that could not be decoded, it covers the bytes. Batches, splits and formats make no difference.
 
         Args:
             start: The first row.
@@ -322,7 +320,7 @@ class Batch:
     @cython.cfunc
     @cython.exceptval(-1, check=False)
     def check_range(self, start: cython.Py_ssize_t, stop: cython.Py_ssize_t) -> cython.Py_ssize_t:
-        """Give the row to stop before, where a negative one means the end.
+        """Give the row to stop before; a negative ``stop`` means the end.
 
         Raises:
             IndexError: If there are no such rows.
@@ -336,9 +334,9 @@ class Batch:
     @cython.cfunc
     @cython.exceptval(-1, check=False)
     def check(self, client_max: uint64_t, tx_max: uint64_t) -> cython.int:
-        """Write the decoder's codes for rows that no ledger of these widths may see.
+        """Write the decoder's codes into rows that do not fit a ledger of these widths.
 
-        A row that was refused for its tx or its amount is refused for its client first, if that is too wide.
+        A row that was refused for its tx or amount is refused for its client instead, if that is too wide.
         """
         row: cython.Py_ssize_t
         for row in range(self.rows):
@@ -389,7 +387,7 @@ def new_batch(capacity: cython.Py_ssize_t) -> Batch:
 @cython.cfunc
 @cython.exceptval(check=False)
 def clear_rows(batch: Batch) -> cython.void:
-    """Empty a batch of a decoder's, so that it can be filled anew."""
+    """Reset a decoder's batch for reuse."""
     batch.rows = 0
     free(batch.line_column)
     batch.line_column = cython.NULL
@@ -400,7 +398,7 @@ def clear_rows(batch: Batch) -> cython.void:
 @cython.cfunc
 @cython.exceptval(-1, check=False)
 def _take_columns(batch: Batch, columns: cython.pointer[Column]) -> cython.int:
-    """Point a new batch at columns, or at wider copies of them; these and the outcomes are one allocation."""
+    """Point a new batch at columns, or at wider copies of them; the copies and the outcomes are one allocation."""
     rows: cython.Py_ssize_t = columns[0].rows
     number: cython.int
     copies: cython.int = 0
@@ -430,7 +428,7 @@ def _take_columns(batch: Batch, columns: cython.pointer[Column]) -> cython.int:
 @cython.cfunc
 @cython.exceptval(-1, check=False)
 def _refuse_unfit(batch: Batch, columns: cython.pointer[Column]) -> cython.int:
-    """Write the codes of rows that are no transactions for any ledger; clear_outcomes() leaves them alone."""
+    """Write the codes of rows that no ledger can take; clear_outcomes() leaves them alone."""
     row: cython.Py_ssize_t
     number: cython.int
     refused: cython.Py_ssize_t = 0
@@ -450,7 +448,7 @@ def _refuse_unfit(batch: Batch, columns: cython.pointer[Column]) -> cython.int:
 @cython.cfunc
 @cython.exceptval(-1, check=False)
 def _keep_first_outcomes(batch: Batch) -> cython.int:
-    """Remember which rows were refused from the first, for clear_outcomes()."""
+    """Remember which rows were refused from the beginning, for clear_outcomes()."""
     size: cython.size_t = max(batch.rows, 1)
     batch.first_outcomes = cython.cast(cython.pointer[uint8_t], malloc(size))
     if batch.first_outcomes == cython.NULL:
@@ -470,7 +468,7 @@ def _unfitness(batch: Batch, columns: cython.pointer[Column], row: cython.Py_ssi
         if is_null(cython.address(columns[number]), row):
             return MALFORMED_ROW
     type_: cython.int = batch.type_column[row]
-    # An int64 id below zero would be taken for a huge one.
+    # An int64 id below zero would look like a huge one.
     is_client_unfit: cython.bint = columns[1].is_signed and batch.client_column[row] >> 63 != 0
     is_tx_unfit: cython.bint = columns[2].is_signed and batch.tx_column[row] >> 63 != 0
     is_amount_missing: cython.bint = DEPOSIT <= type_ <= WITHDRAWAL and is_null(

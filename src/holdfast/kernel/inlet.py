@@ -1,11 +1,11 @@
-"""A stream's way in: pieces of text or batches in, decided rows out, and the one loop that asks a policy.
+"""A stream's way into an engine: pieces of text or batches in, decided rows out, and the one loop that asks a policy.
 
-Every row of a file, a source or a connection goes through an inlet. It decodes text, hands each batch to whoever decides (an
-engine, shards), counts the outcomes, and turns to its listener where the policy's table says stop. An inlet follows its stream:
-how many rows were decided before, which of those that come were decided before and are skipped, and the digest of all of them.
+Every row of a file, a source or a connection goes through an inlet. The inlet decodes text, hands each batch to an engine or to
+shards, counts the outcomes, and calls its listener where the policy's table says stop. It also follows the position of its
+stream: how many rows were decided before, which of the rows to come are among these and skipped, and the digest of all rows.
 
-Among many short streams, what is paid for each stream and each piece matters more than what is paid for each row. So inlets are
-compiled, those of one pool share a batch, and a stream that ends leaves its decoder and its tally to one that begins.
+With many short streams, the cost per stream and per piece matters more than the cost per row. So inlets are compiled, the inlets
+of one pool share a batch, and a stream that ends leaves its decoder and its tally to the next one.
 """
 
 import cython
@@ -21,7 +21,7 @@ from cython.cimports.libc.stdint import uint64_t
 PIECE_BYTES = 64 * 1024
 """How much text is taken at a time: some 2,500 rows, a fraction of a millisecond."""
 CALL_COST = 256
-"""What taking a piece costs beside its rows: as much as so many bytes of text."""
+"""The cost of taking a piece, beside its rows, in bytes of text that take as long."""
 
 piece_bytes = cython.declare(cython.Py_ssize_t, PIECE_BYTES)
 call_cost = cython.declare(cython.Py_ssize_t, CALL_COST)
@@ -29,14 +29,14 @@ call_cost = cython.declare(cython.Py_ssize_t, CALL_COST)
 
 @cython.cclass
 class InletPool:
-    """What the streams of one policy share, what they came to together, and what one leaves to the next.
+    """The shared parts of all streams under one policy, their common counts, and the parts that ended streams leave to new ones.
 
     Args:
         decide: ``decide(batch, start, stop, tally, stream, position)`` decides rows and gives the first that was not decided; see
             :meth:`Ledger.decide`.
-        decoder: Whose settings the streams' decoders have.
-        tally: Under whose actions their rows are counted.
-        shows: Whether listeners see all rows that are not applied, and not only those at which the policy stops.
+        decoder: A decoder with the settings for all streams.
+        tally: A tally with the actions for all streams.
+        shows: Whether listeners get all rows that are not applied, and not only those at which the policy stops.
     """
 
     def __init__(self, decide, decoder: CsvDecoder, tally: Tally, *, shows: bool = False):
@@ -49,13 +49,14 @@ class InletPool:
         self.ended = Tally.__new__(Tally)
 
     def open(self, stream, listener) -> Inlet:
-        """Make the inlet of a stream; cheap enough for a stream of a single row.
+        """Make the inlet of a stream; this is cheap enough for a stream of a single row.
 
         Args:
             stream: Its name, or None.
-            listener: Its ``on_stopped(batch, row)`` is called at a row at which the policy stops: it raises what ends the stream,
-                or returns to go on. If the pool shows rows, ``on_refused(batch, start, stop, position)`` is called with rows that
-                were decided, some of which were not applied, and the number of rows of the stream before them.
+            listener: Gets calls of ``on_stopped(batch, row)`` for rows at which the policy stops: the method raises an exception
+                to end the stream, or returns to go on. If the pool shows rows, the listener also gets calls of
+                ``on_refused(batch, start, stop, position)`` with decided rows, at least one of which was not applied, and the
+                number of rows of the stream before them.
         """
         if self.tally_like is None:
             raise ValueError("this pool was not made by its constructor")
@@ -68,11 +69,11 @@ class InletPool:
 
     @property
     def ended_rows(self) -> int:
-        """How many rows of streams that have ended were decided."""
+        """How many rows of ended streams were decided."""
         return 0 if self.ended is None else self.ended.rows
 
     def ended_refused_by_code(self) -> dict:
-        """Give for every code that occurred how many rows of streams that have ended it refused."""
+        """Give the number of refused rows of ended streams for each code that occurred."""
         return {} if self.ended is None else self.ended.refused_by_code()
 
     @cython.cfunc
@@ -88,19 +89,19 @@ class InletPool:
         return self.tally_like.fresh() if tally is None else tally
 
 
-# There may be thousands for the garbage collector to look at. It refers to its listener, which may well refer to it: release()
-# ends that.
+# Not tracked by the garbage collector, since there may be thousands. An inlet and its listener may refer to each other;
+# release() breaks that cycle.
 @cython.no_gc
 @cython.cclass
 class Inlet:
-    """One stream's way in; made by :meth:`InletPool.open`. Whoever opens it calls :meth:`release`, however the stream ends."""
+    """One stream's way in; :meth:`InletPool.open` makes it. Its opener must call :meth:`release`, however the stream ends."""
 
     def __init__(self):
         raise TypeError("an Inlet is made by InletPool.open()")
 
     @property
     def rows(self) -> int:
-        """How many rows were decided so far."""
+        """How many rows are decided so far."""
         return self.rows_at_end if self.counts is None else self.counts.rows
 
     @property
@@ -127,7 +128,7 @@ class Inlet:
 
     @property
     def has_begun(self) -> bool:
-        """Whether there was a piece, if only an empty one."""
+        """Whether there was a piece, even an empty one."""
         return self.counts is not None
 
     @property
@@ -137,25 +138,25 @@ class Inlet:
 
     @property
     def lines(self) -> int:
-        """How many lines of text have been taken so far: rows, blank lines and the header."""
+        """How many lines of text were taken so far: rows, blank lines and the header."""
         return 0 if self.own_decoder is None else self.own_decoder.lines
 
     @property
     def carried_bytes(self) -> int:
-        """How many bytes of a line that has not ended are kept until it does."""
+        """How many bytes of an unfinished line are kept until it ends."""
         return 0 if self.own_decoder is None else self.own_decoder.carried
 
     def refused_by_code(self) -> dict:
-        """Give for every code that occurred how many rows it refused so far, in order of the codes."""
+        """Give the number of refused rows so far for each code that occurred, in order of the codes."""
         if self.counts is not None:
             return self.counts.refused_by_code()
         return {} if self.refused_at_end is None else self.refused_at_end
 
     def follow(self, stream, rows_before: uint64_t, digest: uint64_t) -> None:
-        """Learn, before the first piece, which stream this is, how many of its rows were decided before, and their digest.
+        """Set the stream's name, how many of its rows were decided before, and their digest; before the first piece.
 
         Raises:
-            ValueError: If there was a piece.
+            ValueError: After the first piece.
         """
         self.require_fresh()
         self.stream = stream
@@ -164,17 +165,17 @@ class Inlet:
         self.has_digest = True
 
     def skip_rows(self, rows: uint64_t, digest: uint64_t) -> None:
-        """Leave out the first rows that come: they are the last of those that were decided before.
+        """Skip the first rows to come: they are the last of the rows that were decided before.
 
-        Once they have come, and before anything after them is decided, the listener's ``on_skipped()`` is called.
-        :attr:`skipped_digest` is then that of all rows before the first one to decide.
+        After them, and before any later row is decided, the listener's ``on_skipped()`` is called.
+        :attr:`skipped_digest` is then the digest of all rows before the first one to decide.
 
         Args:
-            rows: How many.
+            rows: How many rows to skip.
             digest: The digest of the rows before them.
 
         Raises:
-            ValueError: If there was a piece, or there are not so many.
+            ValueError: After the first piece, or if fewer rows were decided before.
         """
         self.require_fresh()
         if rows > self.rows_before:
@@ -187,16 +188,16 @@ class Inlet:
         """Decode a piece of text and decide its rows.
 
         Args:
-            data: Bytes, a bytearray or a memoryview of bytes, which may be changed once this returns.
+            data: Bytes, a bytearray or a memoryview of bytes; it may be changed after this call.
 
         Returns:
-            What that cost: its bytes and :data:`CALL_COST`. 0 if it was not taken: it is larger than :data:`PIECE_BYTES`,
-            or no text, or :attr:`takes_text` is false.
+            The cost: its bytes and :data:`CALL_COST`. 0 if the piece was not taken, because it is larger than
+            :data:`PIECE_BYTES`, is not text, or :attr:`takes_text` is false.
 
         Raises:
             HeaderError: If the stream does not begin with a usable header.
-            MemoryError: If there is no memory for a row; those before it stand.
-            ValueError: After :meth:`finish`, or if it is a memoryview of something else.
+            MemoryError: If there is no memory for a row; the rows before it stand.
+            ValueError: After :meth:`finish`, or for a memoryview of something else.
         """
         size: cython.Py_ssize_t
         if not self.takes_text:
@@ -225,7 +226,7 @@ class Inlet:
 
         Raises:
             IndexError: If there are no such rows.
-            MemoryError: If there is no memory for a row; those before it stand.
+            MemoryError: If there is no memory for a row; the rows before it stand.
             ValueError: After :meth:`finish`.
         """
         stop = batch.check_range(start, stop)
@@ -233,10 +234,10 @@ class Inlet:
         self.decide(batch, start, stop)
 
     def finish(self) -> None:
-        """Decide what is left of the text: its last line may have no line end. Without a piece there was no stream.
+        """Decide the rest of the text: its last line may have no line end. Without any piece, do nothing.
 
         Raises:
-            HeaderError: If there was no header in the pieces, above all if all were empty.
+            HeaderError: If the pieces had no header; also if all of them were empty.
             MemoryError: If there is no memory for a row.
         """
         if self.counts is None or not self.takes_text:
@@ -246,7 +247,7 @@ class Inlet:
             self.decide(batch, 0, batch.rows)
 
     def release(self) -> None:
-        """End the stream: keep its counts, add them to the pool's, and leave decoder and tally to another stream."""
+        """End the stream: keep its counts, add them to the pool's, and leave decoder and tally to the next stream."""
         tally: Tally = self.counts
         pool: InletPool = self.pool
         self.pool = self.listener = None
@@ -298,7 +299,7 @@ class Inlet:
             if batch is not None and batch.rows:
                 self.decide(batch, 0, batch.rows)
         finally:
-            # A batch that was not decided is nobody's: its rows must not be met again.
+            # Drop a batch that was not decided: its rows must not appear again.
             decoder.take_rest()
         if batch is not None:
             pool.decoder_like.lend(batch)
@@ -307,7 +308,7 @@ class Inlet:
     @cython.cfunc
     @cython.exceptval(-1, check=False)
     def decide(self, batch: Batch, start: cython.Py_ssize_t, stop: cython.Py_ssize_t) -> cython.int:
-        """Have rows decided; turn to the listener where the tally stops, and with rows that were not applied."""
+        """Have rows decided; call the listener where the tally stops, and with rows that were not applied."""
         tally: Tally = self.counts
         pool: InletPool = self.pool
         reached: cython.Py_ssize_t
@@ -318,7 +319,7 @@ class Inlet:
             refused_before: uint64_t = tally.refused_rows
             reached = pool.decide(batch, start, stop, tally, self.stream, position)
             if not start < reached <= stop:
-                raise RuntimeError(f"rows {start} to {stop} were to be decided, and {reached} was reached")
+                raise RuntimeError(f"decide() was given the rows {start} to {stop} and returned {reached}")
             if self.has_digest:
                 self.digest += batch.add_digest(start, reached, position)
             if pool.shows and tally.refused_rows > refused_before:
@@ -331,7 +332,7 @@ class Inlet:
     @cython.cfunc
     @cython.exceptval(-1, check=False)
     def skip(self, batch: Batch, start: cython.Py_ssize_t, stop: cython.Py_ssize_t) -> cython.Py_ssize_t:
-        """Leave out rows that were decided before; give the first that was not."""
+        """Skip rows that were decided before; give the first row that was not."""
         rows: cython.Py_ssize_t = stop - start
         if cython.cast(uint64_t, rows) > self.rows_to_skip:
             rows = self.rows_to_skip

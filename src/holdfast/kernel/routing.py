@@ -1,6 +1,6 @@
-"""Rows by client to several ledgers: split a batch, and bring the outcomes back into its order.
+"""Routes rows by client to several ledgers: splits a batch, and puts the outcomes back in its order.
 
-Which shard a client belongs to depends on the client's id and the number of shards alone.
+A client's shard depends only on the client's id and the number of shards.
 """
 
 import cython
@@ -12,7 +12,7 @@ from cython.cimports.libc.string import memset
 
 SHARDS_MAX = 256
 
-# The golden ratio's digits: ids in any regular pattern come out spread.
+# The digits of the golden ratio: they spread ids of any regular pattern.
 spread = cython.declare(uint64_t, 0x4F1BBCDCBFA53E0B)
 
 _Columns = cython.struct(
@@ -30,7 +30,7 @@ _Columns = cython.struct(
 @cython.nogil
 @cython.exceptval(check=False)
 def _shard_of(client: uint64_t, shards: uint64_t) -> cython.int:
-    """Spread ids that count as evenly as ids that are random: by the upper half of a product with the golden ratio."""
+    """Spread consecutive ids as evenly as random ids: by the upper half of a product with the golden ratio."""
     return cython.cast(cython.int, ((client * spread) >> 32) % shards)
 
 
@@ -51,7 +51,7 @@ def _check_rows(batch: Batch, start: cython.Py_ssize_t, stop: cython.Py_ssize_t)
 
 
 def shard_of(client: uint64_t, shards: cython.Py_ssize_t) -> int:
-    """Say which of so many shards a client belongs to.
+    """Give the shard of a client, for a number of shards.
 
     Raises:
         ValueError: If the number of shards is out of range.
@@ -61,9 +61,9 @@ def shard_of(client: uint64_t, shards: cython.Py_ssize_t) -> int:
 
 
 def split(batch: Batch, start: cython.Py_ssize_t, stop: cython.Py_ssize_t, shards: cython.Py_ssize_t) -> list:
-    """Copy rows into a batch for each shard, in their order; None for a shard that has none.
+    """Copy rows into one batch per shard, in their order; None for a shard without rows.
 
-    Outcomes go with their rows: a malformed row keeps its code, whichever shard it comes to. The batches have no text.
+    Outcomes go with their rows: a malformed row keeps its code in any shard. The batches have no text.
 
     Raises:
         IndexError: If there are no such rows.
@@ -123,18 +123,18 @@ def _put(columns: cython.pointer[_Columns], batch: Batch, row: cython.Py_ssize_t
 
 
 def gather(batch: Batch, start: cython.Py_ssize_t, parts: list, tally: Tally) -> int:
-    """Write the outcomes of batches made by :func:`split` back to the rows they came from, and count them in order.
+    """Write the outcomes of batches made by :func:`split` back to their rows, and count them in order.
 
-    The tally's actions are not heeded: by now the rows behind one at which they would stop have been applied.
+    The tally's actions are ignored: the rows after one at which they would stop are applied already.
 
     Args:
         batch: The batch that was split.
-        start: The first row that was.
-        parts: What :func:`split` gave, decided by now.
+        start: The first row that was split.
+        parts: The batches from :func:`split`, now decided.
         tally: Counts the outcomes.
 
     Returns:
-        How many rows that were, up to the first that was not decided.
+        The number of rows, up to the first one that was not decided.
 
     Raises:
         ValueError: If the number of shards is out of range, or the batches are not those of these rows.
@@ -173,7 +173,7 @@ def gather(batch: Batch, start: cython.Py_ssize_t, parts: list, tally: Tally) ->
 
 
 def runs(batch: Batch, start: cython.Py_ssize_t, stop: cython.Py_ssize_t, shards: cython.Py_ssize_t) -> list:
-    """List the runs of rows that belong to one shard each, as (shard, row to stop before), in order.
+    """List the stretches of rows that go to one shard, as (shard, row to stop before), in order.
 
     Raises:
         IndexError: If there are no such rows.

@@ -1,7 +1,7 @@
-"""What the rows of one stream came to, and where applying has to stop for somebody to decide.
+"""Counts of a stream's outcomes, and the rows at which applying stops so that a policy can decide.
 
-A policy is asked once per outcome code; its answers become a table here, so that the loop over the rows looks
-up one byte for a row that was not applied and nothing at all for one that was.
+A policy is asked once per outcome code, and its answers become a table here. So the loop over the rows looks
+up one byte for a row that was not applied, and nothing at all for one that was.
 """
 
 import cython
@@ -16,9 +16,9 @@ BUILD = "debug" if HF_DEBUG else "release"
 CONTINUE = 0
 """Go on with the next row."""
 STOP = 1
-"""Stop behind this row and give the word to the caller."""
+"""Stop after this row and return to the caller."""
 BUDGET = 2
-"""Count the row against the budget, and stop behind the one that exceeds it."""
+"""Count the row against the budget, and stop after the row that exceeds it."""
 
 CODES = {
     "APPLIED": codes.APPLIED,
@@ -44,7 +44,7 @@ CODES = {
     "INSUFFICIENT_FUNDS": codes.INSUFFICIENT_FUNDS,
     "BALANCE_OVERFLOW": codes.BALANCE_OVERFLOW,
 }
-"""The numbers compiled into the kernel, for a test to hold against the domain's."""
+"""The numbers compiled into the kernel; a test compares them with the domain's."""
 TYPE_CODES = {
     "DEPOSIT": codes.DEPOSIT,
     "WITHDRAWAL": codes.WITHDRAWAL,
@@ -59,11 +59,10 @@ class Tally:
     """Counts outcomes by code and applies a policy's table.
 
     Args:
-        actions: 256 bytes, for every outcome code one of CONTINUE, STOP and BUDGET; all CONTINUE if not
-            given.
-        budget_rows: How many rows the budget covers whatever the number of rows.
-        budget_ppm: How many rows it covers per million rows decided, on top of that.
-        budget_from_rows: How many rows have to be decided before the budget is looked at.
+        actions: 256 bytes, for each outcome code one of CONTINUE, STOP and BUDGET; by default all are CONTINUE.
+        budget_rows: How many rows the budget covers, whatever the number of rows.
+        budget_ppm: How many more rows it covers per million decided rows.
+        budget_from_rows: From which row on the budget is checked.
 
     Raises:
         ValueError: If ``actions`` is not 256 bytes long.
@@ -99,7 +98,7 @@ class Tally:
         return self.refused_rows
 
     def refused_by_code(self) -> dict:
-        """Give for every code that occurred how many rows it refused, in order of the codes."""
+        """Give the number of refused rows for each code that occurred, in order of the codes."""
         code: cython.int
         return {code: self.counts[code] for code in range(CODES_MAX) if self.counts[code]}
 
@@ -109,12 +108,12 @@ class Tally:
         return self.budgeted > self.budget()
 
     def may_stop(self) -> bool:
-        """Say whether there are outcomes at which it stops, or may stop once a budget is used up."""
+        """Say whether there are outcomes at which it stops, or may stop once the budget is used up."""
         return self.stops != 0
 
     @cython.cfunc
     def fresh(self) -> Tally:
-        """Make a tally with the same actions for another stream."""
+        """Make an empty tally with the same actions, for another stream."""
         other: Tally = Tally.__new__(Tally)
         memcpy(other.actions, self.actions, CODES_MAX)
         other.stops = self.stops
@@ -126,7 +125,7 @@ class Tally:
     @cython.cfunc
     @cython.exceptval(check=False)
     def add(self, other: Tally) -> cython.void:
-        """Count what another has counted."""
+        """Add the counts of another tally."""
         code: cython.int
         self.rows += other.rows
         if other.refused_rows:
@@ -137,7 +136,7 @@ class Tally:
     @cython.cfunc
     @cython.exceptval(check=False)
     def clear(self) -> cython.void:
-        """Forget what was counted."""
+        """Set all counts to zero."""
         if self.refused_rows:
             memset(self.counts, 0, cython.sizeof(self.counts))
         self.rows = self.refused_rows = self.budgeted = 0
@@ -160,7 +159,7 @@ class Tally:
     @cython.nogil
     @cython.exceptval(check=False)
     def refuse(self, code: uint8_t) -> cython.bint:
-        """Count a row that was not applied, ``rows`` counts it already; say whether applying stops there."""
+        """Count a row that was not applied, which ``rows`` counts already; say whether applying stops there."""
         hf_check(code < CODES_MAX)
         self.counts[code] += 1
         self.refused_rows += 1

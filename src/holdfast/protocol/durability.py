@@ -1,4 +1,4 @@
-"""How many rows of a stream are durable, when an engine's watermark is all there is to know it by."""
+"""How many rows of a stream are durable, derived from the engine's watermarks."""
 
 from __future__ import annotations
 
@@ -10,12 +10,13 @@ if TYPE_CHECKING:
 
 
 class DurableRows:
-    """Follows one stream's position behind the engine's durable watermark.
+    """Follows how many rows of one stream are durable.
 
-    While durable lags behind decided, marks say which of the engine's watermarks makes how many rows of the stream durable.
+    While the engine's durable watermark is below the decided one, marks remember which watermark makes how many rows of the
+    stream durable.
 
     Args:
-        engine: Whose watermarks.
+        engine: The engine whose watermarks to follow.
     """
 
     __slots__ = ("_decided_at", "_engine", "_marks", "_rows", "_rows_decided")
@@ -28,11 +29,11 @@ class DurableRows:
         self._marks: deque[tuple[int, int]] | None = None
 
     def start(self, rows: int) -> None:
-        """Begin with so many rows, all of them durable."""
+        """Begin with this number of rows, all of them durable."""
         self._rows = self._rows_decided = rows
 
     def note(self, rows: int) -> None:
-        """Learn that so many rows of the stream are decided by now."""
+        """Note how many rows of the stream are decided now."""
         if rows == self._rows_decided:
             return
         self._rows_decided = rows
@@ -43,7 +44,7 @@ class DurableRows:
             self._marks.append((self._decided_at, rows))
 
     def count(self) -> int:
-        """Give how many rows a crash would not lose."""
+        """Say how many rows of the stream a crash would not lose."""
         durable = self._engine.durable
         if durable >= self._decided_at:
             self._marks = None

@@ -1,4 +1,4 @@
-"""What a sender may say before its CSV header: up to two directives, obeyed as they come."""
+"""The handshake: up to two directives before the CSV header, each answered as it arrives."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ _LINE_BYTES_MAX = DIRECTIVE_BYTES_MAX + len(b"\r\n")
 
 
 class Handshake:
-    """Takes the first bytes of a connection until one comes that belongs to no directive.
+    """Takes the first bytes of a connection, up to the first one that belongs to no directive.
 
     Args:
-        context: Knows the tokens and the streams.
-        owner: Who becomes the owner of a named stream.
+        context: Has the tokens and the streams.
+        owner: Becomes the owner of a named stream.
     """
 
     __slots__ = (
@@ -41,29 +41,29 @@ class Handshake:
         self._owner = owner
         self._directives = 0
         self.head = b""
-        """What may be the beginning of a directive."""
+        """Bytes that may be the beginning of a directive."""
         self.asked = Directive()
         """The first directive; its stream is claimed."""
         self.position = Position()
-        """Where the named stream was."""
+        """The named stream's position before this connection."""
         self.skip = 0
-        """How many of the rows that will come were decided before."""
+        """How many of the rows to come were decided before."""
         self.digest_before: int | None = 0
-        """The digest of the rows before the first one that will come; None if the sender did not say."""
+        """The digest of the rows before the first one to come; None if the sender did not give it."""
         self.has_ended = False
 
     def receive(self, data: bytes, replies: list[Event]) -> bytes:
-        """Obey what are directives.
+        """Take input and carry out its directives.
 
         Args:
-            data: What has come.
-            replies: Answers are added here.
+            data: Bytes of the input.
+            replies: The list to which answers are added.
 
         Returns:
-            What is left for the decoder, once :attr:`has_ended` is true.
+            The rest of the input, for the decoder, once :attr:`has_ended` is true.
 
         Raises:
-            WireError: If a directive is not understood, or asks for what it may not have.
+            WireError: If a directive is invalid, or asks for something that is not allowed.
         """
         data = self.head + data
         self.head = b""
@@ -80,25 +80,25 @@ class Handshake:
         return data
 
     def end_of_input(self) -> bytes:
-        """Take the end of the input before that of the directives; give what is left for the decoder.
+        """Take the end of the input during the handshake; give the bytes that are left for the decoder.
 
         Raises:
-            WireError: If it is in the middle of a directive, or a token was needed.
+            WireError: If the input ends in the middle of a directive, or a token was required.
         """
         if self.head.startswith(DIRECTIVE_PREFIX):
-            raise WireError(ErrorCode.BAD_DIRECTIVE, "the directive has no line end")
+            raise WireError(ErrorCode.BAD_DIRECTIVE, "the directive has no line end; end it with a line feed")
         self._end()
         return self.head
 
     def _end(self) -> None:
         if self._directives == 0 and self._context.authorizer is not None:
-            raise _unauthorized("this server wants a token")
+            raise _unauthorized("this server requires a token")
         self.has_ended = True
 
     def _obey(self, line: bytes, replies: list[Event]) -> None:
-        """Do what a directive says, and answer it."""
+        """Carry out a directive, and answer it."""
         if self._directives == DIRECTIVES_MAX:
-            raise WireError(ErrorCode.BAD_DIRECTIVE, f"there are at most {DIRECTIVES_MAX} directives")
+            raise WireError(ErrorCode.BAD_DIRECTIVE, f"a connection has at most {DIRECTIVES_MAX} directives")
         directive = parse_directive(line)
         self._directives += 1
         if self._directives == 1:
@@ -111,13 +111,14 @@ class Handshake:
             self.asked = directive
         elif directive != Directive(first_row=directive.first_row, digest=directive.digest):
             raise WireError(
-                ErrorCode.BAD_DIRECTIVE, "the second directive holds from=ROW, digest=DIGEST and nothing else"
+                ErrorCode.BAD_DIRECTIVE, "the second directive may only have from=ROW and digest=DIGEST"
             )
         if directive.first_row is not None:
             self._start_from(directive.first_row, directive.digest)
         elif directive.digest is not None:
             raise WireError(
-                ErrorCode.BAD_DIRECTIVE, "digest=DIGEST is of the rows before from=ROW: give both"
+                ErrorCode.BAD_DIRECTIVE,
+                "digest=DIGEST needs from=ROW: it is the digest of the rows before that row",
             )
 
     def _authorize(self, directive: Directive) -> None:
@@ -125,7 +126,7 @@ class Handshake:
         if authorizer is None:
             return
         if directive.token is None:
-            raise _unauthorized("this server wants a token")
+            raise _unauthorized("this server requires a token")
         grant = authorizer.find(directive.token)
         if grant is None:
             raise _unauthorized("this server does not know this token")
@@ -150,11 +151,11 @@ class Handshake:
 
 
 def stream_changed(stream: str | None, rows: int) -> WireError:
-    """Say that a stream's name was used for other rows before."""
+    """Make the error for a stream's name that was used for other rows before."""
     return WireError(
         ErrorCode.STREAM_CHANGED,
-        f"stream {stream} is at row {rows}, and its rows up to there are not those that are sent now; "
-        "send another input under another name",
+        f"stream {stream} is at row {rows}, and its rows up to there differ from those that are sent now; "
+        "send a different input under a different name",
     )
 
 

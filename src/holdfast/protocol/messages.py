@@ -1,4 +1,4 @@
-"""What a sender and a server say to each other beside the CSV, as values; :mod:`wire` writes and reads them."""
+"""The messages between a sender and a server, beside the CSV, as values; :mod:`wire` writes and reads them."""
 
 from __future__ import annotations
 
@@ -25,25 +25,25 @@ class ErrorCode(StrEnum):
     """Why a server ends a connection before the end of its input."""
 
     BAD_DIRECTIVE = "BAD_DIRECTIVE"
-    """A line that begins with ``#holdfast`` says something that this server does not know."""
+    """A line that begins with ``#holdfast`` is not a valid directive."""
     UNAUTHORIZED = "UNAUTHORIZED"
-    """The server wants a token, and there was none that it knows."""
+    """The server requires a token, and the sender gave none that it knows."""
     FORBIDDEN_STREAM = "FORBIDDEN_STREAM"
-    """The token is good for other streams."""
+    """The token does not allow this stream."""
     STREAM_CHANGED = "STREAM_CHANGED"
-    """Other rows were sent under the stream's name before."""
+    """Different rows were sent under the stream's name before."""
     GAP = "GAP"
-    """Rows between where the stream stands and the first row announced would be left out."""
+    """Rows between the stream's position and the first row announced would be left out."""
     BAD_HEADER = "BAD_HEADER"
     """The CSV does not begin with a usable header."""
     LINE_TOO_LONG = "LINE_TOO_LONG"
-    """A line has not ended after as many bytes as a line may have."""
+    """A line has no end after as many bytes as a line may have."""
     LINE_TIMEOUT = "LINE_TIMEOUT"
-    """A line was begun and not ended in time."""
+    """A line did not end in time."""
     HANDSHAKE_TIMEOUT = "HANDSHAKE_TIMEOUT"
     """The header was not complete in time."""
     IDLE_TIMEOUT = "IDLE_TIMEOUT"
-    """No byte came for longer than a connection may be idle."""
+    """The connection was idle for too long."""
     TOO_MANY_CONNECTIONS = "TOO_MANY_CONNECTIONS"
     """As many connections are open as the server allows."""
     TOO_MANY_STREAMS = "TOO_MANY_STREAMS"
@@ -51,21 +51,21 @@ class ErrorCode(StrEnum):
     MEMORY_LIMIT = "MEMORY_LIMIT"
     """The server has no memory left for more rows or connections."""
     CONNECTION_MEMORY = "CONNECTION_MEMORY"
-    """More bytes would have to be kept for this connection than one may cost."""
+    """The connection would need more memory than one may have."""
     REPLIES_NOT_READ = "REPLIES_NOT_READ"
-    """The sender was held back because it does not read its replies, and still did not read them."""
+    """The sender was paused because it did not read its replies, and still did not read them."""
     SUPERSEDED = "SUPERSEDED"
     """A newer connection has opened the same stream."""
     POLICY_ABORT = "POLICY_ABORT"
     """The server's error policy stopped this connection at a row."""
     SHUTTING_DOWN = "SHUTTING_DOWN"
-    """The server is being stopped."""
+    """The server is shutting down."""
     INTERNAL = "INTERNAL"
-    """A bug of the server's."""
+    """A bug in the server."""
 
     @property
     def is_retryable(self) -> bool:
-        """Whether the same sender may have more luck later, with nothing changed but the time."""
+        """Whether the same sender may succeed later with nothing changed."""
         return self in _RETRYABLE
 
 
@@ -82,10 +82,10 @@ _RETRYABLE = frozenset(
 
 
 class WireError(Exception):
-    """What ends a connection: a code for programs and a sentence for people.
+    """An error that ends a connection: a code for programs and a sentence for people.
 
     Args:
-        code: Which error it is.
+        code: The error.
         message: What is wrong, where, and what to do about it.
     """
 
@@ -96,24 +96,24 @@ class WireError(Exception):
 
 
 class Directive(NamedTuple):
-    """What a sender asks for before its CSV."""
+    """A sender's wishes, before its CSV."""
 
     stream: str | None = None
-    """The name under which the server remembers how far this stream got; anonymous without one."""
+    """The name under which the server remembers the stream's position; None for an anonymous stream."""
     wants_acks: bool = False
-    """Whether to be told as rows are decided."""
+    """Whether the sender wants acks as rows are decided."""
     wants_refused: bool = False
-    """Whether to be told of each row that is not applied."""
+    """Whether the sender wants a line for each row that is not applied."""
     token: str | None = None
-    """What proves that the sender may do this."""
+    """The secret that proves who the sender is."""
     first_row: int | None = None
-    """The number of the first row that will be sent; 1 if not given."""
+    """The number of the first row that will be sent; None means 1."""
     digest: int | None = None
     """The sender's digest of the rows before the first one that it will send."""
 
 
 class StreamSettings(NamedTuple):
-    """What a sender has to know of a server's settings to read rows as the server does."""
+    """The part of a server's settings that a sender needs to read rows as the server does."""
 
     decimals: int = DECIMALS_DEFAULT
     """How many decimals an amount keeps."""
@@ -122,13 +122,13 @@ class StreamSettings(NamedTuple):
     tx_bits: int = TX_BITS_DEFAULT
     """How wide transaction ids are."""
     row_bytes_max: int = ROW_BYTES_DEFAULT
-    """How long a row may be."""
+    """How long a row may be, in bytes without its line end."""
     excess_decimals: str = STANDARD.excess_decimals
-    """What becomes of more decimals than are kept."""
+    """What happens to more decimals than an amount keeps."""
 
     @classmethod
     def of(cls, settings: Settings) -> StreamSettings:
-        """Pick them from an engine's settings."""
+        """Take them from an engine's settings."""
         return cls(
             settings.decimals,
             settings.client_bits,
@@ -138,20 +138,20 @@ class StreamSettings(NamedTuple):
         )
 
     def to_settings(self) -> Settings:
-        """Make settings that a decoder takes.
+        """Make settings for a decoder.
 
         Raises:
-            ValueError: If there can be no such settings.
+            ValueError: If a value is out of range.
         """
         rules = make_rules({"excess_decimals": self.excess_decimals})
         return make_settings(rules, **{name: getattr(self, name) for name in self._fields[:-1]})
 
 
 class Resume(NamedTuple):
-    """Where a named stream stands, and how its rows are read: the server's first line."""
+    """A named stream's position, and how the server reads rows: the server's first line."""
 
     rows: int
-    """How many of its rows are decided; the next one has this number plus one."""
+    """How many of its rows are decided; the next row has this number plus one."""
     digest: int = 0
     """The digest of these rows."""
     settings: StreamSettings = StreamSettings()
@@ -159,21 +159,21 @@ class Resume(NamedTuple):
 
 
 class Ack(NamedTuple):
-    """All rows of the stream up to one are decided."""
+    """All rows of the stream up to this number are decided and durable."""
 
     rows: int
-    """The number of that row: of the stream, or of the connection if it is anonymous."""
+    """The number of the last of these rows, in the stream, or in the connection if it is anonymous."""
     sequence: int
-    """Rows that the engine has decided in all."""
+    """Durable rows of the engine: the point in time of this message."""
 
 
 class Refused(NamedTuple):
     """One row was not applied."""
 
     row: int
-    """Its number in the stream, or in the connection if that is anonymous."""
+    """Its number in the stream, or in the connection if it is anonymous."""
     code: Outcome
-    """Why."""
+    """Why it was not applied."""
 
 
 class Failure(NamedTuple):
@@ -184,28 +184,28 @@ class Failure(NamedTuple):
     message: str
     """What is wrong, in a sentence."""
     rows: int
-    """How many rows of the stream (of the connection, if it is anonymous) are decided and stand."""
+    """How many rows of the stream (of the connection, if it is anonymous) are decided and durable."""
     sequence: int
-    """Rows that the engine has decided in all."""
+    """Durable rows of the engine: the point in time of this message."""
 
 
 class Summary(NamedTuple):
-    """What became of a connection's rows, after the end of its input; always the server's last line."""
+    """The counts of a connection, after the end of its input; always the server's last line."""
 
     rows: int
     """Rows of this connection that were decided."""
     applied: int
-    """Those of them that were applied."""
+    """How many of these were applied."""
     refused_by_outcome: Mapping[Outcome, int]
-    """The others, by what they were refused for, in order of precedence."""
+    """The others, by outcome, in order of precedence."""
     skipped: int
-    """Rows that were sent and had been decided before."""
+    """Rows that were sent again and had been decided before."""
     sequence: int
-    """Rows that the engine has decided in all."""
+    """Durable rows of the engine: the point in time of this message."""
     stream: str | None = None
     """The stream's name, if it has one."""
     resume: int | None = None
-    """Where the named stream stands now."""
+    """The named stream's position now."""
 
     @property
     def refused(self) -> int:
@@ -214,15 +214,15 @@ class Summary(NamedTuple):
 
 
 class RefusedRows(NamedTuple):
-    """Rows that were not applied, as the server says it of many at a time; each becomes a line, a :class:`Refused`."""
+    """Several rows that were not applied. On the wire, each becomes one line, a :class:`Refused`."""
 
     rows: list[int]
-    """Their numbers in the stream, or in the connection if that is anonymous."""
+    """Their numbers in the stream, or in the connection if it is anonymous."""
     codes: list[int]
-    """Why, for each of them."""
+    """The outcome of each."""
 
 
 Reply = Resume | Ack | Refused | Failure | Summary
-"""What a sender hears: one line each."""
+"""A message to a sender: one line."""
 Event = Resume | Ack | RefusedRows | Failure | Summary
-"""What a server's session has to say."""
+"""A message of a server's session."""

@@ -1,4 +1,4 @@
-"""Where every named stream stands, and which connection sends it now."""
+"""The position of every named stream, and the connection that sends it now."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ if TYPE_CHECKING:
         """The connection that sends a stream."""
 
         def superseded(self) -> None:
-            """End it: a newer one takes over. It gives the stream back before this returns."""
+            """End the connection, because a newer one takes over. It releases the stream before this returns."""
 
 
 class Position(NamedTuple):
-    """How far a stream has got."""
+    """The position of a stream."""
 
     rows: int = 0
     """How many of its rows are decided."""
@@ -29,7 +29,7 @@ _START = Position()
 
 
 class Registry:
-    """Positions by stream name, for as long as the server lives; a stream has one owner, and the newest wins.
+    """Positions by stream name, while the server runs; a stream has one owner, and the newest wins.
 
     Args:
         streams_max: How many names are remembered.
@@ -46,14 +46,14 @@ class Registry:
         return len(self._positions)
 
     def position(self, name: str) -> Position:
-        """Say where a stream was when its last owner gave it back; at its start if the name is new."""
+        """Give a stream's position when its last owner released it; the start if the name is new."""
         return self._positions.get(name, _START)
 
     def claim(self, name: str, owner: Owner) -> Position:
-        """Make somebody the owner of a stream, and end whoever was it before.
+        """Make a connection the owner of a stream, and end the previous owner.
 
         Returns:
-            Where it is.
+            The stream's position.
 
         Raises:
             WireError: TOO_MANY_STREAMS, if the name is new and there is no room for it.
@@ -65,22 +65,22 @@ class Registry:
             if len(self._positions) >= self._streams_max:
                 raise WireError(
                     ErrorCode.TOO_MANY_STREAMS,
-                    f"the server remembers {self._streams_max} streams, as many as it may; send under a known name or none",
+                    f"the server already remembers {self._streams_max} streams, its limit; send under a known name or none",
                 )
             self._positions[name] = _START
         self._owners[name] = owner
         return self._positions[name]
 
     def release(self, name: str, position: Position) -> None:
-        """Give a stream back, by its owner.
+        """Release a stream; called by its owner.
 
         Args:
             name: The stream.
-            position: Where it is.
+            position: Its position now.
         """
         del self._owners[name]
         if position.rows:
             self._positions[name] = position
         else:
-            # A name without a row says nothing that a new name does not: it is not worth the memory.
+            # A name without a row is no different from a new name, and not worth the memory.
             del self._positions[name]

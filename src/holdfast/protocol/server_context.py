@@ -1,4 +1,4 @@
-"""What all sessions of a server share: the engine they feed, its policy, the limits, the streams, and who may do what."""
+"""The shared state of all sessions of a server: the engine, its policy, the limits, the streams, and the tokens."""
 
 from __future__ import annotations
 
@@ -19,26 +19,26 @@ if TYPE_CHECKING:
     from holdfast.kernel.inlet import Inlet, Listener
 
     class Grant(Protocol):
-        """What a token allows."""
+        """The streams that a token allows."""
 
         def allows(self, stream: str | None) -> bool:
-            """Say whether it allows a stream; None is an anonymous one."""
+            """Say whether it allows a stream; None stands for an anonymous stream."""
 
     class Authorizer(Protocol):
         """Knows the tokens."""
 
         def find(self, token: str) -> Grant | None:
-            """Look up what a token allows; None for one that is not known."""
+            """Look up what a token allows; None if the token is unknown."""
 
 
 class ServerContext:
-    """The one place where rows of all sessions go in.
+    """The shared state through which the rows of all sessions reach the engine.
 
     Args:
-        engine: What the rows are applied to.
-        policy: What to do about rows that are not applied, for each connection by itself; they are skipped if not given.
-        limits: What a connection may cost.
-        authorizer: Knows the tokens; None if nobody needs one. May be exchanged while sessions run: new ones ask the new one.
+        engine: The engine to apply rows to.
+        policy: What to do about rows that are not applied, for each connection separately; by default they are skipped.
+        limits: The limits of connections and streams.
+        authorizer: Knows the tokens; None if none are required. It may be replaced at any time, for new sessions.
 
     Raises:
         PolicyError: If the policy needs a budget and has none.
@@ -62,7 +62,7 @@ class ServerContext:
         self.registry = Registry(self.limits.streams_max)
         compiled = CompiledPolicy(policy or ErrorPolicy())
         self.review = Review(compiled, None, engine.settings.decimals)
-        # Only a callback sees a row's text; its decoders copy every byte for it.
+        # Only a callback sees a row's text, and keeping it means to copy every byte.
         decoder = engine.new_decoder(keep_source=Action.CALLBACK in compiled.actions.values())
         self._pool = InletPool(engine.decide, decoder, compiled.tally())
         self._showing_pool = InletPool(engine.decide, decoder.fresh(), compiled.tally(), shows=True)
@@ -70,17 +70,17 @@ class ServerContext:
         """Sessions that ended with an error, by its code."""
 
     def open_inlet(self, stream: str | None, listener: Listener, *, shows: bool) -> Inlet:
-        """Open the way in of one session's rows.
+        """Open the inlet for one session's rows.
 
         Args:
             stream: The stream's name, if it has one.
-            listener: Is asked where the policy stops.
-            shows: Whether it wants to hear of every row that is not applied.
+            listener: The object that is asked at rows where the policy stops.
+            shows: Whether the listener also gets every row that is not applied.
         """
         return (self._showing_pool if shows else self._pool).open(stream, listener)
 
     @property
     def refused_by_ended(self) -> int:
-        """Rows not applied, of the sessions that have ended."""
+        """How many rows of ended sessions were not applied."""
         pools = (self._pool, self._showing_pool)
         return sum(count for pool in pools for count in pool.ended_refused_by_code().values())

@@ -1,6 +1,6 @@
-"""The server's side of one connection, sans I/O: bytes in, events out, the clock passed in.
+"""The server's side of one connection, sans I/O: bytes and the time in, events out.
 
-The common case, rows of a sender that asked for nothing, costs one call into the kernel for every piece and nothing else: events
+In the common case, a sender that asked for no replies, a piece of input costs one call into the kernel and nothing else: events
 are made only when they are due, and :meth:`Session.check` looks for timeouts now and then.
 """
 
@@ -26,22 +26,22 @@ if TYPE_CHECKING:
     from holdfast.protocol.server_context import ServerContext
 
     class Outlet(Protocol):
-        """Where events go that no call of the connection's own has asked for."""
+        """Takes events that no call of the connection's own asked for."""
 
         def deliver(self, events: list[Event]) -> None:
-            """Send the last events of a session that was ended from outside."""
+            """Send the last events of a session that another connection ended."""
 
 
 ACK_SECONDS_MIN = 0.01
-"""Acks of a connection are at least so far apart, unless there are many rows to acknowledge."""
+"""The least time between acks of a connection, unless there are many rows to acknowledge."""
 ACK_ROWS_MAX = 65_536
-"""No more rows than these are decided without an ack."""
-# Rows have two bytes at least, so that a piece brings no more than half of these.
+"""At most this many rows are decided without an ack."""
+# A row has two bytes at least, so a piece has at most half as many rows as bytes.
 _ACK_ROWS = ACK_ROWS_MAX - PIECE_BYTES // 2
 REFUSED_PIECE_BYTES = 512
-"""How much is taken at a time of a sender that wants to hear of refused rows: 256 rows at most, and as many lines."""
+"""How much input is taken at a time if the sender wants refused rows: at most 256 rows, and as many lines of replies."""
 
-# The phases of a session; the one in which it spends its life is false. FINISHED: all is decided and not yet durable.
+# The phases of a session. ROWS, by far the most frequent, is falsy. FINISHED: all rows are decided, but not yet durable.
 _ROWS, _OPENING, _FINISHED, _ENDED = range(4)
 
 
@@ -49,9 +49,9 @@ class Session:
     """Follows one connection from its first byte to its last.
 
     Args:
-        context: What it shares with the others.
+        context: The state that it shares with the other sessions.
         outlet: Takes the last events when the session is superseded.
-        now: The time, in seconds from any start.
+        now: The time, in seconds since any fixed point.
     """
 
     __slots__ = (
@@ -85,15 +85,15 @@ class Session:
         self._handshake: Handshake | None = Handshake(context, self)
         self._inlet: Inlet | None = None
         self._events: list[Event] = []
-        # Where the named stream was before this connection.
+        # The named stream's position before this connection.
         self._position = Position()
-        # Whether the sender said enough for the rows that it sends again to be compared with those that were decided.
+        # Whether the digest of rows that are sent again is known, so that it can be compared with that of the decided rows.
         self._checks_digest = False
         self._acked = -1
         self._ack_at = now - ACK_SECONDS_MIN
         self._durable = DurableRows(context.engine)
         self._opened_at = now
-        # The length of the partial line, and since when a line of which number has been partial.
+        # The length of the partial line, its number, and the time since when it has been partial.
         self._line_bytes = 0
         self._line_number = -1
         self._line_began = now
@@ -101,13 +101,13 @@ class Session:
         self.wants_acks = False
         self.wants_refused = False
         self.received_at = now
-        """When the last bytes came."""
+        """When the last bytes arrived."""
         self.wake_at: float | None = None
-        """When :meth:`wake` wants to be called; None if there is no need."""
+        """When to call :meth:`wake`; None if there is no need."""
 
     @property
     def has_ended(self) -> bool:
-        """Whether the last event was given."""
+        """Whether the session has given its last event."""
         return self._phase == _ENDED
 
     @property
@@ -117,39 +117,39 @@ class Session:
 
     @property
     def piece_bytes(self) -> int:
-        """How much of the input :meth:`receive` wants at a time, so that neither its work nor its replies grow without bound."""
+        """How much input :meth:`receive` takes at a time, so that its work and its replies are bounded."""
         return REFUSED_PIECE_BYTES if self.wants_refused else PIECE_BYTES
 
     @property
     def rows(self) -> int:
-        """Rows of this connection that were decided."""
+        """How many rows of this connection are decided."""
         return 0 if self._inlet is None else self._inlet.rows
 
     @property
     def refused(self) -> int:
-        """Rows of this connection that were not applied."""
+        """How many rows of this connection were not applied."""
         return 0 if self._inlet is None else self._inlet.refused
 
     @property
     def position(self) -> int:
-        """Rows of the stream, or of the connection if it is anonymous, that are decided."""
+        """How many rows of the stream, or of the connection if it is anonymous, are decided."""
         return self._position.rows + self.rows
 
     @property
     def held_bytes(self) -> int:
-        """Bytes kept until more come: of a partial line or directive."""
+        """How many bytes of a partial line or directive are kept until more arrive."""
         head = 0 if self._handshake is None else len(self._handshake.head)
         return head + (0 if self._inlet is None else self._inlet.carried_bytes)
 
     def receive(self, data: memoryview, now: float) -> list[Event]:
-        """Take what has come.
+        """Take a piece of the input.
 
         Args:
-            data: Any piece of the input, not empty; it is not needed any more when this returns.
+            data: The piece, not empty; its memory may be reused after this call.
             now: The time.
 
         Returns:
-            What is to be sent back, nothing as a rule. When the session :attr:`has_ended`, nothing else follows.
+            The events to send, usually none. Once the session :attr:`has_ended`, no more follow.
         """
         self.received_at = now
         try:
@@ -164,11 +164,11 @@ class Session:
     def end_of_input(self, now: float) -> list[Event]:
         """Take the end of the input.
 
-        A last line without a line end is a row, unless the sender follows the acks of a named stream: if a sender is killed, the
-        system ends its input as well, and the half of a row that it left is not one to decide; the sender sends it again.
+        A last line without a line end is a row, unless the stream is named and the sender wants acks. When a sender is killed,
+        its system ends the input too, and half a row must not be decided; such a sender sends it again.
 
         Returns:
-            The summary, or the error in its place; nothing while rows are not durable yet: :meth:`wake` gives it then.
+            The summary, or an error in its place. Nothing while rows are not durable yet: :meth:`wake` gives it later.
         """
         if self._phase not in {_FINISHED, _ENDED}:
             try:
@@ -178,7 +178,7 @@ class Session:
         return self._take_events()
 
     def wake(self, now: float) -> list[Event]:
-        """Give what is due, an ack or the summary; see :attr:`wake_at`. To be called, too, when the durable watermark moves."""
+        """Give an ack or the summary that is due; see :attr:`wake_at`. Call it also when the durable watermark moves."""
         if self._phase == _FINISHED:
             self._sum_up(now)
         elif self.wake_at is not None and now >= self.wake_at:
@@ -186,19 +186,19 @@ class Session:
         return self._take_events()
 
     def check(self, now: float, *, is_held: bool = False) -> list[Event]:
-        """Look for what has taken too long; to be called every now and then.
+        """Check the time limits; call it now and then.
 
         Args:
             now: The time.
-            is_held: Whether the transport does not read from this sender, who then cannot be blamed.
+            is_held: Whether the transport does not read from this sender, so that it is not the sender's fault.
 
         Returns:
-            The last events, if something has.
+            The last events, if a limit was exceeded.
         """
         limits = self._context.limits
         if self._phase == _OPENING:
             limit = limits.handshake_seconds_max
-            text = f"the CSV header was not there after {limit:g} seconds"
+            text = f"the CSV header did not arrive within {limit:g} seconds; send it as soon as the connection is open"
             return self._abort_after(now - self._opened_at, limit, ErrorCode.HANDSHAKE_TIMEOUT, text)
         if self._phase or self._inlet is None:
             return []
@@ -207,19 +207,19 @@ class Session:
         if self._inlet.carried_bytes == 0:
             self._line_number = -1
             limit = limits.idle_seconds_max
-            text = f"nothing came for {limit:g} seconds; a blank line now and then keeps a connection open"
+            text = f"nothing arrived for {limit:g} seconds; send a blank line now and then to keep a connection open"
             return self._abort_after(now - self.received_at, limit, ErrorCode.IDLE_TIMEOUT, text)
         if self._line_number != self._inlet.lines:
             self._line_number, self._line_began = self._inlet.lines, now
         limit = limits.line_seconds_max
-        text = f"line {self._line_number + 1} was begun and had no end after {limit:g} seconds"
+        text = f"line {self._line_number + 1} has no end {limit:g} seconds after its first byte; send each line whole"
         return self._abort_after(now - self._line_began, limit, ErrorCode.LINE_TIMEOUT, text)
 
     def _abort_after(self, seconds: float, limit: float, code: ErrorCode, text: str) -> list[Event]:
         return self.abort(WireError(code, text)) if limit and seconds > limit else []
 
     def abort(self, error: WireError) -> list[Event]:
-        """End the session; what was decided stands.
+        """End the session; decided rows stand.
 
         Returns:
             The last events: an ack, if one is owed, and the error.
@@ -235,12 +235,12 @@ class Session:
         return self._take_events()
 
     def leave(self) -> None:
-        """Give back what is shared: the connection is gone."""
+        """Release what is shared, because the connection is gone."""
         if self._phase == _ENDED:
             return
         self._phase = _ENDED
         self.wake_at = None
-        # They refer to this session: thousands of circles would be work for the garbage collector.
+        # They refer to this session, and thousands of reference cycles would be work for the garbage collector.
         self._outlet = self._handshake = None
         inlet = self._inlet
         if self.stream is not None:
@@ -250,7 +250,7 @@ class Session:
             inlet.release()
 
     def superseded(self) -> None:
-        """End the session: a newer connection has opened its stream."""
+        """End the session, because a newer connection has opened its stream."""
         error = WireError(
             ErrorCode.SUPERSEDED,
             f"a newer connection has opened stream {self.stream}; a stream has one sender at a time",
@@ -262,10 +262,10 @@ class Session:
     # --- called by the inlet ---
 
     def on_stopped(self, batch: Batch, row: int) -> None:
-        """Do what the policy wants at a row at which it stopped.
+        """Ask the policy what to do about a row at which it stopped.
 
         Raises:
-            WireError: POLICY_ABORT, if that is to end the session.
+            WireError: POLICY_ABORT, if it ends the session.
         """
         review = self._context.review
         stop = review.ask(batch, row, self.stream or "-", self.position)
@@ -277,14 +277,14 @@ class Session:
             )
 
     def on_refused(self, batch: Batch, start: int, stop: int, position: int) -> None:
-        """Tell the sender of rows that were not applied."""
+        """Report rows that were not applied to the sender."""
         outcomes = batch.outcomes
         rows = batch.refused_rows(start, stop)
         numbers = [position + 1 + row - start for row in rows]
         self._events.append(RefusedRows(numbers, [outcomes[row] for row in rows]))
 
     def on_skipped(self) -> None:
-        """Compare the rows that were sent again with those that were decided.
+        """Compare the digest of the rows that were sent again with that of the decided rows.
 
         Raises:
             WireError: STREAM_CHANGED, if they differ.
@@ -305,7 +305,7 @@ class Session:
             self._measure_line(inlet, piece)
 
     def _measure_line(self, inlet: Inlet, piece: memoryview) -> None:
-        """Follow the length of a line that is too long for a row, of which the decoder keeps no more than a row."""
+        """Follow the length of a line that is too long for a row; the decoder keeps only a row's length of it."""
         carried = inlet.carried_bytes
         if carried <= self._context.engine.settings.row_bytes_max:
             self._line_bytes = carried
@@ -314,13 +314,13 @@ class Session:
         self._line_bytes = self._line_bytes + len(piece) if newline < 0 else len(piece) - 1 - newline
         limit = self._context.limits.line_bytes_max
         if self._line_bytes > limit:
-            text = f"line {inlet.lines + 1} has no end after {limit} bytes"
+            text = f"line {inlet.lines + 1} has no end after {limit} bytes; end each row with a line feed"
             raise WireError(ErrorCode.LINE_TOO_LONG, text)
 
     # --- the beginning and the end ---
 
     def _begin(self, data: memoryview, now: float) -> None:
-        """Take bytes as long as the header is not complete."""
+        """Take input while the header is incomplete."""
         if self._handshake is not None:
             data = memoryview(self._shake_hands(self._handshake, data))
         inlet = self._inlet
@@ -333,11 +333,11 @@ class Session:
                 self._phase = _ROWS
 
     def _shake_hands(self, handshake: Handshake, data: memoryview) -> bytes:
-        """Obey directives; give what is left for the decoder."""
+        """Take directives; give the bytes that are left for the decoder."""
         try:
             return handshake.receive(bytes(data), self._events)
         finally:
-            # Also where it failed: a stream that was claimed has to be given back.
+            # Also if it failed: a stream that was claimed must be released.
             self._adopt(handshake)
 
     def _adopt(self, handshake: Handshake) -> None:
@@ -352,7 +352,7 @@ class Session:
         if handshake.has_ended:
             self._handshake = None
             self._checks_digest = handshake.digest_before is not None
-            # The inlet does not keep its session: one that nobody ends is gone with its connection.
+            # A weak reference: the inlet must not keep a session alive whose connection is gone.
             self._inlet = self._context.open_inlet(self.stream, proxy(self), shows=self.wants_refused)
             if self.stream is not None:
                 self._inlet.follow(self.stream, *self._position)
@@ -376,7 +376,7 @@ class Session:
             raise WireError(
                 ErrorCode.STREAM_CHANGED,
                 f"stream {self.stream} is at row {self._position.rows}, and the input ended {inlet.rows_to_skip} rows before "
-                "that; send another input under another name, or all of this one",
+                "that; send all of it, or a different input under a different name",
             )
         if inlet.exceeds_budget:
             raise WireError(
@@ -387,7 +387,7 @@ class Session:
         self._sum_up(now)
 
     def _sum_up(self, now: float) -> None:
-        """End with a summary, once every row of it is durable."""
+        """End with a summary, once all rows are durable."""
         if self._durable.count() < self.position:
             self.wake_at = None
             return
@@ -411,7 +411,7 @@ class Session:
     # --- acks ---
 
     def _ack_soon(self, now: float) -> None:
-        """Acknowledge what is durable: now, or when enough time has passed since the last ack."""
+        """Acknowledge durable rows: now, or when enough time has passed since the last ack."""
         self._durable.note(self.position)
         if self.position == self._acked or self._inlet is None or not (self.rows or self._inlet.skipped):
             return

@@ -1,6 +1,6 @@
-"""The lines that go over the wire beside the CSV: directives from a sender, replies from a server.
+"""The lines on the wire beside the CSV: directives from a sender, replies from a server.
 
-Both sides use this module, so that what one writes the other reads. Lines end with LF; replies are JSON objects.
+Both sides use this module, so each reads what the other writes. Lines end with LF; replies are JSON objects.
 """
 
 from __future__ import annotations
@@ -34,14 +34,14 @@ DIRECTIVE_BYTES_MAX = 1024
 DIRECTIVES_MAX = 2
 """How many directives a connection may begin with."""
 REPLY_LINE_BYTES_MAX = 16_384
-"""No reply is longer, its line end included."""
+"""How long a reply may be, including its line end."""
 ROW_NUMBER_MAX = 2**63 - 1
 _MESSAGE_CHARACTERS_MAX = 1000
 
 _STREAM_NAME = re.compile(r"[A-Za-z0-9._:/-]{1,128}")
 _PRINTABLE = re.compile(rb"[ -~]*")
 _DIGEST = re.compile(r"[0-9a-f]{16}")
-# The reply that may be due by the million.
+# These replies may be sent by the million.
 _REFUSED_LINES = {
     int(code): b'{"refused": {"row": %%d, "code": "%b"}}\n' % code.name.encode()
     for code in Outcome
@@ -53,7 +53,7 @@ def parse_directive(line: bytes) -> Directive:
     """Read a directive line, with or without its line end.
 
     Raises:
-        WireError: BAD_DIRECTIVE, if it is not written as a directive has to be.
+        WireError: BAD_DIRECTIVE, if it is not a valid directive.
     """
     text = line.removesuffix(b"\n").removesuffix(b"\r")
     if len(text) > DIRECTIVE_BYTES_MAX:
@@ -69,12 +69,12 @@ def parse_directive(line: bytes) -> Directive:
         if not equals or not value:
             raise _bad(f"{_shown(item, key)} is not written KEY=VALUE")
         if key not in _KEYS:
-            raise _bad(f"there is no key {key!r}; there are {', '.join(_KEYS)}")
+            raise _bad(f"{key!r} is not a key; the keys are {', '.join(_KEYS)}")
         if key in values:
-            raise _bad(f"the key {key!r} is there twice")
+            raise _bad(f"the key {key!r} is given twice")
         values[key] = value
     if not values:
-        raise _bad(f"nothing follows {DIRECTIVE_PREFIX.decode()}; write for example stream=NAME ack=rows")
+        raise _bad(f"nothing follows {DIRECTIVE_PREFIX.decode()}; write, for example, stream=NAME ack=rows")
     return Directive(
         stream=_parse_stream(values.get("stream")),
         wants_acks=_parse_wish("ack", values),
@@ -89,7 +89,7 @@ def format_directive(directive: Directive) -> bytes:
     """Write a directive as a line.
 
     Raises:
-        WireError: BAD_DIRECTIVE, if it asks for nothing, is too long, or holds what no directive can hold.
+        WireError: BAD_DIRECTIVE, if it asks for nothing, is too long, or has a value that a directive cannot have.
     """
     items = [
         f"stream={directive.stream}" if directive.stream is not None else "",
@@ -101,7 +101,7 @@ def format_directive(directive: Directive) -> bytes:
     ]
     line = " ".join([DIRECTIVE_PREFIX.decode(), *filter(None, items)]).encode(errors="backslashreplace")
     if parse_directive(line) != directive:
-        raise _bad("a value holds a space or another character that no directive can hold")
+        raise _bad("a value has a space or another character that a directive cannot have")
     return line + b"\n"
 
 
@@ -113,13 +113,13 @@ def _bad(message: str) -> WireError:
 
 
 def _shown(item: str, key: str) -> str:
-    """Never the token: what is wrong about it may be one letter of its key."""
+    """Quote an item, but never a token: its key may have a typing error."""
     return repr(item) if len(item) <= 40 and "tok" not in key.lower() else repr(f"{key[:20]}…")
 
 
 def _parse_stream(name: str | None) -> str | None:
     if name is not None and _STREAM_NAME.fullmatch(name) is None:
-        raise _bad("a stream's name is 1 to 128 of A-Z a-z 0-9 . _ : / -")
+        raise _bad("a stream's name has 1 to 128 of the characters A-Z a-z 0-9 . _ : / -")
     return name
 
 
@@ -134,7 +134,7 @@ def _parse_row(text: str | None) -> int | None:
     if text is None:
         return None
     if not text.isdigit() or len(text) > len(str(ROW_NUMBER_MAX)) or not 1 <= int(text) <= ROW_NUMBER_MAX:
-        raise _bad("from is the number of a row, the first being 1")
+        raise _bad("from is the number of a row, 1 or more")
     return int(text)
 
 
@@ -152,7 +152,7 @@ def _parse_digest(text: str | None) -> int | None:
 
 
 def encode(message: Event | Reply) -> bytes:
-    """Write what a server says as one line, or as a line for each refused row."""
+    """Write a message as one line, or as one line per refused row."""
     match message:
         case Ack():
             return b'{"ack": %d, "sequence": %d}\n' % message
@@ -199,7 +199,7 @@ def parse_reply(line: bytes) -> Reply:
     """Read a server's reply, with or without its line end.
 
     Raises:
-        ValueError: If it is none; the message shows its beginning.
+        ValueError: If it is not a reply; the message shows its beginning.
     """
     try:
         fields = json.loads(line)
