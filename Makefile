@@ -1,7 +1,7 @@
 # Builds Holdfast in virtual environments of its own and runs it there; `make help` lists the targets.
 #
-# What is tested is the installed package, never the source tree: .venv holds the release kernel, .build/debug/venv the
-# one with every check on. Nothing is rebuilt that has not changed, and nothing outside this directory is touched.
+# Tests run against the installed package, never against the source tree: .venv has the release kernel, .build/debug/venv
+# the one with every check on. Only what has changed is rebuilt, and nothing outside this directory is touched.
 
 PYTHON ?= python3
 FUZZ_CC ?= clang
@@ -9,9 +9,9 @@ FUZZ_SECONDS ?= 600
 PYTEST_ARGS ?=
 SANITIZE_TESTS ?= tests/kernel tests/property tests/engine tests/streaming/test_sharding.py \
 	tests/streaming/test_processor.py
-# On as many cores as there are; PYTEST_ARGS="-n 0" for one after the other.
+# On all cores; PYTEST_ARGS="-n 0" runs tests one after the other.
 PYTEST := -m pytest -n auto --dist worksteal
-# What these are about, the kernel has no part in: sockets, processes that talk to each other, plain Python, the benchmarks.
+# These do not test the kernel: sockets, processes that talk to each other, plain Python, the benchmarks.
 NOT_OF_THE_KERNEL := tests/benchmarks tests/client tests/domain tests/app tests/test_architecture.py \
 	tests/e2e/test_send.py $(wildcard tests/e2e/test_serve*.py)
 
@@ -19,7 +19,7 @@ NOT_OF_THE_KERNEL := tests/benchmarks tests/client tests/domain tests/app tests/
 .DELETE_ON_ERROR:
 .SUFFIXES:
 
-# A build says itself which kernel it wants, and a test which package.
+# Each build chooses its kernel itself, and each test its package.
 unexport HOLDFAST_KERNEL_DEBUG HOLDFAST_KERNEL_SANITIZE HOLDFAST_KERNEL_FUZZ HOLDFAST_KERNEL_BUILD_DIR PYTHONPATH PYTHONHOME
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
@@ -31,7 +31,7 @@ FUZZ := .build/fuzz/venv
 SOURCES := pyproject.toml setup.py README.md LICENSE \
 	$(sort $(shell find src -name '*.py' -o -name '*.pyi' -o -name '*.pxd' -o -name 'py.typed'))
 
-# Used at the beginning of a recipe's line: the one sentence that says what is missing.
+# For the beginning of a recipe's line: prints the one sentence that says what is missing.
 COMPLAIN := complain() { echo "holdfast: $$*" >&2; exit 1; }
 
 .PHONY: help
@@ -71,7 +71,7 @@ bench-streams: $(RELEASE)/.installed $(RELEASE)/.dev ## Answer those about strea
 profile: $(RELEASE)/.installed $(RELEASE)/.dev ## Print where the time goes, by function (needs Linux perf)
 	$(RELEASE)/bin/python -m benchmarks.profile $(PROFILE_ARGS)
 
-# The kernel's coverage counters report to libFuzzer, which atheris brings along; it has to be there before the kernel is.
+# The kernel's coverage counters report to libFuzzer, which comes with atheris; it must be loaded before the kernel.
 .PHONY: fuzz
 fuzz: $(FUZZ)/.installed $(FUZZ)/.fuzz ## Fuzz the CSV decoder for FUZZ_SECONDS (needs clang)
 	@mkdir -p .build/fuzz/corpus .build/fuzz/crashes
@@ -79,8 +79,8 @@ fuzz: $(FUZZ)/.installed $(FUZZ)/.fuzz ## Fuzz the CSV decoder for FUZZ_SECONDS 
 		$(FUZZ)/bin/python tests/fuzz/fuzz_decoder.py -max_total_time=$(FUZZ_SECONDS) -timeout=20 -rss_limit_mb=2048 \
 		-artifact_prefix=.build/fuzz/crashes/ .build/fuzz/corpus tests/fuzz/corpus
 
-# Python itself is not built with a sanitizer: its runtime has to be loaded first, and what Python never frees is no leak
-# of the kernel's.
+# Python itself is not built with a sanitizer: the sanitizer's runtime must be loaded first, and memory that Python never
+# frees is not a leak of the kernel.
 .PHONY: sanitize
 sanitize: $(SANITIZE)/.installed $(SANITIZE)/.test ## Run the kernel's tests under AddressSanitizer and UBSan (needs GCC)
 	LD_PRELOAD="$$(gcc -print-file-name=libasan.so) $$(gcc -print-file-name=libubsan.so)" PYTHONMALLOC=malloc \
@@ -101,12 +101,12 @@ clean: ## Remove everything that was built
 .PHONY: FORCE
 FORCE:
 
-# The list of the sources, so that one that was removed counts as a change as well.
+# The list of the sources, so that a removed source counts as a change too.
 .build/sources: FORCE
 	@mkdir -p .build
 	@echo '$(SOURCES)' | cmp -s - $@ || echo '$(SOURCES)' > $@
 
-# Which Python that is, and which compiler somebody asked for, so that others get environments of their own.
+# The Python and the compiler in use, so that others get separate environments.
 .build/python: FORCE
 	@mkdir -p .build
 	@$(COMPLAIN); found="$$($(PYTHON) -c 'import sys; print(sys.executable, sys.version)' 2>/dev/null)" || complain \

@@ -1,6 +1,6 @@
-"""One question per file, the workloads in one place; ``python -m benchmarks`` answers them all."""
+"""One question per file, the workloads in one place; ``python -m benchmarks`` answers all questions."""
 
 import os
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-"""The repository: commands run there, caches and results stand below it."""
+"""The repository: commands run in it, caches and results are below it."""

@@ -1,4 +1,4 @@
-"""Answer the engine's questions, or those named: ``python -m benchmarks [--quick] [QUESTION ...]``."""
+"""Answers the engine's questions, or those that are named: ``python -m benchmarks [--quick] [QUESTION ...]``."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 QUESTIONS = ("end_to_end", "decode", "apply", "index", "encode", "image", "memory", "growth", "startup")
 STREAM_QUESTIONS = ("streams_tcp", "streams_latency", "streams_idle", "streams_merge", "streams_snapshots")
 STREAMS = "streams"
-"""Stands for all questions about streams."""
+"""The name for all questions about streams."""
 RESULTS = os.path.join(ROOT, "benchmarks", "results")
 QUICK_RESULTS = os.path.join(ROOT, ".build", "benchmarks")
 
@@ -58,7 +58,7 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
 
 
 def answer(question: str, effort: Effort) -> list[Figure]:
-    """Answer one question, and print each line of the table when it is known."""
+    """Answer one question, and print each line of the table as soon as it is known."""
     begin = time.monotonic()
     module = import_module(f"benchmarks.{question}")
     print(f"\n{question}: {module.__doc__}", flush=True)

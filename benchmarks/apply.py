@@ -37,10 +37,10 @@ if TYPE_CHECKING:
 
 _ROWS = 10_000_000
 _ROWS_OF_ONE_TYPE = 1_000_000
-# A few are refused in every workload, a third where clients have hardly a row each (a quick run).
-# Were it more, something else would be measured than what is said.
+# A few rows are refused in every workload, a third if clients have hardly a row each (a quick run).
+# With more refusals, the benchmark would measure the wrong thing.
 _APPLIED_LEAST = 0.6
-# Bytes: no ledger takes more.
+# In bytes: no ledger takes more.
 _MEMORY_PER_ROW = 40
 
 

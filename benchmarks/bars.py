@@ -1,4 +1,4 @@
-"""What has to be reached, and what is aimed for: the one place for these numbers."""
+"""The bars that figures must reach, and the aims beyond them: the one place for these numbers."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ class Bar:
     """A limit for one figure.
 
     Args:
-        what: What is held against it.
-        limit: What has to be reached.
-        aim: What would be better still, if anything.
+        what: The figure that is compared with it.
+        limit: The value that the figure must reach.
+        aim: A better value to aim for, if there is one.
         unit: ``x`` for a ratio; otherwise the unit of the figure's value.
         at_least: Whether more is better.
     """

@@ -36,7 +36,7 @@ def answer(effort: Effort) -> Iterator[Figure]:
 
 
 def time_decoding(chunks: Iterable[bytes]) -> float:
-    """Time the decoder alone: its batches go nowhere."""
+    """Time the decoder alone: its batches are dropped."""
     # A deque without room is the fastest way to exhaust an iterator.
     return seconds(deque, decode(chunks), 0)
 

@@ -35,7 +35,7 @@ def answer(effort: Effort) -> Iterator[Figure]:
         yield Figure(
             f"{rows:,} recorded, {ids} ids, slowest / median batch", slowest * 1e3, "ms", worst, "growth"
         )
-        # What the machine does hits other batches in every run; what the ledger does hits the same ones.
+        # The machine's own work hits other batches in every run; the ledger's hits the same ones.
         steady = np.min(runs, axis=0)
         again = float(steady.max() / np.median(steady))
         yield Figure(
@@ -47,8 +47,8 @@ def answer(effort: Effort) -> Iterator[Figure]:
 
 
 def _time_batches(rows: int, ids: str) -> NDArray[np.float64]:
-    """Give the seconds of every full batch; the next one is made while the clock stands still."""
-    # As an embedded engine has it: who cares about the slowest batch leaves huge pages alone.
+    """Give the seconds of every full batch; making the next batch is not timed."""
+    # As in an embedded engine: a program that cares about the slowest batch does not use huge pages.
     ledger = make_ledger(huge_pages=False)
     times = []
     for start in range(0, rows - BATCH_ROWS + 1, BATCH_ROWS):

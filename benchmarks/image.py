@@ -1,4 +1,4 @@
-"""How long does taking an image hold the writer up, and what does the next batch pay for it?"""
+"""How long does taking an image delay the writer, and what does it cost the next batch?"""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _IMAGES_PER_REPEAT = 4
 
 
 def answer(effort: Effort) -> Iterator[Figure]:
-    """Take images of a small and a large ledger, with batches that touch all over it in between."""
+    """Take images of a small and a large ledger; in between, apply batches that touch accounts all over it."""
     for full, wide, bar in ((65_536, False, "image-small"), (10_000_000, True, "image-large")):
         accounts = effort.size(full)
         yield from _measure(accounts, wide, bar, effort.repeats * _IMAGES_PER_REPEAT)

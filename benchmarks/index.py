@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _SIZES = (100, 10_000, 100_000, 10_000_000)
-# Small ones are repeated within a run, up to so many keys: the clock would say nothing about a single one.
+# Small sizes are repeated within a run, up to this many keys: the clock is too coarse for a single one.
 _KEYS_PER_RUN = 200_000
 _OPERATIONS = ("insert", "hit", "miss")
 

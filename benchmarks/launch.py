@@ -20,7 +20,7 @@ def main() -> int:
     process = os.posix_spawn(command[0], command, os.environ, file_actions=[to_output])
     _, status, usage = os.wait4(process, 0)
     wall = time.perf_counter() - begin
-    # The one thing that POSIX leaves open: kibibytes, except on macOS.
+    # POSIX leaves the unit open: kibibytes, except on macOS.
     peak = usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
     print(wall, usage.ru_utime + usage.ru_stime, peak)
     return os.waitstatus_to_exitcode(status)

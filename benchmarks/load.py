@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 _ENDING_SECONDS_MAX = 30.0
 _ACKS_SECONDS_MAX = 10.0
-# Above that share of a core the generator is busy enough to be what is measured.
+# Above this share of a core, the generator may be the bottleneck.
 _OWN_CPU_SHARE_MAX = 0.9
 
 
@@ -33,7 +33,7 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
     """Read the command line."""
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.load",
-        description="Put a load on a Holdfast server, and say what came of it.",
+        description="Put a load on a Holdfast server, and report the result.",
         epilog="The exit code is 1 if any sender was ended by an error, or any row was never acked.",
     )
     add = parser.add_argument
@@ -80,7 +80,7 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
 
 
 def run_load(rows: StreamRows, target: Target, rate: float | None, seconds_max: float) -> LoadReport:
-    """Open all senders, send everything in one of the two ways, end them.
+    """Open all senders, send everything in one of the two ways, and end the senders.
 
     Args:
         rows: What to send.
@@ -89,7 +89,7 @@ def run_load(rows: StreamRows, target: Target, rate: float | None, seconds_max: 
         seconds_max: How long to send at most, or, on a schedule, to wait for the last acks.
 
     Raises:
-        LoadError: If the server cannot be reached, or this process may not open so many connections.
+        LoadError: If the server cannot be reached, or this process may not open that many connections.
     """
     with Load(rows, target) as load:
         load.open()
@@ -126,7 +126,7 @@ def make_rows(options: argparse.Namespace) -> StreamRows:
 
 
 def describe(report: LoadReport) -> str:
-    """Say in lines for people what a load came to."""
+    """Write the result of a load in lines for people."""
     refused = "".join(f", {count:,} {code}" for code, count in sorted(report.refused_by_code.items()))
     lines = [
         f"{report.connections:,} connections, opened in {report.seconds_opening:.2f} s",
@@ -156,7 +156,7 @@ _NAMES = ("p50", "p99", "p99.9", "max")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one load and print what it came to."""
+    """Run one load and print its result."""
     options = parse_arguments(arguments)
     try:
         host, port = options.to

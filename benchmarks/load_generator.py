@@ -1,9 +1,9 @@
 """Many senders in one process: plain sockets, one epoll, text made beforehand.
 
-Two ways to send. All at once: every sender sends as fast as its socket takes it, in turn; what comes out is how many rows a
-second the server takes. On a schedule: each batch has a time at which it is due, fixed before the first one is sent, and leaves
-then, whatever has become of those before it. Its latency counts from when it was due, not from when it could be sent: while a
-server stalls, the batches that became due in the meantime are late as well, and say so.
+There are two ways to send. All at once: every sender sends as fast as its socket accepts data, in turn; the result is how many
+rows a second the server takes. On a schedule: each batch has a due time, fixed before the first one is sent, and is sent then,
+whatever happened to those before it. Its latency counts from its due time, not from when it could be sent: while a server stalls,
+the batches that become due meanwhile are late too, and are counted as late.
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ if TYPE_CHECKING:
     from holdfast.protocol.messages import Reply
 
 PIECE_BYTES = 16_384
-"""How much a sender sends before it is the next one's turn, when all send at once."""
+"""How much a sender sends before the next one's turn, if all send at once."""
 
 _RECEIVE_BYTES = 65_536
 _OPENERS = 32
-# Beside the connections: standard streams, the epoll, what Python holds open.
+# Beside the connections: standard streams, the epoll, and files that Python keeps open.
 _FILES_BESIDE = 64
 _SENDS_BETWEEN_POLLS = 64
 _EVENTS_MAX = 1_024
@@ -49,7 +49,7 @@ _ACK = b'{"ack": '
 
 
 class _Sender:
-    """One connection: how far it has sent, how far it may, how far the server is."""
+    """One connection: how far it has sent, how far it may send, how far the server is."""
 
     __slots__ = (
         "batches_acked",
@@ -78,11 +78,11 @@ class _Sender:
 
 
 class Load:
-    """Some senders and their rows; open it, send once in either way, end it.
+    """Some senders and their rows. Open it, send once in either way, and end it.
 
     Args:
-        rows: What to send.
-        target: Where to.
+        rows: The rows to send.
+        target: The server to send to.
     """
 
     def __init__(self, rows: StreamRows, target: Target) -> None:
@@ -106,10 +106,10 @@ class Load:
         self.close()
 
     def open(self) -> None:
-        """Connect all senders, and send what comes before the rows.
+        """Connect all senders, and send the lines before the rows.
 
         Raises:
-            LoadError: If the process may not open so many files, or the server cannot be reached.
+            LoadError: If the process may not open that many files, or the server cannot be reached.
         """
         allow_files(self._rows.connections + _FILES_BESIDE)
         begin = time.perf_counter()
@@ -133,7 +133,7 @@ class Load:
         self.report.seconds_opening = time.perf_counter() - begin
 
     def send_all(self, seconds_max: float) -> None:
-        """Send everything as fast as it is taken, and wait for the acks if there are any."""
+        """Send everything as fast as possible, and wait for the acks, if any."""
         deadline = time.perf_counter() + seconds_max
         with self._sending():
             ready = deque(self._senders)
@@ -179,7 +179,7 @@ class Load:
             self._count_unanswered()
 
     def end(self, seconds_max: float) -> None:
-        """Tell the server that this was all, and take its summaries."""
+        """End the input of all senders, and read the summaries."""
         begin = time.perf_counter()
         for sender in self._senders:
             if sender.is_open:
@@ -190,7 +190,7 @@ class Load:
         self.report.seconds_ending = time.perf_counter() - begin
 
     def close(self) -> None:
-        """Close what is still open."""
+        """Close all connections that are still open."""
         for sender in list(self._by_file.values()):
             self._drop(sender)
         self._poll.close()
@@ -199,7 +199,7 @@ class Load:
 
     @contextmanager
     def _sending(self) -> Iterator[None]:
-        """Count what sending takes, with the collector of garbage out of the way."""
+        """Measure the cost of sending, with the garbage collector off."""
         gc.collect()
         gc.disable()
         begin, cpu = time.perf_counter(), time.process_time()
@@ -222,7 +222,7 @@ class Load:
         try:
             sender.sent += sender.socket.send(self._view[sender.sent : end])
         except OSError as error:
-            # Of a connection that is gone, the line that says why may still be there: reading finds it, and the end.
+            # A closed connection may still have an unread line that says why; reading finds it, and the end.
             sender.is_blocked = True
             if not isinstance(error, _WOULD_BLOCK):
                 self._receive(sender, to_end=True)
@@ -235,7 +235,7 @@ class Load:
             self._send(sender, end)
 
     def _due_end(self, sender: _Sender, number: int) -> int:
-        """Give up to where a sender's rows are due when so many batches are."""
+        """Give the end of a sender's due rows, for a number of due batches."""
         batches = (number - sender.number + self._rows.connections - 1) // self._rows.connections
         if batches <= 0:
             return self._rows.begin(sender.number)
@@ -254,8 +254,8 @@ class Load:
         return self._rows_awaited > 0
 
     def _take_events(self, seconds: float) -> list[_Sender]:
-        """Wait for news, read what there is, and give the senders that can send again."""
-        # epoll knows milliseconds alone; a batch is due sooner than that.
+        """Wait for events, read replies, and give the senders that can send again."""
+        # epoll has milliseconds only; batches are due more often than that.
         if seconds > 0:
             select.select([self._poll], [], [], seconds)
         writable = []
@@ -271,7 +271,7 @@ class Load:
         return writable
 
     def _receive(self, sender: _Sender, *, to_end: bool) -> None:
-        """Read what there is; an edge is told of only once, so to its end where it may be more than a buffer."""
+        """Read all data that is there: an edge is reported only once, so read on if the buffer was full."""
         while True:
             try:
                 data = sender.socket.recv(_RECEIVE_BYTES)
@@ -316,7 +316,7 @@ class Load:
             self.report.latencies[batch] = now - (start + batch * spacing)
 
     def _count_unanswered(self) -> None:
-        """Give the batches without an ack the time they have waited: left out, they would make the server look good."""
+        """Count the waiting time of batches without an ack: leaving them out would make the server look good."""
         now = time.perf_counter()
         for sender in self._senders:
             unanswered = range(sender.batches_acked, self._rows.batches_each)
@@ -324,7 +324,7 @@ class Load:
             self._keep_latencies(sender, unanswered, now)
 
     def _take_reply(self, sender: _Sender, reply: Reply) -> None:
-        """Take one of the rarer replies: where a stream stands, an error, the summary."""
+        """Take one of the rarer replies: a stream's position, an error, the summary."""
         match reply:
             case Failure():
                 self.report.errors[reply.code.name] += 1
@@ -337,11 +337,11 @@ class Load:
                 self.report.errors["ENDED_EARLY"] += sender.sent < sender.end
                 sender.is_done = True
             case Resume(rows) if rows:
-                # Skipped by the server, the rows of another run would be measured as if they were decided.
+                # The server would skip rows of an earlier run, and they would be measured as if it had decided them.
                 self.report.errors["STREAM_NOT_NEW"] += 1
 
     def _drop(self, sender: _Sender) -> None:
-        """Close a connection, and wait for nothing of it any more."""
+        """Close a connection, and stop waiting for its replies."""
         del self._by_file[sender.file]
         sender.is_open = False
         sender.socket.close()

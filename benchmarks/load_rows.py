@@ -16,11 +16,11 @@ import numpy as np
 from benchmarks.workloads import CACHE, Columns, Workload, header, make_columns, render
 
 CLIENT_KINDS = ("disjoint", "hot")
-"""Whether every sender has clients of its own, or all of them have the same few."""
+"""Whether every sender has its own clients, or all share the same few."""
 
 _HOT_CLIENTS = 16
 _ROWS_PER_CLIENT_MIN = 20
-# As many kinds of senders as it takes to give no processor a pattern to learn.
+# Enough kinds of senders that no processor can learn a pattern.
 _TEMPLATES_MAX = 64
 _RENDER_ROWS = 32_768
 
@@ -53,7 +53,7 @@ class StreamWorkload:
         return self.connections * self.rows_each
 
     def clients_each(self) -> int:
-        """Give how many clients the rows of one sender name."""
+        """Say how many clients the rows of one sender name."""
         if self.clients == "hot":
             return _HOT_CLIENTS
         # A client with a few rows has hardly a withdrawal that its deposits cover.
@@ -80,11 +80,11 @@ class StreamRows(NamedTuple):
         return self.connections * self.rows_each
 
     def begin(self, connection: int) -> int:
-        """Give where the rows of a sender begin in the text."""
+        """Give the place in the text where a sender's rows begin."""
         return self.batch_ends[connection * self.batches_each - 1] if connection else 0
 
     def end(self, connection: int) -> int:
-        """Give where they end."""
+        """Give the place in the text where a sender's rows end."""
         return self.batch_ends[(connection + 1) * self.batches_each - 1]
 
 
@@ -96,9 +96,7 @@ def make_stream_columns(workload: StreamWorkload) -> Columns:
     """
     connections, rows_each = workload.connections, workload.rows_each
     if connections < 1 or rows_each < 1:
-        raise ValueError(
-            f"{connections} connections of {rows_each} rows each: there has to be one of each at least"
-        )
+        raise ValueError(f"{connections} connections of {rows_each} rows each: both must be 1 or more")
     if workload.clients == "disjoint" and connections > workload.clients_max:
         raise ValueError(
             f"{connections} connections cannot have clients of their own out of {workload.clients_max}; "
@@ -133,7 +131,7 @@ def _template(workload: StreamWorkload, number: int) -> Columns:
 
 
 def render_streams(columns: Columns, connections: int, batch_rows: int) -> StreamRows:
-    """Write the rows of all senders as text, without headers, to be sent in batches of so many rows."""
+    """Write the rows of all senders as text, without headers, for sending in batches of this many rows."""
     rows_each = columns.rows // connections
     text = b"".join(render(piece) for piece in columns.slices(_RENDER_ROWS))
     row_ends = np.flatnonzero(np.frombuffer(text, np.uint8) == ord("\n")).reshape(connections, rows_each) + 1
@@ -143,7 +141,7 @@ def render_streams(columns: Columns, connections: int, batch_rows: int) -> Strea
 
 
 def stream_file(workload: StreamWorkload) -> str:
-    """Give the path of a file with the same rows, one of each sender in turn; it replaces the one made before."""
+    """Give the path of a file with the same rows, one row of each sender in turn; it replaces the file made before."""
     columns = make_stream_columns(workload)
     shape = (workload.connections, workload.rows_each)
     in_turn = Columns._make(np.ascontiguousarray(column.reshape(shape).T).ravel() for column in columns)

@@ -1,4 +1,4 @@
-"""A scripted server for the load generator: speaks the protocol, decides nothing, and does as it is told."""
+"""A scripted server for the load generator: it speaks the protocol, decides nothing, and follows a script."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ _TICK_SECONDS = 0.02
 
 @dataclass(slots=True)
 class Script:
-    """What the sink does beside acknowledging rows.
+    """The script: what the sink does beside acknowledging rows.
 
     Args:
-        stall_after_rows: Having taken so many rows in all, it does nothing for a while, once.
+        stall_after_rows: After this many rows in all, it does nothing for a while, once.
         stall_seconds: For how long.
-        fail_after_rows: A connection that has sent so many rows gets an error and is closed.
-        cut_after_rows: A connection that has sent so many rows is closed without a word.
+        fail_after_rows: A connection that has sent this many rows gets an error and is closed.
+        cut_after_rows: A connection that has sent this many rows is closed without a line.
         acks: Whether rows are acknowledged at all.
     """
 
@@ -122,7 +122,7 @@ class Sink:
         self._selector.unregister(peer.socket)
         peer.socket.sendall(line)
         if line:
-            # What is unread when a socket is closed turns the goodbye into a reset.
+            # Closing a socket with unread data would send a reset.
             peer.socket.shutdown(socket.SHUT_WR)
             peer.socket.settimeout(1.0)
             while self._script.fail_after_rows is not None and peer.socket.recv(65_536):

@@ -1,4 +1,4 @@
-"""What a load came to: every sample kept, so that every percentile is exact."""
+"""The result of a load. Every sample is kept, so every percentile is exact."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ def percentile(ordered: Sequence[float], share: float) -> float:
         ordered: The samples in ascending order; at least one.
         share: Above 0, up to 1.
     """
-    # A share such as 0.999 is not exact in binary: what is meant is its decimal value.
+    # A share such as 0.999 is not exact in binary: use its decimal value.
     return ordered[max(1, math.ceil(round(share * len(ordered), 6))) - 1]
 
 
 class Percentiles(NamedTuple):
-    """What is told of many samples, in seconds."""
+    """A summary of many samples, in seconds."""
 
     p50: float
     p99: float
@@ -34,7 +34,7 @@ class Percentiles(NamedTuple):
 
     @classmethod
     def of(cls, samples: Sequence[float]) -> Percentiles:
-        """Sort the samples and pick; without any sample all are 0."""
+        """Sort the samples and pick from them; without samples all values are 0."""
         if not samples:
             return cls(0.0, 0.0, 0.0, 0.0, 0)
         ordered = sorted(samples)
@@ -42,14 +42,14 @@ class Percentiles(NamedTuple):
         return cls(p50, p99, p999, ordered[-1], len(ordered))
 
     def to_json(self) -> dict[str, float | int]:
-        """Give them in milliseconds, named as people name them."""
+        """Give the values in milliseconds, with the usual names."""
         named = {"p50": self.p50, "p99": self.p99, "p99.9": self.p999, "max": self.max}
         return {**{name: round(seconds * 1e3, 3) for name, seconds in named.items()}, "samples": self.samples}
 
 
 @dataclass(slots=True)
 class LoadReport:
-    """What a load came to.
+    """The result of a load.
 
     Args:
         connections: How many senders there were.
@@ -87,23 +87,23 @@ class LoadReport:
 
     @property
     def rows_per_second(self) -> float:
-        """How fast the rows were decided: up to the last ack, or else up to the last summary."""
+        """How fast rows were decided, up to the last ack, or without acks up to the last summary."""
         if self.rows_acked:
             return self.rows_acked / self.seconds_sending
         seconds = self.seconds_sending + self.seconds_ending
         return self.rows_decided / seconds if seconds else 0.0
 
     def latencies_from_sending(self) -> list[float]:
-        """Give the latencies from when the generator got to a batch: its own lateness is nothing of the server's."""
+        """Give the latencies from when the generator sent a batch: its own lateness is not the server's."""
         return [latency - lag for latency, lag in zip(self.latencies, self.lags, strict=False)]
 
     @property
     def cpu_share(self) -> float:
-        """How much of one core the generator itself took: near 1, it measured itself."""
+        """How much of one core the generator used. Near 1, it measured itself."""
         return self.cpu_seconds / self.seconds_sending if self.seconds_sending else 0.0
 
     def to_json(self) -> dict[str, object]:
-        """Give everything under the names that programs read."""
+        """Give all results as a dict for programs."""
         document: dict[str, object] = {
             "connections": self.connections,
             "rows": self.rows,

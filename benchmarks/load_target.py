@@ -1,4 +1,4 @@
-"""Where the senders of a load connect to, and what they say before their rows."""
+"""The server that the senders of a load connect to, and the lines that they send before their rows."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ _IP_BIND_ADDRESS_NO_PORT = 24  # of Linux; the socket module does not name it
 
 
 class LoadError(Exception):
-    """The load could not be put on the server at all."""
+    """The load could not be started."""
 
 
 class Target(NamedTuple):
-    """Where to send, and how to introduce oneself.
+    """The server, and the directives for it.
 
     Args:
         host: A name or an address.
         port: Its port.
         tls: How to encrypt; None for not at all.
         wants_acks: Whether to ask for acks.
-        stream: The streams are named so, with a slash and the sender's number behind it; anonymous if None.
+        stream: The prefix of the streams' names, before a slash and the sender's number; anonymous if None.
         token: What authorises all of them.
     """
 
@@ -44,13 +44,13 @@ class Target(NamedTuple):
     token: str | None = None
 
     def greeting(self, number: int) -> bytes:
-        """Give what a sender sends before its first row."""
+        """Give the lines that a sender sends before its first row."""
         stream = f"{self.stream}/{number}" if self.stream is not None else None
         directive = Directive(stream, wants_acks=self.wants_acks, token=self.token)
         return (format_directive(directive) if directive != Directive() else b"") + header()
 
     def connect(self, number: int) -> socket.socket:
-        """Open a sender's connection and send what comes before its rows.
+        """Open a sender's connection and send the lines before its rows.
 
         Raises:
             OSError: If that does not work.
@@ -73,7 +73,7 @@ class Target(NamedTuple):
         dialled = socket.socket()
         try:
             dialled.settimeout(OPENING_SECONDS_MAX)
-            # The port is chosen when it is known where to: many connections then share one.
+            # The system chooses the port in connect(), when it knows the destination, so that connections may share a port.
             dialled.setsockopt(socket.IPPROTO_IP, _IP_BIND_ADDRESS_NO_PORT, 1)
             dialled.bind((f"127.0.0.{1 + number // _CONNECTIONS_PER_ADDRESS % 250}", 0))
             dialled.connect(address)
@@ -84,7 +84,7 @@ class Target(NamedTuple):
 
 
 def allow_files(files: int) -> None:
-    """Let this process, and those it starts, open so many files.
+    """Let this process, and processes that it starts, open this many files.
 
     Raises:
         LoadError: If the system does not.

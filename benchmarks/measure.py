@@ -31,24 +31,24 @@ _QUICK_LEAST = 1000
 
 @dataclass(frozen=True, slots=True)
 class Effort:
-    """How much trouble to take.
+    """How thoroughly to measure.
 
     Args:
         repeats: How often each contender runs; the median counts.
-        quick: Whether to run everything once and tiny, to see that it works: its figures mean nothing.
+        quick: Whether to run everything once with tiny sizes, to see that it works; the figures then mean nothing.
     """
 
     repeats: int = 5
     quick: bool = False
 
     def size(self, full: int) -> int:
-        """Give the number of rows (accounts, keys) to use where the question asks for so many."""
+        """Give the number of rows (accounts, keys) to use for a full number."""
         return full if not self.quick else max(min(full, _QUICK_LEAST), full // _QUICK_DIVISOR)
 
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """What one run of a command took: wall seconds, CPU seconds of all its threads, peak memory in bytes."""
+    """The cost of one run of a command: wall seconds, CPU seconds of all its threads, peak memory in bytes."""
 
     wall: float
     cpu: float
@@ -56,7 +56,7 @@ class Cost:
 
 
 class CommandError(Exception):
-    """A command that was to be measured failed."""
+    """A measured command failed."""
 
 
 def run_command(
@@ -95,12 +95,12 @@ def holdfast_command() -> list[str]:
 
 
 def naive_command() -> list[str]:
-    """Give the yardstick."""
+    """Give the command of naive.py, the yardstick."""
     return [sys.executable, os.path.join(ROOT, "benchmarks", "naive.py")]
 
 
 def side_by_side(contenders: Mapping[str, Callable[[], Result]], repeats: int) -> dict[str, list[Result]]:
-    """Run each contender once a round, every other round in reverse, so that a noisy minute hits them all."""
+    """Run each contender once per round, every other round in reverse, so that a noisy minute hits all of them."""
     results: dict[str, list[Result]] = {name: [] for name in contenders}
     for turn in range(repeats):
         for name in list(contenders)[:: -1 if turn % 2 else 1]:
@@ -109,7 +109,7 @@ def side_by_side(contenders: Mapping[str, Callable[[], Result]], repeats: int) -
 
 
 def seconds(work: Callable[..., object], *arguments: Any) -> float:
-    """Time one call, with the collector of the benchmark's own garbage out of the way."""
+    """Time one call, with the garbage collector off."""
     gc.collect()
     gc.disable()
     try:
@@ -121,11 +121,11 @@ def seconds(work: Callable[..., object], *arguments: Any) -> float:
 
 
 def bring_memory(size_bytes: int) -> None:
-    """Touch memory and give it back, so that the system has it at hand for what is timed next.
+    """Touch memory and free it, so that the system has it ready for the next timed run.
 
-    The host of a virtual machine takes back what has been free for some seconds, and the first touch after that costs twenty
-    times as much: whether that happens between two runs is a toss-up, and would decide which contender wins. What the system
-    itself does at a first touch, a fault and the clearing of the page, stays part of what is timed.
+    The host of a virtual machine takes back memory that was free for some seconds, and the first touch after that costs twenty
+    times as much. Whether that happens between two runs is chance, and would decide which contender wins. The system's own
+    work at a first touch, a fault and clearing the page, remains part of the timing.
     """
     with mmap.mmap(-1, size_bytes, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS) as memory:
         if hasattr(mmap, "MADV_HUGEPAGE"):

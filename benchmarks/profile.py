@@ -40,11 +40,11 @@ _REPORT_LINE = re.compile(
 
 
 class ProfileError(Exception):
-    """What was to be profiled failed, or perf did."""
+    """The profiled command failed, or perf did."""
 
 
 class Sample(NamedTuple):
-    """One function's part of the time: per cent, the program or library it is in, its name."""
+    """One function's share of the time: per cent, the program or library that has it, its name."""
 
     share: float
     object: str
@@ -103,7 +103,7 @@ def record(command: Sequence[str], event: str) -> list[Sample]:
 
 
 def _run(command: Sequence[str]) -> str:
-    """Run a command in the repository, and give what it printed."""
+    """Run a command in the repository, and give its output."""
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, errors="replace", check=False)
     if done.returncode:
         reason = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
@@ -123,7 +123,7 @@ def parse_report(text: str) -> Iterator[Sample]:
 def readable(symbol: str) -> str:
     """Turn a symbol of the compiled kernel into the name its source has; leave others as they are.
 
-    Cython puts its prefix, then each part of the qualified name behind its length, then the function:
+    Cython puts its prefix, then each part of the qualified name after its length, then the function:
     ``__pyx_f_8holdfast_6kernel_6ledger_6ledger_6Ledger_decide`` is ``kernel.ledger.ledger.Ledger.decide``.
     """
     symbol = _COMPILER_SUFFIX.sub("", symbol)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class Section(NamedTuple):
-    """A part of the README that is written here: its first line, and what its figures answer."""
+    """A section of the README that is written here: its first line, and the questions of its figures."""
 
     start: str
     questions: Sequence[str]
@@ -57,7 +57,7 @@ def newest_results(directory: str, questions: Sequence[str]) -> tuple[str, dict[
 
 
 def figures_section(document: dict[str, Any], name: str) -> str:
-    """Write the figures that are held against a bar as a Markdown table, with where they come from."""
+    """Write the figures that have a bar as a Markdown table, with their origin."""
     machine = document["machine"]
     lines = ["| what | measured | bar | aim |", "|---|---|---|---|"]
     held = [entry for entry in document["figures"] if entry["bar"] is not None]
@@ -78,7 +78,7 @@ def figures_section(document: dict[str, Any], name: str) -> str:
 
 
 def own_words(what: str, others: Sequence[str]) -> list[str]:
-    """Give what tells a figure from others that are held against the same bar: ``dense ids``; nothing if there are none."""
+    """Give the words that tell a figure from others of the same bar (``dense ids``); nothing if there are no others."""
     if not others:
         return []
     taken = {part for other in others for part in other.split(", ")}

@@ -1,4 +1,4 @@
-"""Figures, the table that shows them, and the files that keep them with the machine they come from."""
+"""Figures, the table that shows them, and the files that store them together with a description of the machine."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Figure:
         value: The median.
         unit: What the value counts; ``rows/s``, ``ms``.
         ratio: Against what ran beside it, if anything did.
-        bar: The key of the bar this is held against, if there is one.
+        bar: The key of the bar to compare it with, if there is one.
     """
 
     what: str
@@ -41,7 +41,7 @@ class Figure:
     bar: str | None = None
 
     def verdict(self) -> str:
-        """Say what it reaches: ``aim``, ``bar`` or ``no``; nothing where there is no bar."""
+        """Say what it reaches: ``aim``, ``bar`` or ``no``; nothing without a bar."""
         if self.bar is None:
             return ""
         bar = BARS[self.bar]
@@ -51,7 +51,7 @@ class Figure:
         return bar.reached(held)
 
     def cells(self, quick: bool = False) -> tuple[str, ...]:
-        """Give the cells of its line; a quick run reaches nothing and misses nothing."""
+        """Give the cells of its line; a quick run neither reaches nor misses a bar."""
         bar = BARS[self.bar] if self.bar else None
         sign = "≥" if bar and bar.at_least else "≤"
         return (
@@ -65,7 +65,7 @@ class Figure:
 
 
 def _number(value: float) -> str:
-    """Write three digits that count, without an exponent."""
+    """Write a number with three significant digits, without an exponent."""
     magnitude = abs(value)
     if magnitude >= 100:
         return f"{value:,.0f}"
@@ -82,7 +82,7 @@ def table_line(cells: Sequence[str]) -> str:
 
 
 def describe_machine() -> dict[str, str | int]:
-    """Say what the figures come from: machine, system, interpreter, compiler, commit."""
+    """Describe the origin of the figures: machine, system, interpreter, compiler, commit."""
     return {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "commit": _first_line("git", "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"),

@@ -1,4 +1,4 @@
-"""The stages of the kernel as functions of one thread: what the questions about single stages time."""
+"""The stages of the kernel as functions of one thread, for the questions about single stages."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def make_batches(columns: Columns) -> list[Batch]:
 
 
 def make_ledger(client_bits: int = 16, tx_bits: int = 32, huge_pages: bool = True) -> Ledger:
-    """Make an empty ledger, with huge pages as the command has them unless told otherwise."""
+    """Make an empty ledger, by default with huge pages, as the command has them."""
     return Ledger(make_settings(STANDARD, client_bits=client_bits, tx_bits=tx_bits), huge_pages=huge_pages)
 
 
@@ -57,6 +57,6 @@ def apply_all(ledger: Ledger, batches: Iterable[Batch]) -> None:
 
 
 def applied_share(batches: Iterable[Batch]) -> float:
-    """Say what share of the rows went through: a benchmark of refusals would measure the wrong thing."""
+    """Give the share of applied rows: a benchmark of refusals would measure the wrong thing."""
     outcomes = b"".join(bytes(batch.outcomes) for batch in batches)
     return outcomes.count(APPLIED) / max(1, len(outcomes))

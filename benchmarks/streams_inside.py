@@ -29,7 +29,7 @@ _PIECE_BYTES = 65_536
 
 
 class Plan(NamedTuple):
-    """What to run.
+    """The plan of one run.
 
     Args:
         sources: How many streams.
@@ -37,7 +37,7 @@ class Plan(NamedTuple):
         clients: Whether they have clients of their own (``disjoint``) or the same few (``hot``).
         policy: What to do about rows that are not applied.
         waits: Whether a source lets the others go first before each piece, as one does that waits for a network.
-        long_bytes: Instead of all that: one stream of so many bytes that records little.
+        long_bytes: Instead of all that: one stream of this many bytes that records little.
         snapshot_seconds: How often a snapshot is written; never if 0.
     """
 
@@ -51,7 +51,7 @@ class Plan(NamedTuple):
 
 
 class Paid(NamedTuple):
-    """What it took.
+    """The cost of one run.
 
     Args:
         rows: How many rows were decided.
@@ -103,7 +103,7 @@ async def _pieces(text: memoryview, waits: bool) -> AsyncIterator[memoryview]:
 
 
 async def _long_stream(total_bytes: int) -> AsyncIterator[bytes]:
-    """Give one block over and over: what costs is the ledger, not making the text."""
+    """Give one block over and over, so that the cost is the ledger's, not that of making text."""
     blocks: Iterator[bytes] = churn(total_bytes, deposits=60_000)
     for block in blocks:
         for start in range(0, len(block), _PIECE_BYTES):
@@ -145,7 +145,7 @@ async def _run(
 
 
 def _forget_peak() -> None:
-    """Let the most it ever held count from here on: making the text took more than the streams will."""
+    """Reset the peak memory: making the text took more than the streams will."""
     with open("/proc/self/clear_refs", "w", encoding="ascii") as file:
         file.write("5")
 

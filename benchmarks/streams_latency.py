@@ -1,4 +1,4 @@
-"""How long is it from when a batch is due until its ack, on a schedule that a stalled server does not hold up?"""
+"""How long is it from a batch's due time to its ack, on a schedule that a stalled server does not delay?"""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def _make_rows(connections: int, rows_each: int, batch_rows: int) -> StreamRows:
 
 
 def run_schedule(server: Server, rows: StreamRows, rate: float) -> LoadReport:
-    """Send on a schedule, and hold what the server decided against what was sent.
+    """Send on a schedule, and compare the rows that the server decided with those that were sent.
 
     Raises:
         CommandError: If a row was lost, or a connection.

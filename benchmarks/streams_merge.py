@@ -1,4 +1,4 @@
-"""How fast do many streams within one process go into one ledger, beside a single stream of as many rows?"""
+"""How fast do many streams in one process go into one ledger, compared with a single stream of as many rows?"""
 
 from __future__ import annotations
 

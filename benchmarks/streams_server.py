@@ -1,4 +1,4 @@
-"""A server as a process of its own, watched from outside: what it computes and what it holds, and when it is done."""
+"""A server in its own process, observed from outside: its CPU time, its memory, and when it is done."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _FILES_MAX = 12_000
 _START_SECONDS_MAX = 20.0
 _START_SAMPLE_SECONDS = 0.005
 _QUIET_SECONDS = 0.05
-# What a server does now and then for its open connections takes less.
+# A server's regular work for open connections takes less.
 _BUSY_SHARE = 0.2
 # It is refused, changes nothing, and is counted.
 _PROBE_ROW = b"dispute,0,0,\n"
@@ -96,18 +96,18 @@ class Server:
             )
 
     def cpu_seconds(self) -> float:
-        """Give what all its threads have computed so far, for themselves and in the system."""
+        """Give the CPU seconds of all its threads so far, user and system."""
         # The clock of another process has this number, as clock_getcpuclockid(3) gives it.
         return time.clock_gettime((~self._process.pid << 3) | 2)
 
     def memory_bytes(self, *, peak: bool = False) -> int:
-        """Give the memory it holds, or the most it ever held."""
+        """Give its memory now, or its peak."""
         name = "VmHWM" if peak else "VmRSS"
         with open(f"/proc/{self._process.pid}/status", encoding="ascii") as file:
             return next(int(line.split()[1]) * 1024 for line in file if line.startswith(name))
 
     def decided(self) -> int:
-        """Ask how many rows it has decided, over a connection of one's own; those that it takes to ask are not counted."""
+        """Ask how many rows it has decided, over a separate connection, without the rows of that connection."""
         self._probe.sendall(_PROBE_ROW)
         self._probes += 1
         while True:
@@ -118,7 +118,7 @@ class Server:
                 return reply.sequence - self._probes
 
     def wait_for(self, rows: int) -> None:
-        """Wait until it has decided so many rows.
+        """Wait until it has decided this many rows.
 
         Raises:
             CommandError: If it does not get there.
@@ -167,22 +167,22 @@ class Server:
 
 
 class Cost(NamedTuple):
-    """What a server paid for one load."""
+    """What one load cost a server."""
 
     seconds: float
     """From the first row sent to the last one decided."""
     cpu_seconds: float
-    """What it computed meanwhile."""
+    """CPU seconds of the server in that time."""
     cpu_seconds_beside: float
-    """What it computed for opening and ending the connections."""
+    """CPU seconds of the server for opening and ending the connections."""
     memory_bytes: int
-    """The most it ever held."""
+    """Peak memory of the server."""
     report: LoadReport
-    """What the senders saw."""
+    """The senders' report."""
 
 
 def put(server: Server, rows: StreamRows, *, acks: bool = False) -> Cost:
-    """Send everything as fast as it is taken; opening and ending connections are counted by themselves.
+    """Send everything as fast as possible; opening and ending connections are counted separately.
 
     Raises:
         CommandError: If a row was lost, or a connection.
@@ -206,7 +206,7 @@ def put(server: Server, rows: StreamRows, *, acks: bool = False) -> Cost:
 
 
 def check(report: LoadReport) -> None:
-    """Hold what the server decided against what was sent.
+    """Compare the rows that the server decided with those that were sent.
 
     Raises:
         CommandError: If a row was lost, or a connection.

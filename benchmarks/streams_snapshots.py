@@ -49,13 +49,13 @@ def _inside(effort: Effort) -> Iterator[Figure]:
     rate, rate_without = (
         median(each.rows / each.seconds for each in paid[name]) for name in ("with", "without")
     )
-    # What else the machine does hits one batch in 1,000 in most runs; a snapshot hits it in all of them.
+    # The machine's other work delays one batch in 1,000 in most runs; a snapshot does so in all of them.
     late, late_without = (min(each.batch_seconds_p999 for each in paid[name]) for name in ("with", "without"))
     yield Figure("one stream, no snapshot", rate_without, "rows/s")
     yield Figure(
         "one stream, a snapshot every second / none", rate, "rows/s", rate / rate_without, "snapshot-rate"
     )
-    yield Figure("of so many seconds a run", median(each.seconds for each in paid["with"]), "s")
+    yield Figure("seconds of a run", median(each.seconds for each in paid["with"]), "s")
     yield Figure("snapshots in that time", median(each.snapshots for each in paid["with"]), "files")
     yield Figure(
         "applying a batch, p99.9 of the best run, a snapshot every second / none",

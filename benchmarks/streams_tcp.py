@@ -28,7 +28,7 @@ _SERVERS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     },
     "hot": {_PLAIN: ("--on-error", "skip")},
 }
-"""By the kind of clients; without ``--loop``, a server runs on the event loop that every Python has."""
+"""By the kind of clients; without ``--loop``, a server runs on asyncio's own event loop."""
 
 
 def answer(effort: Effort) -> Iterator[Figure]:
@@ -45,7 +45,7 @@ def _compare(
     rows = render_streams(make_stream_columns(workload), workload.connections, _BATCH_ROWS)
     path = stream_file(workload)
     repeats = min(effort.repeats, _REPEATS_MAX)
-    # uvloop is an extra: whoever has it sees what it is worth.
+    # uvloop is an extra: measure it if it is installed.
     names = [name for name in servers if name != "uvloop" or find_spec("uvloop") is not None]
     costs: dict[str, list[Cost]] = {name: [] for name in names}
     command: list[float] = []

@@ -53,7 +53,7 @@ POPULARITIES = ("uniform", "zipf")
 _DEPOSIT_UNITS_MAX = 10_000_000
 _WITHDRAWN_SHARE = 0.4
 _ZIPF_EXPONENT = 1.1
-# One client in so many is charged back, whenever it can be, and no other ever is:
+# One client in this many is charged back, whenever it can be, and no other ever is:
 # whatever the number of rows, most accounts stay unlocked.
 _CHARGED_BACK_EVERY = 100
 # Coprime to every number of clients in use: spreads the hot clients over the table of accounts.
@@ -73,7 +73,7 @@ class Workload:
         mix: A name out of :data:`MIXES`.
         ids: A name out of :data:`ID_KINDS`.
         popularity: A name out of :data:`POPULARITIES`.
-        separator: What stands between the fields of the CSV: ``","`` or ``", "``.
+        separator: The separator of the fields of the CSV: ``","`` or ``", "``.
         seed: Another seed gives other rows of the same kind.
     """
 
@@ -284,7 +284,7 @@ def render(columns: Columns, separator: str = ",") -> bytes:
     rows = columns.rows
     with_amount = columns.types <= WITHDRAWAL
     between = _constant(separator, rows)
-    # A row without an amount ends in its last comma, with no blank behind it.
+    # A row without an amount ends in its last comma, with no blank after it.
     before_amount = _Field(between.characters, between.kept & with_amount[:, None])
     before_amount.kept[:, 0] = True
     fields = (
@@ -363,9 +363,9 @@ def csv_file(workload: Workload) -> str:
 
 
 def churn(total_bytes: int, deposits: int = 1000, seed: int = 1) -> Iterator[bytes]:
-    """Give a CSV of so many bytes that records little: the same deposits, disputed and resolved for ever.
+    """Give a CSV of this many bytes that records little: the same deposits, disputed and resolved for ever.
 
-    It is made while it is read, one block over and over, and never stands on disk.
+    It is made while it is read, one block over and over, and is never on disk.
     """
     recorded = make_deposits(0, deposits, clients=deposits, seed=seed)
     start = header() + render(recorded)

@@ -53,7 +53,7 @@ def test_percentiles_are_samples(share: float, expected: int) -> None:
 
 
 def test_percentiles_agree_with_their_definition() -> None:
-    """The smallest sample that so many of all samples do not exceed, for any number of samples."""
+    """A percentile is the smallest sample that this share of all samples does not exceed."""
     rng = random.Random(7)
     for count in (1, 2, 3, 10, 99, 100, 101, 1234):
         samples = [float(rng.randrange(50)) for _ in range(count)]
@@ -104,7 +104,7 @@ def test_clients_are_disjoint_or_the_same() -> None:
 
 
 def test_batches_end_at_line_ends() -> None:
-    """Every batch is whole rows, the last one of a sender what is left."""
+    """Every batch has whole rows, and a sender's last batch has the rest."""
     rows = make_rows(3, 250)
     assert rows.batches_each == 3
     counts = [rows.text.count(b"\n", *ends) for ends in pairwise([0, *rows.batch_ends])]
@@ -125,7 +125,7 @@ def test_impossible_rows_are_refused() -> None:
 
 @pytest.mark.parametrize("acks", [True, False])
 def test_counts_are_the_servers(*, acks: bool) -> None:
-    """What was sent arrived, in the order of each sender, and the summaries and acks add up."""
+    """Everything arrives, in the order of each sender, and summaries and acks add up."""
     rows = make_rows(50, 1050)
     report, sink = put(rows, acks=acks)
     assert report.rows == report.rows_sent == report.rows_decided == report.applied == sink.rows == 50 * 1050
@@ -161,7 +161,7 @@ def test_stall_is_latency_of_all_that_was_due() -> None:
 
 
 def test_batches_never_acked_count_as_late() -> None:
-    """Leaving out what was never answered would make a dead server look fast."""
+    """Batches without an answer are counted, or a dead server would look fast."""
     report, _ = put(make_rows(4, 500), Script(acks=False), rate=20_000)
     assert report.batches_unanswered == len(report.latencies) == 20
     assert min(report.latencies) > 0.9
@@ -174,7 +174,7 @@ def test_batches_never_acked_count_as_late() -> None:
 )
 @pytest.mark.parametrize("rate", [None, 40_000.0])
 def test_ended_senders_are_counted(script: Script, code: str, rate: float | None) -> None:
-    """A sender that the server ends is an error by its code, and the others' load goes on."""
+    """A sender that the server ends counts as an error with its code, and the others go on."""
     report, _ = put(make_rows(10, 1000), script, rate=rate)
     assert report.errors == {code: 10} | {name: 0 for name in report.errors if name != code}
     assert report.rows_decided == 0
@@ -215,7 +215,7 @@ def test_command_says_what_came_of_it(capsys: pytest.CaptureFixture[str], tmp_pa
 
 
 def test_command_fails_with_its_senders(capsys: pytest.CaptureFixture[str]) -> None:
-    """A script that runs the generator sees that the load did not go through."""
+    """The exit code shows that the load failed."""
     with Sink(Script(cut_after_rows=1)) as sink:
         assert load.main(["--to", f"127.0.0.1:{sink.port}", "--rows", "1000"]) == 1
     assert "1 connections ended by CUT_OFF" in capsys.readouterr().out

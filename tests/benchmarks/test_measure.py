@@ -20,7 +20,7 @@ def python(program: str) -> list[str]:
 
 
 def test_peak_memory_is_the_commands_own() -> None:
-    """What the benchmark holds itself is not counted; what the command holds is."""
+    """Memory of the command is counted, memory of the benchmark itself is not."""
     ballast = bytearray(300 * MIB)
     ballast[::4096] = b"x" * len(ballast[::4096])
     idle = run_command(python("pass")).peak_memory
@@ -46,13 +46,13 @@ def test_input_is_fed_and_output_kept(tmp_path: Path) -> None:
 
 
 def test_failure_is_an_error() -> None:
-    """A command that fails has no cost worth telling."""
+    """A command that fails has no cost."""
     with pytest.raises(CommandError, match="exit code 3"):
         run_command(python("raise SystemExit(3)"))
 
 
 def test_contenders_take_turns() -> None:
-    """Every other round the other way round."""
+    """Every other round runs in reverse order."""
     order: list[str] = []
     contenders = {name: lambda name=name: order.append(name) for name in "ab"}
     side_by_side(contenders, 3)

@@ -22,7 +22,7 @@ def test_compiled_functions_have_their_source_names(symbol: str, name: str) -> N
 
 
 def test_report_is_read_line_by_line() -> None:
-    """Comments and blank lines are no samples."""
+    """Comments and blank lines are not samples."""
     text = """\
 # Samples: 1K of event 'cpu-clock'
 #

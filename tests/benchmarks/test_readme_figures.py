@@ -26,7 +26,7 @@ def document() -> dict[str, Any]:
 
 
 def test_lines_tell_figures_apart_that_share_a_bar() -> None:
-    """What one of them has in its words and the others have not stands in its line; where there is one, its bar says it all."""
+    """Figures of one bar are told apart by their differing words; a single figure needs only its bar."""
     lines = [line for line in figures_section(document(), "newest.md").splitlines() if line.startswith("|")]
     bar = "slowest batch while 50 M transactions are recorded, times the median batch"
     assert lines[2:] == [

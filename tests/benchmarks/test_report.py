@@ -32,12 +32,12 @@ def test_bar_is_reached_in_its_own_direction(value: float, at_least: bool, reach
 
 @pytest.mark.parametrize("bar", BARS.values(), ids=BARS)
 def test_aims_lie_beyond_their_bars(bar: Bar) -> None:
-    """Whoever reaches an aim has reached the bar."""
+    """A value that reaches the aim reaches the bar."""
     assert bar.aim is None or (bar.aim > bar.limit) == bar.at_least
 
 
 def test_figure_is_held_against_its_ratio_or_its_value() -> None:
-    """A bar without a unit of its own is for the ratio."""
+    """A bar without a unit is for a ratio."""
     assert Figure("wall", 123.0, "rows/s", 71.0, "wall").verdict() == "aim"
     assert Figure("memory", 30.0, "bytes", bar="memory").verdict() == "bar"
     assert Figure("image", 1.5, "ms", bar="image-small").verdict() == "no"
@@ -47,12 +47,12 @@ def test_figure_is_held_against_its_ratio_or_its_value() -> None:
 
 
 def test_quick_figures_reach_nothing() -> None:
-    """A tiny run says nothing about a bar."""
+    """A quick run neither reaches nor misses a bar."""
     assert Figure("wall", 123.0, "rows/s", 71.0, "wall").cells(quick=True)[-1] == "(quick)"
 
 
 def test_line_has_a_place_for_every_cell() -> None:
-    """The heading and the lines below it have as many cells."""
+    """The heading and the lines below it have the same number of cells."""
     cells = Figure("wall", 123.456, "rows/s", 7.1, "wall").cells()
     assert len(cells) == len(HEADINGS)
     assert table_line(cells).split() == [

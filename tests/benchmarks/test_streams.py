@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 def test_questions_are_asked_by_name() -> None:
-    """Without a name the engine's are asked; ``streams`` stands for all about streams."""
+    """Without a name, the engine's questions are asked; ``streams`` means all questions about streams."""
     assert parse_arguments([]).questions == list(QUESTIONS)
     assert parse_arguments(["apply", "streams"]).questions == ["apply", *STREAM_QUESTIONS]
     with pytest.raises(SystemExit):
@@ -33,7 +33,7 @@ def test_questions_are_asked_by_name() -> None:
 
 
 def test_quick_run_answers_everything(tmp_path: Path) -> None:
-    """A quick run ends well, and holds a figure against each bar for which it is large enough."""
+    """A quick run succeeds, and compares a figure with each bar for which it is large enough."""
     command = [sys.executable, "-m", "benchmarks", "--quick", "--results", str(tmp_path), "streams"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=120)
     assert done.returncode == 0, done.stderr
@@ -45,7 +45,7 @@ def test_quick_run_answers_everything(tmp_path: Path) -> None:
 
 
 def test_server_is_watched_from_outside() -> None:
-    """What a server computes for rows is its own, and what the senders saw agrees with what it says it decided."""
+    """The server's CPU time counts only its own work, and the senders' counts agree with its own."""
     rows = render_streams(make_stream_columns(StreamWorkload(10, 2000)), 10, 100)
     with Server() as server:
         before = time.process_time()
@@ -69,7 +69,7 @@ def test_streams_inside_are_all_decided() -> None:
 
 
 def test_bars_are_held_against_something() -> None:
-    """Every bar's key stands in a question's file."""
+    """Every bar's key is in a question's file."""
     names = [name for name in os.listdir(os.path.join(ROOT, "benchmarks")) if name.endswith(".py")]
     text = ""
     for name in names:
@@ -91,7 +91,7 @@ def test_newest_results_are_found_by_question(tmp_path: Path) -> None:
 
 
 def test_section_is_replaced_in_its_place() -> None:
-    """What stands around a section stays, and a page without it is refused."""
+    """The text around a section does not change, and a page without the section is an error."""
     section = Section("<!-- x -->\n", ["a"])
     page = f"before\n<!-- x -->\nold\n{END}after\n"
     assert with_section(page, section, "new\n") == f"before\n<!-- x -->\nnew\n{END}after\n"

@@ -93,7 +93,7 @@ deposit,0,4003033437,870
 
 
 def test_rows_never_change_unnoticed() -> None:
-    """Whoever changes what a seed gives finds out here, and raises VERSION: cached files would be stale."""
+    """This test fails if a seed gives other rows: raise VERSION then, or cached files are stale."""
     text = b"".join(csv_bytes(make_columns(Workload(6, clients=3, mix="lookup-heavy", ids="sparse"))))
     assert (workloads.VERSION, text) == (1, PINNED)
 
@@ -110,7 +110,7 @@ def test_text_agrees_with_columns(workload: Workload) -> None:
 
 @pytest.mark.parametrize("workload", EVERY_MIX, ids=name_of)
 def test_mix_is_what_it_says(workload: Workload) -> None:
-    """The share of each type is that of the mix, but for settlements that would find no dispute."""
+    """The share of each type is that of the mix, except for settlements that would find no dispute."""
     deposits, withdrawals, disputes, settlements = MIXES[workload.mix]
     types = make_columns(workload).types
     for type_, share in ((DEPOSIT, deposits), (WITHDRAWAL, withdrawals), (DISPUTE, disputes)):
@@ -138,7 +138,7 @@ def test_references_exist(workload: Workload) -> None:
 
 @pytest.mark.parametrize("workload", EVERY_MIX, ids=name_of)
 def test_most_rows_are_applied_and_most_accounts_stay_open(workload: Workload) -> None:
-    """A benchmark of refusals would measure the wrong thing."""
+    """Most rows are applied, and few accounts are locked."""
     model, applied = Model(), 0
     columns = make_columns(workload)
     for type_, client, tx, units in zip(*(column.tolist() for column in columns), strict=True):
@@ -190,14 +190,14 @@ def test_accounts_are_one_for_each_row(wide: bool) -> None:
 
 
 def test_endless_deposits_can_be_made_in_pieces() -> None:
-    """Two pieces are the whole."""
+    """Two pieces make the whole."""
     whole, first, second = make_deposits(0, 9000), make_deposits(0, 5000), make_deposits(5000, 9000)
     assert same(whole.slice(0, 5000), first)
     assert same(whole.slice(5000, 9000), second)
 
 
 def test_file_is_made_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The file holds the whole CSV, nothing unfinished lies beside it, the next caller gets the same file."""
+    """The file has the whole CSV, no unfinished file is left, and the next caller gets the same file."""
     monkeypatch.setattr(workloads, "CACHE", str(tmp_path))
     workload = Workload(1000)
     path = csv_file(workload)

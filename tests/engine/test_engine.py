@@ -98,7 +98,7 @@ def test_each_type_does_what_it_says() -> None:
     ],
 )  # fmt: skip
 def test_what_is_not_applied_is_an_outcome(transaction: Transaction, outcome: Outcome) -> None:
-    """Whatever is wrong with a transaction is a code, never an exception, and moves no money."""
+    """A wrong transaction gives a code, never an exception, and moves no money."""
     engine = Engine()
     assert engine.apply(Deposit(1, 1, "1")) is Outcome.APPLIED
     assert engine.apply(transaction) is outcome
@@ -108,7 +108,7 @@ def test_what_is_not_applied_is_an_outcome(transaction: Transaction, outcome: Ou
 
 @pytest.mark.parametrize("amount", [1.5, 0.0, float("nan"), True, None, b"1", [1]])
 def test_amounts_that_are_not_exact_are_type_errors(amount: Any) -> None:
-    """A float is no amount, and neither is anything else that is not text, Decimal or units."""
+    """A float is not an amount, and neither is anything else but text, Decimal or units."""
     with pytest.raises(TypeError, match="an amount is"):
         Deposit(1, 1, amount)
     with pytest.raises(TypeError, match="an amount is"):
@@ -120,7 +120,7 @@ def test_amounts_that_are_not_exact_are_type_errors(amount: Any) -> None:
     [("1.5", 1_5000), (" 1.5\t", 1_5000), (Decimal("1.50"), 1_5000), (15, 15), ("+.5", 5000)],
 )
 def test_amounts_are_text_decimals_or_units(amount: str | Decimal | int, units: int) -> None:
-    """The three ways to write an amount come to the same units."""
+    """The three ways to write an amount give the same units."""
     engine = Engine()
     assert engine.apply(Deposit(1, 1, amount)) is Outcome.APPLIED
     assert engine.account(1).available_units == units
@@ -128,7 +128,7 @@ def test_amounts_are_text_decimals_or_units(amount: str | Decimal | int, units: 
 
 @pytest.mark.parametrize("bits", [16, 32, 64])
 def test_ids_are_as_wide_as_configured(bits: int) -> None:
-    """The largest id of a width is accepted, the next one is not; clients and txs have widths of their own."""
+    """The largest id of a width is accepted, the next one is not; clients and txs have separate widths."""
     top = 2**bits - 1
     by_client, by_tx = Engine(client_bits=bits), Engine(tx_bits=bits)
     assert by_client.apply(Deposit(top, 1, "1")) is Outcome.APPLIED
@@ -156,7 +156,7 @@ def test_amounts_keep_as_many_decimals_as_configured(decimals: int) -> None:
 
 
 def test_rules_may_round() -> None:
-    """Where the rules round excess decimals, single transactions and files agree on how."""
+    """If the rules round excess decimals, single transactions and files are rounded alike."""
     engine = Engine(holdfast.make_rules({"excess_decimals": "half_even"}), decimals=1)
     assert engine.apply(Deposit(1, 1, "0.25")) is Outcome.APPLIED
     engine.process(HEADER + b"deposit,2,2,0.25\ndeposit,3,3,0.35\n")
@@ -183,7 +183,7 @@ def test_profiles_by_name(tmp_path: Path) -> None:
     ],
 )  # fmt: skip
 def test_settings_out_of_range_are_refused_at_once(setting: dict[str, Any]) -> None:
-    """A setting that makes no sense is found when the engine is made, and named."""
+    """An invalid setting is an error when the engine is made, and the message names it."""
     with pytest.raises(ValueError, match=next(iter(setting)).removesuffix("_bits")):
         Engine(**setting)
 
@@ -205,7 +205,7 @@ OUTCOMES = [
 
 @pytest.mark.parametrize("batch_rows", [1, 2, 5, len(ROWS), 8192])
 def test_columns_give_one_outcome_a_row(batch_rows: int) -> None:
-    """Every row of the columns has its code, wherever one batch ends and the next begins."""
+    """Every row of the columns gets its code, wherever batches begin and end."""
     engine = Engine(batch_rows=batch_rows)
     assert [Outcome(code) for code in engine.apply_batch(*columns(ROWS))] == OUTCOMES
     assert [balances(engine, client) for client in (1, 2)] == [(7, 0, False), (0, 0, True)]
@@ -213,7 +213,7 @@ def test_columns_give_one_outcome_a_row(batch_rows: int) -> None:
 
 
 def test_columns_may_be_numpy_arrays() -> None:
-    """NumPy columns are taken as arrays are, signed ids included."""
+    """NumPy columns are accepted like arrays, including signed ids."""
     rows = np.array([(D, 1, 1, 10), (W, 1, 2, 30), (W, 1, 3, 4)], dtype=np.int64)
     engine = Engine()
     types, clients, txs, amounts = (np.ascontiguousarray(column) for column in rows.T)
@@ -235,7 +235,7 @@ UNREADABLE: list[tuple[int, int, int, int]] = [
 
 @pytest.mark.parametrize(("client_bits", "tx_bits"), [(16, 32), (64, 32), (16, 64), (64, 64)])
 def test_columns_are_checked_for_every_width(client_bits: int, tx_bits: int) -> None:
-    """What no decoder would give is refused even where any id will do, and changes nothing."""
+    """Rows that no decoder would give are refused even with the widest ids, and change nothing."""
     engine = Engine(client_bits=client_bits, tx_bits=tx_bits)
     outcomes = [Outcome(code) for code in engine.apply_batch(*columns(UNREADABLE))]
     unknown = Outcome.UNKNOWN_TYPE
@@ -245,7 +245,7 @@ def test_columns_are_checked_for_every_width(client_bits: int, tx_bits: int) -> 
 
 
 def test_no_rows_are_no_outcomes() -> None:
-    """Empty columns are fine."""
+    """Empty columns are valid."""
     engine = Engine()
     assert engine.apply_batch(*columns([])) == b""
     assert engine.decided == 0
@@ -283,7 +283,7 @@ def test_account_is_as_of_now() -> None:
 
 
 def test_a_refused_deposit_creates_the_account() -> None:
-    """An account begins with the first well-formed deposit or withdrawal, also one that is refused."""
+    """An account begins with the first well-formed deposit or withdrawal, even if that is refused."""
     engine = Engine()
     engine.apply(Withdrawal(1, 1, "1"))
     engine.apply(Deposit(2, 2, "x"))
@@ -293,7 +293,7 @@ def test_a_refused_deposit_creates_the_account() -> None:
 
 @pytest.mark.parametrize("client_bits", [16, 64])
 def test_an_image_stays_as_it_is(client_bits: int) -> None:
-    """An image shows its own point in time, whatever is applied later, in every way of looking at it."""
+    """An image shows its own point in time in every method, whatever is applied later."""
     engine = Engine(client_bits=client_bits)
     engine.apply_batch(*columns([(D, client, client, client + 1) for client in range(2_000)]))
     image = engine.accounts()
@@ -311,7 +311,7 @@ def test_an_image_stays_as_it_is(client_bits: int) -> None:
 
 
 def test_accounts_are_a_sorted_mapping() -> None:
-    """Accounts come in order of their clients and are found by client; whatever is no client is not in there."""
+    """Accounts are sorted and found by client; a value that is not a client is not in the image."""
     engine = Engine(client_bits=64)
     clients = [2**64 - 1, 3, 2**40, 1]
     engine.apply_batch(*columns([(D, client, tx, 1) for tx, client in enumerate(clients)]))
@@ -325,7 +325,7 @@ def test_accounts_are_a_sorted_mapping() -> None:
 
 
 def test_accounts_as_csv(tmp_path: Path) -> None:
-    """The same CSV comes as bytes, in chunks, into a file object and to a path."""
+    """The CSV is the same as bytes, in chunks, in a file object and at a path."""
     engine = Engine()
     engine.process(HEADER + b"deposit,2,2,2\ndeposit,1,1,1.5\ndispute,1,1,\nchargeback,1,1,\n")
     accounts = engine.accounts()
@@ -343,7 +343,7 @@ def test_accounts_as_csv(tmp_path: Path) -> None:
 
 
 def test_a_failing_write_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """When the rename fails, or anything before it, the old file stands and no other is left."""
+    """If the rename or a step before it fails, the old file is unchanged and no other file is left."""
     target = tmp_path / "accounts.csv"
     target.write_bytes(b"old")
 
@@ -360,7 +360,7 @@ def test_a_failing_write_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest
 
 
 def test_a_written_file_keeps_its_place_and_permissions(tmp_path: Path) -> None:
-    """A symbolic link is followed, the permissions of the file stay, and a device is never replaced."""
+    """A symbolic link is followed, the file's permissions stay, and a device is never replaced."""
     target, link, device = tmp_path / "accounts.csv", tmp_path / "link.csv", tmp_path / "full"
     target.write_bytes(b"old")
     target.chmod(0o640)
@@ -376,7 +376,7 @@ def test_a_written_file_keeps_its_place_and_permissions(tmp_path: Path) -> None:
 
 
 def test_a_large_image_is_written_in_pieces() -> None:
-    """Chunks hold whole rows, a bounded number of them."""
+    """Chunks have whole rows, a bounded number of them."""
     engine = Engine()
     engine.apply_batch(*columns([(D, client, client, 1) for client in range(3 * CHUNK_ROWS)]))
     chunks = list(engine.accounts().chunks())
@@ -422,7 +422,7 @@ def test_process_takes_several_inputs_in_order() -> None:
 
 
 def test_process_each_opens_one_input_at_a_time() -> None:
-    """An input is asked for when the one before it is done."""
+    """An input is taken from the iterable after the one before it is done."""
     engine = Engine()
     rows_before: list[int] = []
 
@@ -474,7 +474,7 @@ def test_an_unusable_header_is_an_error_that_says_what_was_found(
 
 
 def test_an_error_in_the_second_input_leaves_the_first_applied() -> None:
-    """What was applied before an input turned out to be none stands."""
+    """Rows that were applied before an invalid input stand."""
     engine = Engine()
     with pytest.raises(InputError, match="the input is empty"):
         engine.process(TWO_ROWS, b"")
@@ -483,7 +483,7 @@ def test_an_error_in_the_second_input_leaves_the_first_applied() -> None:
 
 @pytest.mark.parametrize("source", [5, None, io.StringIO("type,client,tx\n"), ["type,client,tx\n"]])
 def test_what_gives_no_bytes_is_a_type_error(source: Any) -> None:
-    """Text, numbers and nothing are no inputs."""
+    """Text, numbers and None are not inputs."""
     with pytest.raises(TypeError):
         Engine().process(source)
 
@@ -495,7 +495,7 @@ def test_a_missing_file_is_named() -> None:
 
 
 def test_progress_is_told_between_batches_and_may_end_the_run() -> None:
-    """The listener hears rows, refused rows and bytes; what it raises leaves whole batches applied."""
+    """The listener gets rows, refused rows and bytes; an exception in it leaves whole batches applied."""
     data = HEADER + b"deposit,1,1,1\n" * 100
     told: list[tuple[int, int, int]] = []
     engine = Engine(batch_rows=10)
@@ -517,7 +517,7 @@ def test_progress_is_told_between_batches_and_may_end_the_run() -> None:
 
 
 def test_a_row_limit_is_kept() -> None:
-    """A row at the limit is read, a longer one is not."""
+    """A row at the limit is read, a longer row is not."""
     row = b"deposit,1,1,1"
     engine = Engine(row_bytes_max=len(row) + 8)
     report = engine.process(HEADER + row.ljust(len(row) + 8) + b"\n" + row.ljust(len(row) + 9) + b"\n")

@@ -63,7 +63,7 @@ def outline(rows: list[HistoryRow]) -> list[tuple[object, ...]]:
 
 @pytest.mark.parametrize("batch_rows", [1, 2, 3, 8192])
 def test_the_history_of_a_client(batch_rows: int) -> None:
-    """All rows of the client, applied or not, and the rows by which strangers tried its transactions."""
+    """A history has all rows of the client, applied or not, and the rows of other clients that name its transactions."""
     after_deposit, disputed, charged_back = (5_0000, 0, False), (0, 5_0000, False), (0, 0, True)
     assert outline(history(STREAM, client=1, batch_rows=batch_rows)) == [
         (2, Outcome.APPLIED, None, after_deposit),
@@ -80,7 +80,7 @@ def test_the_history_of_a_client(batch_rows: int) -> None:
 
 @pytest.mark.parametrize("batch_rows", [1, 2, 3, 8192])
 def test_the_history_of_a_transaction(batch_rows: int) -> None:
-    """All rows that name it, each with the balances of the row's own client."""
+    """A transaction's history has all rows that name it, each with the balances of the row's own client."""
     assert outline(history(STREAM, tx=1, batch_rows=batch_rows)) == [
         (2, Outcome.APPLIED, None, (5_0000, 0, False)),
         (4, Outcome.CLIENT_MISMATCH, (3_0000, 0, False), (3_0000, 0, False)),
@@ -92,7 +92,7 @@ def test_the_history_of_a_transaction(batch_rows: int) -> None:
 
 
 def test_a_row_holds_what_stood_there() -> None:
-    """Name, line, columns and the raw row, byte for byte."""
+    """A history row has name, line, columns and the raw row, byte for byte."""
     rows = history(HEADER + b'"deposit" , 1,2, "5.5"\r\n', client=1)
     assert rows == [
         HistoryRow(
@@ -103,7 +103,7 @@ def test_a_row_holds_what_stood_there() -> None:
 
 
 def test_malformed_rows_are_nobodys() -> None:
-    """A row whose client could not be read is not client 0's, nor one whose tx could not be read tx 0's."""
+    """A row with an unreadable client is not a row of client 0, and one with an unreadable tx is not one of tx 0."""
     data = HEADER + b"nonsense\ndeposit,x,0,1\ndeposit,3,x,1\ndeposit,0,6,2\n,0,0,0\n"
     assert [row.line for row in history(data, client=0)] == [5]
     assert [row.line for row in history(data, tx=0)] == []
@@ -116,7 +116,7 @@ def test_nobody_is_an_empty_history() -> None:
 
 
 def test_a_history_goes_through_all_inputs() -> None:
-    """Lines start anew with each input, balances do not."""
+    """Lines start again with each input, balances do not."""
     rows = history(STREAM, HEADER + b"\nwithdrawal,2,9,1\n", client=2)
     assert (rows[-1].line, rows[-1].outcome) == (3, Outcome.APPLIED)
     assert rows[-1].before == Balances(3_0000, 0, locked=False)
@@ -144,7 +144,7 @@ def test_all_other_rows_are_applied_too() -> None:
 
 @pytest.mark.parametrize("subject", [{}, {"client": 1, "tx": 1}])
 def test_a_history_has_one_subject(subject: dict[str, int]) -> None:
-    """Neither and both are mistakes."""
+    """Giving neither a client nor a tx is an error, and so is giving both."""
     with pytest.raises(ValueError, match="one of them"):
         History(Engine(), **subject)
 
@@ -162,7 +162,7 @@ def _written(write: Callable[[BinaryIO, Iterator[HistoryRow], int], int], rows: 
 
 
 def test_the_table_is_aligned() -> None:
-    """Headings, a rule and the rows, numbers to the right, all in columns; the reason stands last."""
+    """The table has headings, a rule and the rows in columns, numbers to the right, the reason last."""
     name, headings, rule, *lines = _written(write_table, history(STREAM, client=1)).splitlines()
     assert name == "<bytes>"
     edges = [position for position, mark in enumerate(rule) if mark == " "]
@@ -177,7 +177,7 @@ def test_the_table_is_aligned() -> None:
 
 
 def test_the_table_begins_anew_with_each_input() -> None:
-    """Every input has its name and its headings above its rows; control characters in names are escaped."""
+    """Each input's rows follow its name and headings; control characters in names are escaped."""
     rows = [
         row._replace(input=name) for name in ("a.csv", "b\x1b[2J\n.csv") for row in history(STREAM, client=0)
     ]
@@ -188,7 +188,7 @@ def test_the_table_begins_anew_with_each_input() -> None:
 
 
 def test_csv_keeps_the_raw_row() -> None:
-    """As CSV, the row itself is the last column; quotes are doubled, bytes that are no text are escaped."""
+    """As CSV, the row itself is the last column; quotes are doubled, bytes that are not text are escaped."""
     data = HEADER + b'deposit,1,1,"5"\ndeposit,1,2,\xff\n'
     header, *rows = _written(write_csv, history(data, client=1)).splitlines()
     assert header.startswith("input,line,type,client,tx,amount,outcome,available_before,available_after,")

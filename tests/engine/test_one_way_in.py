@@ -113,7 +113,7 @@ WAYS = {
 
 @pytest.mark.parametrize("way", WAYS)
 def test_every_row_is_counted_and_recorded(way: str) -> None:
-    """Rows that never became a transaction as well, so that a replay comes to the same sequence."""
+    """Rows that never became a transaction are counted too, so that a replay gives the same sequence."""
     engine, recorder = Engine(), Recorder()
     engine.recorder = recorder
     WAYS[way](engine)
@@ -126,7 +126,7 @@ def test_every_row_is_counted_and_recorded(way: str) -> None:
 
 @pytest.mark.parametrize("way", WAYS)
 def test_what_was_recorded_can_be_replayed(way: str) -> None:
-    """The recorded columns come to the same outcomes, accounts and sequence, whatever the rows looked like."""
+    """A replay of the recorded columns gives the same outcomes, accounts and sequence, whatever the rows looked like."""
     engine, recorder, replayed = Engine(), Recorder(), Engine()
     engine.recorder = recorder
     WAYS[way](engine)
@@ -140,7 +140,7 @@ def test_what_was_recorded_can_be_replayed(way: str) -> None:
 
 
 def test_a_recorder_that_fails_stops_the_ledger() -> None:
-    """Its error reaches the caller, nothing is decided any more, and what there is can still be looked at."""
+    """The recorder's error reaches the caller, nothing more is decided, and accounts can still be read."""
 
     class Full:
         def record(self, *_: object) -> None:
@@ -160,7 +160,7 @@ def test_a_recorder_that_fails_stops_the_ledger() -> None:
 
 
 def test_a_recorder_that_uses_the_engine_gets_an_error() -> None:
-    """It is called while the thread decides: waiting for itself would take for ever."""
+    """A recorder that uses the engine gets an error: its thread decides, and would wait for itself for ever."""
     seen: list[str] = []
 
     class Curious:
@@ -179,7 +179,7 @@ def test_a_recorder_that_uses_the_engine_gets_an_error() -> None:
 
 @pytest.mark.parametrize("make", [Engine, lambda: Shards(3), lambda: Shards(3, by="source")])
 def test_what_stands_in_an_engines_place_has_its_interface(make: Callable[[], AnyEngine]) -> None:
-    """Streams need no more than that, and no one asks of which class it is."""
+    """Streams need only the interface of an engine, whatever the object's class."""
     engine = make()
     report = asyncio.run(StreamProcessor(engine).chain([TEXT]))
     assert report.refused_by_outcome == {11: 1, 13: 1, 40: 1}

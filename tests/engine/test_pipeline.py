@@ -104,7 +104,7 @@ def test_block_boundaries_do_not_show(
 
 @pytest.mark.parametrize("threads", [1, 2])
 def test_pieces_of_any_size_make_the_same_rows(threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What one read gives may be a byte or more than a block."""
+    """One read may give a byte, or more than a block."""
     monkeypatch.setattr(pipeline, "BLOCK_BYTES", 50)
     monkeypatch.setattr(pipeline, "WAIT_SECONDS", 0.0)
     expected = decode(MIXED, CONFIG)
@@ -115,7 +115,7 @@ def test_pieces_of_any_size_make_the_same_rows(threads: int, monkeypatch: pytest
 
 @pytest.mark.parametrize("threads", [1, 4])
 def test_many_blank_lines_before_the_header(threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Lines are counted from the first one, also where the header stands blocks further down."""
+    """Lines are counted from the first one, even if the header comes blocks later."""
     monkeypatch.setattr(pipeline, "BLOCK_BYTES", 32)
     data = b"\n" * 100 + b"\r\n" * 50 + HEADER + ROW * 10
     assert [row.line for row in rows_of(read(data, threads))] == list(range(152, 162))
@@ -123,7 +123,7 @@ def test_many_blank_lines_before_the_header(threads: int, monkeypatch: pytest.Mo
 
 
 def test_a_small_file_needs_no_thread() -> None:
-    """What fits one block is decoded where it is asked for."""
+    """An input that fits into one block is decoded in the caller's thread."""
     started: list[threading.Thread] = []
     stream = open_source(MIXED)
     decoder = CsvDecoder(make_settings(row_bytes_max=CONFIG.row_bytes_max), keep_source=True)
@@ -134,7 +134,7 @@ def test_a_small_file_needs_no_thread() -> None:
 
 
 def test_batches_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No batch has more rows than the decoder was told."""
+    """No batch has more rows than the decoder's limit."""
     monkeypatch.setattr(pipeline, "BLOCK_BYTES", 1000)
     sizes = [batch.rows for batch in read(HEADER + ROW * 1000, 2, batch_rows=7)]
     assert max(sizes) == 7
@@ -143,7 +143,7 @@ def test_batches_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("threads", [1, 4])
 def test_what_is_read_ahead_is_bounded(threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """However long the writer takes, the reader is only so many blocks ahead."""
+    """However long the writer takes, the reader is a bounded number of blocks ahead."""
     monkeypatch.setattr(pipeline, "BLOCK_BYTES", 1000)
     blocks = 0
     is_enough = threading.Event()
@@ -210,7 +210,7 @@ def test_rows_before_an_error_come_first(threads: int, monkeypatch: pytest.Monke
 @pytest.mark.parametrize("threads", [1, 4])
 @pytest.mark.parametrize("data", [b"a,b,c\n" + ROW * 500, b"\n" * 500 + b"a,b\n", b"z" * 5000, b"\n\n", b""])
 def test_header_errors_pass_through(data: bytes, threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An unusable header is the writer's to hear of, before any row."""
+    """The writer gets the error of an unusable header, before any row."""
     monkeypatch.setattr(pipeline, "BLOCK_BYTES", 100)
     with pytest.raises(HeaderError):
         next(read(data, threads))
@@ -218,7 +218,7 @@ def test_header_errors_pass_through(data: bytes, threads: int, monkeypatch: pyte
 
 @pytest.mark.parametrize("threads", [1, 2, 4])
 def test_closing_early_ends_the_threads(threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Who wants no more batches says so, and reading an endless input ends."""
+    """Closing the batches ends the reading of an endless input."""
     monkeypatch.setattr(pipeline, "BLOCK_BYTES", 1000)
 
     def source() -> Iterator[bytes]:
@@ -237,7 +237,7 @@ def test_closing_early_ends_the_threads(threads: int, monkeypatch: pytest.Monkey
 
 
 def test_closing_a_file_early_leaves_no_thread_that_reads_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Reading something that has a size is over once the batches are closed: nobody reads a closed file."""
+    """Once the batches are closed, reading an input of known size has ended: nobody reads a closed file."""
     monkeypatch.setattr(pipeline, "BLOCK_BYTES", 1000)
     stream = open_source(HEADER + ROW * 10_000)
     batches = read_batches(stream, CsvDecoder(make_settings(batch_rows=5)), 2)
@@ -249,7 +249,7 @@ def test_closing_a_file_early_leaves_no_thread_that_reads_it(monkeypatch: pytest
 
 @pytest.mark.parametrize("threads", [1, 2])
 def test_a_slow_senders_rows_are_seen_as_they_come(threads: int) -> None:
-    """Rows that have arrived are decided while the sender is silent, and the ones behind them keep their places."""
+    """Rows that have arrived are decided while the sender is silent, and later rows keep their places."""
     sent = [HEADER + ROW, ROW * 2 + b"deposit,1", b",2,2\n" + ROW, b"\n\n" + ROW, b"\nnonsense"]
     expected = decode(b"".join(sent), CONFIG)
     arrivals: queue.Queue[bytes] = queue.Queue()
@@ -264,7 +264,7 @@ def test_a_slow_senders_rows_are_seen_as_they_come(threads: int) -> None:
 
 
 def test_a_header_that_comes_slowly_is_judged_at_once() -> None:
-    """A sender whose header is wrong hears of it before the end of the input."""
+    """A wrong header is an error before the end of the input."""
     go_on = threading.Event()
 
     def source() -> Iterator[bytes]:
@@ -279,7 +279,7 @@ def test_a_header_that_comes_slowly_is_judged_at_once() -> None:
 
 @pytest.mark.parametrize("threads", [1, 2])
 def test_the_listener_hears_while_nothing_comes(threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A silent input, one of blank lines only and one of half a row: what the listener raises ends the reading."""
+    """For a silent input, one of blank lines only and one of half a row, an exception of the listener ends the reading."""
     monkeypatch.setattr(pipeline, "BLOCK_BYTES", 1000)
     done = threading.Event()
 
@@ -308,7 +308,7 @@ def test_the_listener_hears_while_nothing_comes(threads: int, monkeypatch: pytes
 
 
 def test_blank_lines_in_a_small_packed_file_can_be_interrupted() -> None:
-    """A small compressed file may stand for hours of blank lines; the listener hears of each read."""
+    """A small compressed file may hold hours of blank lines; the listener is called after each read."""
     heard = 0
 
     def count() -> None:
@@ -322,7 +322,7 @@ def test_blank_lines_in_a_small_packed_file_can_be_interrupted() -> None:
 
 
 def test_one_thread_fewer_than_cores_decodes(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The writer has a core of its own; there is always one decoder, and never too many."""
+    """The writer has its own core; there is always one decoder, and never too many."""
     counts = []
     for cores in (1, 2, 3, 64):
         monkeypatch.setattr("os.sched_getaffinity", lambda _pid, cores=cores: set(range(cores)))

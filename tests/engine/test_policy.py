@@ -52,7 +52,7 @@ def rejection_of(abort: PolicyAbort) -> Rejection:
 
 
 def report_of(abort: PolicyAbort) -> Report:
-    """Give what had been done by then, which has to be consistent."""
+    """Give the report up to then, after checking that it is consistent."""
     report = abort.report
     assert report.rows == report.applied + sum(report.refused_by_outcome.values())
     return report
@@ -90,7 +90,7 @@ def test_one_action_for_all(text: str, action: Action | None, budget: Budget | N
 
 
 def test_actions_by_severity_and_code() -> None:
-    """A code goes before its severity, a severity before the default; names come in any case."""
+    """A code takes precedence over its severity, a severity over the default; names may be in any case."""
     policy = parse_policy("silent, Malformed=abort, DUPLICATE_TX=skip,tx_not_found=budget:3 , partner=abort")
     expected = dict.fromkeys(REFUSED, Action.SILENT)
     for outcome in REFUSED:
@@ -103,7 +103,7 @@ def test_actions_by_severity_and_code() -> None:
 
 
 def test_the_default_is_skip() -> None:
-    """What a policy does not name is skipped."""
+    """Outcomes that a policy does not name are skipped."""
     assert Counter(actions(parse_policy("malformed=abort")).values()) == {
         Action.ABORT: sum(outcome.severity is Severity.MALFORMED for outcome in REFUSED),
         Action.SKIP: sum(outcome.severity is not Severity.MALFORMED for outcome in REFUSED),
@@ -147,14 +147,14 @@ def test_one_budget_may_be_named_for_several() -> None:
     ],
 )
 def test_what_is_written_wrongly_is_an_error_that_says_so(text: str, message: str) -> None:
-    """The message shows what was written and what can be written."""
+    """The message shows the wrong text and what can be written instead."""
     with pytest.raises(PolicyError, match=r"^[^\n]+$") as error:
         parse_policy(text)
     assert message in str(error.value)
 
 
 def test_a_policy_has_what_its_actions_need() -> None:
-    """BUDGET without a budget and CALLBACK without a callback are found at once, in subclasses at the first use."""
+    """BUDGET without a budget and CALLBACK without a callback are errors at once, in subclasses at the first use."""
     with pytest.raises(PolicyError, match="budget"):
         TablePolicy(Action.BUDGET)
     with pytest.raises(PolicyError, match="callback"):
@@ -173,7 +173,7 @@ def test_a_policy_has_what_its_actions_need() -> None:
 
 @pytest.mark.parametrize("text", ["0", "7", "0.5%", "100%", "12.3456%"])
 def test_a_budget_is_shown_as_it_was_written(text: str) -> None:
-    """Messages speak of the budget as the command line does."""
+    """Messages write the budget as the command line does."""
     assert str(parse_policy(f"budget:{text}").budget) == text
 
 
@@ -202,7 +202,7 @@ def test_a_policy_is_asked_once_for_each_code() -> None:
 
 
 def test_a_subclass_may_classify_differently() -> None:
-    """What a policy calls malformed is treated as malformed; the outcome itself stays what it is."""
+    """An outcome that a policy classifies as malformed is treated as malformed; the outcome itself does not change."""
 
     class Strict(TablePolicy):
         def severity(self, outcome: Outcome) -> Severity:
@@ -228,7 +228,7 @@ def _blocks(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
 @pytest.mark.parametrize("batch_rows", [1, 3, 8192])
 @pytest.mark.parametrize("position", [0, 1, 2, 3, 40])
 def test_abort_stops_exactly_at_the_row(position: int, batch_rows: int) -> None:
-    """The rows before it stand, it is not applied, and nothing behind it is, nor any further input."""
+    """The rows before it stand; that row, the rows after it and further inputs are not applied."""
     engine = Engine(batch_rows=batch_rows)
     data = HEADER + deposits(0, position) + b"withdrawal,1,999,5\n" + deposits(1000, 1100)
     abort = abort_of(engine, parse_policy("abort"), data, HEADER + deposits(2000, 2010))
@@ -244,7 +244,7 @@ def test_abort_stops_exactly_at_the_row(position: int, batch_rows: int) -> None:
 
 
 def test_abort_applies_to_its_codes_only() -> None:
-    """Rows of other severities are skipped on the way to the one that stops."""
+    """Rows of other severities before the one that stops are skipped."""
     engine = Engine()
     data = HEADER + BAD * 3 + deposits(1, 3) + deposits(1, 2) + b"dispute,1,77\n" + deposits(3, 9)
     abort = abort_of(engine, parse_policy("skip,partner=abort"), data)
@@ -254,13 +254,13 @@ def test_abort_applies_to_its_codes_only() -> None:
 
 
 def test_an_abort_in_a_later_input_names_that_input() -> None:
-    """Lines and offsets are those of the input in which the row stands."""
+    """Lines and offsets are those in the row's own input."""
     abort = abort_of(Engine(), parse_policy("abort"), HEADER + deposits(0, 5), b"\n" + HEADER + b"\n" + BAD)
     assert (rejection_of(abort).line, rejection_of(abort).offset) == (4, len(HEADER) + 2)
 
 
 def test_a_malformed_row_stops_as_well() -> None:
-    """Abort does not ask in which phase a row failed; the row is shown byte for byte."""
+    """Abort stops at rows of every phase, and shows the row byte for byte."""
     abort = abort_of(Engine(), parse_policy("abort"), HEADER + b'deposit,1,"1\xff,5\r\n')
     assert rejection_of(abort).raw == b'deposit,1,"1\xff,5'
     assert "\\\\xff" in str(abort)
@@ -270,7 +270,7 @@ def test_a_malformed_row_stops_as_well() -> None:
 @pytest.mark.usefixtures("_blocks")
 @pytest.mark.parametrize("budget", [0, 1, 7])
 def test_a_budget_of_rows_lasts_exactly_so_long(budget: int) -> None:
-    """So many rows may go unapplied; the next one stops, and nothing behind it is applied."""
+    """The budget's rows may go unapplied; the next one stops, and nothing after it is applied."""
     engine = Engine(batch_rows=4)
     policy = parse_policy(f"budget:{budget}")
     lines = b"".join(BAD + deposits(tx, tx + 1) for tx in range(budget))
@@ -300,7 +300,7 @@ def test_only_rows_with_the_action_use_the_budget_up() -> None:
 
 
 def test_a_percentage_is_looked_at_from_a_thousand_rows_on() -> None:
-    """The first thousand rows may begin badly; from then on the row that exceeds the share stops."""
+    """A bad start within the first thousand rows is fine; from then on the row that exceeds the share stops."""
     policy = parse_policy("budget:1%")
     many = PERCENT_BUDGET_FROM_ROWS
     assert many == 1000
@@ -314,7 +314,7 @@ def test_a_percentage_is_looked_at_from_a_thousand_rows_on() -> None:
 
 
 def test_a_percentage_is_looked_at_again_at_the_end() -> None:
-    """However few rows there were: too many of them unapplied is an abort, with no row to blame."""
+    """At the end too many unapplied rows are an abort without a row, however few rows there were."""
     engine = Engine()
     abort = abort_of(engine, parse_policy("budget:10%"), HEADER + BAD * 2 + deposits(0, 10))
     assert abort.rejection is None
@@ -330,7 +330,7 @@ def test_a_percentage_is_looked_at_again_at_the_end() -> None:
 
 
 def test_a_callback_sees_each_row_and_answers_for_it() -> None:
-    """SKIP and SILENT go on, ABORT stops exactly there; rows of other codes never get to the callback."""
+    """SKIP and SILENT go on, ABORT stops exactly there; the callback gets no rows of other codes."""
     seen: list[Rejection] = []
 
     def decide(rejection: Rejection) -> Action:
@@ -358,7 +358,7 @@ def test_a_callback_sees_each_row_and_answers_for_it() -> None:
 
 
 def test_a_callback_that_always_skips_decides_every_row() -> None:
-    """All rows are gone through, and each unapplied one was asked about once."""
+    """All rows are decided, and the callback is asked once about each unapplied row."""
     count = 0
 
     def decide(_: Rejection) -> Action:
@@ -372,7 +372,7 @@ def test_a_callback_that_always_skips_decides_every_row() -> None:
 
 
 def test_what_a_callback_raises_ends_the_run() -> None:
-    """An exception of the callback's own passes through; the rows before stand."""
+    """An exception of the callback reaches the caller; the rows before stand."""
 
     class OwnError(Exception):
         pass
@@ -390,7 +390,7 @@ def test_what_a_callback_raises_ends_the_run() -> None:
 
 
 def test_a_callback_may_use_the_engine() -> None:
-    """The callback is asked between rows, so that it may look at accounts without waiting for itself."""
+    """The callback is called between rows, so it may look at accounts without waiting for itself."""
     engine = Engine()
     balances: list[int] = []
 

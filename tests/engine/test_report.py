@@ -10,7 +10,7 @@ HEADER = b"type,client,tx,amount\n"
 
 
 def test_counts_of_a_run() -> None:
-    """Every number of a report over one small input."""
+    """The report on one small input has the right numbers."""
     data = (
         HEADER
         + b"deposit,1,1,5\ndeposit,2,2,5\ndispute,2,2\nx\ny\ndispute,1,9\n\nwithdrawal,1,3,6\nchargeback,2,2\n"

@@ -77,7 +77,7 @@ def test_is_the_reference(case: CsvCase) -> None:
 
 @given(csv_cases(), cuts())
 def test_any_split_gives_the_same_batches(case: CsvCase, places: list[int]) -> None:
-    """Where the input is split does not show, not even in where one batch ends and the next begins."""
+    """Splitting the input changes nothing, not even where batches end."""
     batches, expected = run(case, cut(case.data, places)), expect(case)
     assert (batches is None) == (expected is None)
     if batches is not None and expected is not None:
@@ -98,7 +98,7 @@ def test_seeded_streams(seed: int) -> None:
 
 
 def test_seeded_streams_reach_every_code() -> None:
-    """The seeded streams are not tame: they hold well-formed rows in plenty and all codes of the decoder."""
+    """The seeded streams have many well-formed rows and reach all codes of the decoder."""
     rows = [row.outcome for seed in range(24) for row in expect(seeded_csv(seed, 300)) or []]
     assert set(rows) == {0} | {outcome for outcome in Outcome if outcome.phase is Phase.DECODE}
     assert rows.count(0) > len(rows) // 4
@@ -124,7 +124,7 @@ def test_seeded_streams_reach_every_code() -> None:
     ],
 )
 def test_hard_cases(data: bytes) -> None:
-    """Small streams on which a decoder is easily wrong, in every split in two, and byte by byte."""
+    """Tricky small streams decode the same in every split in two, and byte by byte."""
     case = CsvCase(Config(), 8192, data)
     expected = expect(case)
     for places in (*([place] for place in range(len(data))), range(len(data))):
@@ -143,7 +143,7 @@ def test_byte_by_byte(case: CsvCase) -> None:
 
 @given(csv_cases(), cuts())
 def test_flushing_moves_batches_only(case: CsvCase, places: list[int]) -> None:
-    """Flushed at any time, the rows are the same; whatever line has ended by then is among them."""
+    """Flushing at any time gives the same rows, and all rows whose lines have ended by then."""
     expected = expect(case)
     if expected is None:
         return
@@ -182,7 +182,7 @@ def test_batches_own_their_rows(case: CsvCase, places: list[int], kind: type) ->
 
 @given(csv_cases(), cuts())
 def test_without_source(case: CsvCase, places: list[int]) -> None:
-    """All but the raw rows is there when the source is not kept."""
+    """Without the source, everything but the raw rows is available."""
     batches, expected = run(case, cut(case.data, places), keep_source=False), expect(case)
     assert (batches is None) == (expected is None)
     if batches is None or expected is None:
@@ -211,7 +211,7 @@ def test_without_source(case: CsvCase, places: list[int]) -> None:
     ],
 )
 def test_header_error_names_what_was_found(header: bytes, found: str) -> None:
-    """A header that cannot be used is shown to whoever has to mend it."""
+    """The error of an unusable header shows the header."""
     decoder = CsvDecoder()
     with pytest.raises(HeaderError, match=f"(?i){found}") as caught:
         decoder.feed(header)
@@ -271,7 +271,7 @@ def test_row_limit(limit: int, end: bytes, excess: int, chunk: int) -> None:
 
 
 def test_endless_line() -> None:
-    """A line without an end becomes one row, and the next line is read as if nothing had been."""
+    """A line that is too long becomes one row, and the next line is read normally."""
     decoder = CsvDecoder(keep_source=True)
     batches: list[Batch | None] = []
     batches += decoder.feed(HEADER)
@@ -336,7 +336,7 @@ def spelled_rows(draw: DrawFn, config: Config) -> tuple[TransactionRow, bytes]:
 
 @given(st.data(), configs(), st.integers(1, 9), cuts())
 def test_round_trip(data: st.DataObject, config: Config, batch_rows: int, places: list[int]) -> None:
-    """What was written comes back, in whatever spelling, with any decimals and widths."""
+    """Written rows are read back, in any spelling, with any decimals and widths."""
     config = dataclasses.replace(config, row_bytes_max=4096)
     rows = data.draw(st.lists(spelled_rows(config), max_size=20))
     text = HEADER + b"".join(line for _, line in rows)

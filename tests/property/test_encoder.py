@@ -34,7 +34,7 @@ RULES: Rules = make_rules(
 
 
 def money(units: int, decimals: int) -> str:
-    """Write units with exactly so many decimals."""
+    """Write units with exactly this many decimals."""
     return f"{Decimal(units).scaleb(-decimals, WIDE):f}"
 
 
@@ -126,7 +126,7 @@ def test_example_of_the_contract() -> None:
 
 
 def test_no_accounts() -> None:
-    """Nobody is a header alone."""
+    """A file without accounts is a header alone."""
     assert b"".join(encode_accounts(Ledger(make_settings(RULES)).image(), 4)) == HEADER.encode()
 
 
@@ -134,7 +134,7 @@ def test_no_accounts() -> None:
     ("client_bits", "stride"), [(16, 40_503), (32, 2_654_435_761), (64, 11_400_714_819_323_198_485)]
 )
 def test_many_accounts(client_bits: int, stride: int) -> None:
-    """Accounts by the ten thousand, named in no order, come out sorted, whatever chunks they come in."""
+    """Ten thousand accounts in random order are written sorted, in chunks of any size."""
     ledger = Ledger(make_settings(RULES, client_bits=client_bits))
     # An odd stride visits every client once before it visits one twice.
     clients = [step * stride % 2**client_bits for step in range(2**16)]

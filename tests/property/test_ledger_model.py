@@ -119,7 +119,7 @@ def test_named_profiles(profile: str, rows: list[TransactionRow], places: list[i
 
 @given(transaction_streams(), st.sampled_from([7, 100, 65_535]))
 def test_unknown_accounts(rows: list[TransactionRow], client: int) -> None:
-    """There is an account for those who have one in the model, and for nobody else."""
+    """Exactly the clients of the model have accounts."""
     pair = Pair(STANDARD)
     pair.apply(rows)
     known = {account.client for account in pair.model.accounts()}
@@ -161,7 +161,7 @@ def test_big_streams(stream: BigStream, profile: str, seed: int) -> None:
 
 
 def test_big_streams_reach_every_outcome() -> None:
-    """The big streams are not tame: together they reach all codes of the rules."""
+    """Together the big streams reach all codes of the rules."""
     seen: set[Outcome] = set()
     for stream, profile in zip(BIG_STREAMS * 2, [STANDARD, CARDS] * len(BIG_STREAMS), strict=True):
         model = Model(profile)
@@ -184,7 +184,7 @@ def test_images_stay_as_they_were(profile: Rules, rows: list[TransactionRow], pl
 
 @pytest.mark.parametrize("stream", [BIG_STREAMS[1], BIG_STREAMS[3]], ids=str)
 def test_images_of_big_streams(stream: BigStream) -> None:
-    """Images live and die in any order while accounts change and their table grows."""
+    """Images are made and freed in any order while accounts change and their table grows."""
     pair = Pair(CARDS, stream.client_bits, stream.tx_bits)
     source = random.Random(3)
     alive: list[tuple[Image, list[AccountRow]]] = []
@@ -210,7 +210,7 @@ def test_image_outlives_its_ledger() -> None:
 
 @given(rules(), csv_cases())
 def test_from_bytes_to_accounts(profile: Rules, case: CsvCase) -> None:
-    """Decoded and applied, bytes come to what the reference decoder and the model make of them."""
+    """Decoding and applying bytes gives the same as the reference decoder and the model."""
     try:
         rows = decode(case.data, case.config)
     except UnusableHeaderError:

@@ -24,7 +24,7 @@ class Owner:
 
 
 def test_positions_outlive_owners() -> None:
-    """A stream stands where its last owner left it."""
+    """A stream has the position at which its last owner released it."""
     registry = Registry(2)
     assert registry.claim("a", Owner(registry, "a")) == Position(0)
     registry.release("a", Position(7))
@@ -33,7 +33,7 @@ def test_positions_outlive_owners() -> None:
 
 
 def test_newest_owner_wins() -> None:
-    """A second owner ends the first and begins where that one got to."""
+    """A second owner ends the first and begins at its position."""
     registry = Registry(2)
     first, second = Owner(registry, "a", rows=5), Owner(registry, "a")
     registry.claim("a", first)
@@ -42,7 +42,7 @@ def test_newest_owner_wins() -> None:
 
 
 def test_first_owner_without_rows_can_be_superseded() -> None:
-    """A name that is forgotten in the middle of a take-over is there again afterwards."""
+    """A name that is forgotten during a take-over is remembered again after it."""
     registry = Registry(1)
     registry.claim("a", Owner(registry, "a"))
     assert registry.claim("a", Owner(registry, "a")) == Position(0)
@@ -63,7 +63,7 @@ def test_names_are_bounded() -> None:
 
 
 def test_names_without_rows_are_forgotten() -> None:
-    """Names under which nothing was sent take no room."""
+    """Names without a row take no room."""
     registry = Registry(1)
     for name in ("a", "b", "c"):
         registry.claim(name, Owner(registry, name))

@@ -24,7 +24,7 @@ def intake(policy: ErrorPolicy | None = None, **limits: float) -> ServerContext:
 
 
 def resume(rows: int) -> Resume:
-    """Say where a stream of :func:`deposits`, from the first on, stands."""
+    """Give the position of a stream of :func:`deposits` after this many rows."""
     decoder = CsvDecoder()
     decoder.feed(HEADER + deposits(1, rows))
     batch = decoder.finish()
@@ -47,7 +47,7 @@ def test_plain_rows_have_no_replies() -> None:
 
 
 def test_acks_are_coalesced() -> None:
-    """An ack comes at once if none came for 10 ms, and otherwise when the 10 ms are over, for all rows since."""
+    """An ack is sent at once if the last is 10 ms old, and otherwise after these 10 ms, for all rows since."""
     line = Line(intake())
     assert line.send(b"#holdfast ack=rows\n" + HEADER + deposits(1, 1)) == [Ack(1, 1)]
     assert line.send(deposits(2, 1), seconds=0.002) == []
@@ -60,7 +60,7 @@ def test_acks_are_coalesced() -> None:
 
 
 def test_many_rows_are_acknowledged_at_once() -> None:
-    """No more than 65,536 rows go without an ack, however fast they come."""
+    """At most 65,536 rows go without an ack, however fast they arrive."""
     line = Line(intake())
     line.send(b"#holdfast ack=rows\n" + HEADER + deposits(1, 1))
     acked, count = 1, 200_000
@@ -73,7 +73,7 @@ def test_many_rows_are_acknowledged_at_once() -> None:
 
 
 def test_skipped_rows_are_acknowledged_once() -> None:
-    """Rows sent again are acknowledged with where the stream stands, which needs saying once."""
+    """Rows that are sent again are acknowledged once, with the stream's position."""
     shared = intake()
     first = Line(shared)
     first.send(b"#holdfast stream=a\n" + HEADER + deposits(1, 5))
@@ -85,7 +85,7 @@ def test_skipped_rows_are_acknowledged_once() -> None:
 
 
 def test_last_ack_comes_before_an_error() -> None:
-    """A sender learns of all rows that were decided before it learns why the connection ends."""
+    """A sender gets the ack of all decided rows before the error that ends its connection."""
     line = Line(intake(TablePolicy(Action.ABORT)))
     line.send(b"#holdfast ack=rows refused=rows\n" + HEADER + deposits(1, 1))
     replies = line.send(deposits(2, 2) + b"nonsense\n" + deposits(4, 1), seconds=0.001)
@@ -96,7 +96,7 @@ def test_last_ack_comes_before_an_error() -> None:
 
 
 def test_policy_is_each_connections_own() -> None:
-    """A budget that one sender has used up is another sender's in full."""
+    """Each sender has its own budget, whatever another has used up."""
     shared = intake(TablePolicy(Action.BUDGET, budget=Budget(rows=1)))
     first, second = Line(shared), Line(shared)
     assert first.send(HEADER + b"nonsense\n") == []
@@ -109,7 +109,7 @@ def test_policy_is_each_connections_own() -> None:
 
 
 def test_budget_in_percent_is_judged_at_the_end() -> None:
-    """A share that no single row exceeds is held against the whole."""
+    """A budget in percent is checked at the end of the input too."""
     line = Line(intake(TablePolicy(Action.BUDGET, budget=Budget(ppm=100_000))))
     assert line.send(HEADER + deposits(1, 3) + b"nonsense\n") == []
     (reply,) = line.end()
@@ -119,7 +119,7 @@ def test_budget_in_percent_is_judged_at_the_end() -> None:
 
 
 def test_callback_sees_the_row() -> None:
-    """A policy that wants to decide itself is shown the row's text, and may go on."""
+    """A policy's callback sees the row's text, and may go on."""
     seen: list[bytes] = []
 
     class Asking(ErrorPolicy):
@@ -139,7 +139,7 @@ def test_callback_sees_the_row() -> None:
 
 
 def test_handshake_timeout() -> None:
-    """The header has to be there in time, whatever trickles in meanwhile."""
+    """The header must arrive in time, whatever trickles in meanwhile."""
     line = Line(intake(handshake_seconds_max=1))
     for byte in b"type":
         assert line.send(bytes([byte]), seconds=0.25) == []
@@ -160,7 +160,7 @@ def test_idle_timeout_and_keep_alive() -> None:
 
 
 def test_idle_for_ever() -> None:
-    """A limit of 0 is none."""
+    """A limit of 0 means no limit."""
     line = Line(intake(idle_seconds_max=0))
     line.send(HEADER)
     assert line.wait(1e9) == []
@@ -186,7 +186,7 @@ def test_line_timeout() -> None:
 
 
 def test_held_back_senders_are_not_blamed() -> None:
-    """A sender that is not read from can neither end its line nor break its silence."""
+    """Time limits do not run for a sender that the server does not read from."""
     line = Line(intake(line_seconds_max=1, idle_seconds_max=1))
     line.send(HEADER)
     assert line.session.check(100, is_held=True) == []
@@ -197,7 +197,7 @@ def test_held_back_senders_are_not_blamed() -> None:
 
 @pytest.mark.parametrize("size", [1, 7, 100, 1999])
 def test_line_too_long(size: int) -> None:
-    """A line without an end is counted to the byte, in pieces of any size, though the decoder keeps a row of it at most."""
+    """The length of a line is counted to the byte, in pieces of any size, though the decoder keeps at most a row of it."""
     line = Line(ServerContext(Engine(), limits=Limits(line_bytes_max=6000)))
     line.send(HEADER + deposits(1, 1))
     for start in range(0, 6000, size):
@@ -210,7 +210,7 @@ def test_line_too_long(size: int) -> None:
 
 
 def test_line_that_ends_in_time_is_a_row() -> None:
-    """Between the longest row and the longest line it is a row that is too long, and the next line is as good as any."""
+    """A line between the longest row and the longest line is a row that is too long, and the next line is read normally."""
     line = Line(ServerContext(Engine(), limits=Limits(line_bytes_max=6000)))
     line.send(HEADER)
     for _ in range(3):
@@ -220,7 +220,7 @@ def test_line_that_ends_in_time_is_a_row() -> None:
 
 
 def test_directive_that_never_ends() -> None:
-    """The beginning of a directive is kept, and no more of it than one may have."""
+    """The beginning of a directive is kept, up to the longest directive."""
     line = Line(intake())
     assert line.send(b"#holdfast token=") == []
     (reply,) = line.send(b"a" * 1024)
@@ -229,7 +229,7 @@ def test_directive_that_never_ends() -> None:
 
 
 def test_nothing_comes_after_the_end() -> None:
-    """A session that has ended takes nothing and says nothing."""
+    """A session that has ended takes no input and gives no events."""
     line = Line(intake())
     line.send(b"nonsense\n")
     assert line.session.has_ended
@@ -239,7 +239,7 @@ def test_nothing_comes_after_the_end() -> None:
 
 
 def test_superseded_session_ends_where_it_stands() -> None:
-    """The newer connection is told a position that counts all rows of the older one, and the older one is told why it ends."""
+    """The newer connection gets a position with all rows of the older one, and the older one gets the error."""
     shared = intake()
     old, new = Line(shared), Line(shared)
     old.send(b"#holdfast stream=a\n" + HEADER + deposits(1, 3) + b"depo")
@@ -250,7 +250,7 @@ def test_superseded_session_ends_where_it_stands() -> None:
 
 
 def test_failed_opening_gives_its_stream_back() -> None:
-    """A stream whose sender announced a gap is free again."""
+    """A stream is released after its sender announced a gap."""
     shared = intake(streams_max=1)
     line = Line(shared)
     line.send(b"#holdfast stream=a from=2\n")
@@ -259,14 +259,14 @@ def test_failed_opening_gives_its_stream_back() -> None:
 
 
 def test_anonymous_rows_may_be_numbered_from_one() -> None:
-    """The only first row of an anonymous stream is the first one."""
+    """An anonymous stream can only begin with its first row."""
     line = Line(intake())
     assert line.send(b"#holdfast from=1\n" + HEADER + deposits(1, 1)) == []
     assert line.end() == [Summary(1, 1, {}, 0, 1)]
 
 
 def test_third_directive() -> None:
-    """There are two directives and no third."""
+    """A third directive is an error."""
     line = Line(intake())
     replies = line.send(b"#holdfast stream=a\n#holdfast from=1\n#holdfast from=1\n")
     assert replies[0] == resume(0)
@@ -275,7 +275,7 @@ def test_third_directive() -> None:
 
 
 def test_directives_may_end_with_crlf() -> None:
-    """A sender whose lines end with CR LF is understood, to the longest directive."""
+    """Directives may end with CR LF, up to the longest directive."""
     line = Line(intake())
     longest = b"#holdfast token=".ljust(1024, b"a")
     assert line.send(longest + b"\r") == []
@@ -300,7 +300,7 @@ def digest_of(first_tx: int, count: int) -> int:
 
 
 def after_rows(count: int) -> ServerContext:
-    """Make a server under whose stream "a" so many deposits were decided."""
+    """Make a server that has decided this many deposits of its stream "a"."""
     shared = intake()
     line = Line(shared)
     line.send(b"#holdfast stream=a\n" + HEADER + deposits(1, count))
@@ -317,7 +317,7 @@ def refusal(replies: list[Reply]) -> Failure:
 @pytest.mark.parametrize("start", [b"", b" from=1"])
 @pytest.mark.parametrize("extra", [0, 1, 5])
 def test_other_rows_under_a_known_name_are_refused(start: bytes, extra: int) -> None:
-    """Rows that are sent again are held against those that were decided, and nothing after them is applied."""
+    """Rows that are sent again are compared with the decided ones; if they differ, nothing after them is applied."""
     shared = after_rows(3)
     line = Line(shared)
     error = refusal(line.send(b"#holdfast stream=a" + start + b"\n" + HEADER + deposits(7, 3 + extra)))
@@ -330,7 +330,7 @@ def test_other_rows_under_a_known_name_are_refused(start: bytes, extra: int) -> 
 
 @pytest.mark.parametrize("first", [2, 3, 4])
 def test_rows_from_the_middle_are_compared_with_the_senders_digest(first: int) -> None:
-    """With the digest of the rows before, any overlap can be compared; a wrong one is found, also without overlap."""
+    """With the digest of the rows before, any overlap can be compared; a wrong digest is found even without overlap."""
     for wrong in (0, 1):
         shared = after_rows(3)
         line = Line(shared)
@@ -345,7 +345,7 @@ def test_rows_from_the_middle_are_compared_with_the_senders_digest(first: int) -
 
 
 def test_rows_from_the_middle_without_a_digest_are_taken_at_their_word() -> None:
-    """The server does not know what was decided before each row."""
+    """Without that digest, an overlap in the middle cannot be compared."""
     line = Line(after_rows(3))
     line.send(b"#holdfast stream=a from=3\n" + HEADER + deposits(9, 2))
     assert line.end() == [Summary(1, 1, {}, 1, 4, "a", 4)]
@@ -353,7 +353,7 @@ def test_rows_from_the_middle_without_a_digest_are_taken_at_their_word() -> None
 
 @pytest.mark.parametrize("rows", [1, 2])
 def test_an_input_that_ends_too_early_is_another_one(rows: int) -> None:
-    """It cannot be the one that was sent before, though the rows that it has may be the same."""
+    """An input that ends too early is an error, even if the rows that it has are the same."""
     line = Line(after_rows(3))
     assert line.send(b"#holdfast stream=a\n" + HEADER + deposits(1, rows))[1:] == []
     error = refusal(line.end())
@@ -362,14 +362,14 @@ def test_an_input_that_ends_too_early_is_another_one(rows: int) -> None:
 
 
 def test_a_header_alone_changes_nothing() -> None:
-    """Whoever sends no row sends no other one."""
+    """A sender that sends no row gets no error about its rows."""
     line = Line(after_rows(3))
     line.send(b"#holdfast stream=a\n" + HEADER)
     assert line.end() == [Summary(0, 0, {}, 0, 3, "a", 3)]
 
 
 def test_how_rows_are_written_makes_no_difference() -> None:
-    """Blanks, case, quotes, other columns and their order are none of the digest's business."""
+    """Blanks, case, quotes, other columns and their order do not change the digest."""
     line = Line(after_rows(2))
     line.send(b"#holdfast stream=a\nnote,Amount, tx ,client,type\n")
     line.send(b'x,0.00010,"1",01,DEPOSIT\r\n\r\n,+.0001, 2,1,"deposit"\n')
@@ -388,7 +388,7 @@ class Lagging(Engine):
 
 
 def test_acks_and_summaries_wait_until_rows_are_durable() -> None:
-    """What was decided and may be lost in a crash is promised to nobody."""
+    """Rows that are decided but not durable are in no ack and no summary."""
     engine = Lagging()
     line = Line(ServerContext(engine))
     assert line.send(b"#holdfast ack=rows stream=a\n" + HEADER + deposits(1, 2))[1:] == []
@@ -405,7 +405,7 @@ def test_acks_and_summaries_wait_until_rows_are_durable() -> None:
 
 
 def test_an_error_names_what_is_durable() -> None:
-    """A sender whose connection ends has to send again what may be lost."""
+    """After a lost connection, a sender sends the rows again that are not durable."""
     engine = Lagging()
     line = Line(ServerContext(engine, policy=TablePolicy(Action.ABORT)))
     line.send(HEADER + deposits(1, 3))

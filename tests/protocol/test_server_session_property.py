@@ -76,7 +76,7 @@ class Sender:
         return self._line is not None and not self._unsent
 
     def send(self, size: int) -> None:
-        """Send so many bytes more; connect if that has to be."""
+        """Send this many more bytes, after connecting if necessary."""
         if self._line is None:
             self._connect()
         piece, self._unsent = self._unsent[:size], self._unsent[size:]
@@ -170,7 +170,7 @@ def senders(draw: DrawFn, engine: RecordingEngine, intake: ServerContext) -> lis
 
 @given(st.data())
 def test_every_row_once_and_in_order(data: st.DataObject) -> None:
-    """However senders take turns, are cut and come again, the rows of each are decided once and in its order."""
+    """However senders take turns, are cut off and reconnect, the rows of each are decided once and in order."""
     engine = RecordingEngine()
     intake = ServerContext(engine)
     all_senders = data.draw(senders(engine, intake))
@@ -193,7 +193,7 @@ def test_every_row_once_and_in_order(data: st.DataObject) -> None:
 
 @given(csv_cases(), cuts())
 def test_split_does_not_matter(case: CsvCase, places: list[int]) -> None:
-    """An anonymous stream of any bytes is what the reference decoder makes of a file with the same bytes."""
+    """An anonymous stream of any bytes gives what the reference decoder gives for a file with these bytes."""
     engine = RecordingEngine()
     line = Line(ServerContext(engine))
     # The engine has its own settings: the same ones for the reference.
@@ -226,7 +226,7 @@ def test_split_does_not_matter(case: CsvCase, places: list[int]) -> None:
     st.sampled_from([b"", b"#holdfast ", b"#holdfast stream=a ack=rows\n", HEADER]),
 )
 def test_hostile_bytes(junk: bytes, places: list[int], before: bytes) -> None:
-    """Whatever comes, a session answers with whole lines of the protocol, keeps little, and ends with one last line."""
+    """Whatever it gets, a session answers with whole lines of the protocol, keeps little, and ends with one last line."""
     intake = ServerContext(Engine())
     line = Line(intake)
     replies: list[Reply] = []

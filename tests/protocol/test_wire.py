@@ -83,7 +83,7 @@ REPLIES: st.SearchStrategy[Reply] = st.one_of(
 
 @given(DIRECTIVES, st.sampled_from([b"", b"\n", b"\r\n"]))
 def test_directive_there_and_back(directive: Directive, end: bytes) -> None:
-    """A directive is read as it was written, whatever its line ends with."""
+    """A directive is read as it was written, with either line end."""
     line = format_directive(directive)
     assert line.endswith(b"\n")
     assert parse_directive(line.removesuffix(b"\n") + end) == directive
@@ -113,7 +113,7 @@ def test_directive_there_and_back(directive: Directive, end: bytes) -> None:
     ],
 )
 def test_bad_directive(line: bytes, said: str) -> None:
-    """What is no directive is refused with a sentence about what is wrong."""
+    """An invalid directive is an error that says what is wrong."""
     with pytest.raises(WireError, match=r".+") as raised:
         parse_directive(line)
     assert raised.value.code is ErrorCode.BAD_DIRECTIVE
@@ -121,7 +121,7 @@ def test_bad_directive(line: bytes, said: str) -> None:
 
 
 def test_longest_directive() -> None:
-    """The limit is that of the line without its end."""
+    """The limit counts the line without its end."""
     line = b"#holdfast token=".ljust(DIRECTIVE_BYTES_MAX, b"a")
     assert parse_directive(line + b"\r\n").token == "a" * (DIRECTIVE_BYTES_MAX - len("#holdfast token="))
 
@@ -130,7 +130,7 @@ def test_longest_directive() -> None:
     "line", [b"#holdfast token", b"#holdfast toke=n=secret", b"#holdfast token=secret x"]
 )
 def test_token_is_never_shown(line: bytes) -> None:
-    """An error about a directive does not repeat what may be a secret."""
+    """An error about a directive does not repeat a possible secret."""
     with pytest.raises(WireError) as raised:
         parse_directive(line)
     assert "secret" not in raised.value.message
@@ -146,7 +146,7 @@ def test_token_is_never_shown(line: bytes) -> None:
     ],
 )
 def test_directive_that_cannot_be_written(directive: Directive) -> None:
-    """What would be read as something else is not written."""
+    """A directive that would be read as something else is not written."""
     with pytest.raises(WireError):
         format_directive(directive)
 
@@ -176,7 +176,7 @@ def test_reply_there_and_back(reply: Reply) -> None:
 
 
 def test_longest_message() -> None:
-    """However long a message is and whatever it holds, its line keeps to the limit."""
+    """The line of a message keeps to the limit, whatever the message."""
     line = encode(Failure(ErrorCode.INTERNAL, "\U0001f4b8" * 100_000, 2**63, 2**63))
     assert len(line) <= REPLY_LINE_BYTES_MAX
     reply = parse_reply(line)
@@ -204,12 +204,12 @@ def test_longest_message() -> None:
     ],
 )
 def test_no_reply(line: bytes) -> None:
-    """What is no reply is refused, and shown in part."""
+    """An invalid reply is an error that shows its beginning."""
     with pytest.raises(ValueError, match="is no reply of this protocol"):
         parse_reply(line)
 
 
 def test_line_format_is_that_of_json_dumps() -> None:
-    """The lines that are written by hand look like those that are not."""
+    """The lines that are formatted without the JSON encoder look like its output."""
     assert encode(Ack(1, 2)) == b'{"ack": 1, "sequence": 2}\n'
     assert encode(Refused(4, Outcome.DUPLICATE_TX)) == b'{"refused": {"row": 4, "code": "DUPLICATE_TX"}}\n'

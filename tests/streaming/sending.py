@@ -1,4 +1,4 @@
-"""What tests of streams share: rows as text, sources that wait as they are told to, the model in decided order."""
+"""Helpers for tests of streams: rows as text, sources that wait on demand, the model in decided order."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ class Recorder(Engine):
         self.recorded += zip(zip(types, clients, txs, amounts, strict=True), outcomes, strict=True)
 
     def model(self, rows: int | None = None) -> Model:
-        """Apply so many of the rows to the model, in decided order; each must come to the same outcome."""
+        """Apply this many rows to the model, in decided order; each must get the same outcome."""
         model = Model(self.settings.rules)
         for (type_, client, tx, amount), outcome in self.recorded[:rows]:
             assert model.apply(TransactionType(type_), client, tx, amount) == outcome

@@ -29,12 +29,12 @@ async def collect(source: AsyncIterator[Any]) -> list[Any]:
 
 
 def test_transactions_are_joined_to_a_size() -> None:
-    """Lists of so many, and one of what is left."""
+    """Transactions are joined into full lists, and the rest into one more."""
     assert run(collect(batched(waiting(ROWS), rows_max=4, seconds_max=10))) == [ROWS[:4], ROWS[4:8], ROWS[8:]]
 
 
 def test_chunks_are_joined_to_a_size() -> None:
-    """Nothing is lost or changed, and a piece goes out when it is large enough."""
+    """No byte is lost or changed, and a piece is given when it is large enough."""
     text = deposits(1, 1, 100)
     chunks = [text[at : at + 7] for at in range(0, len(text), 7)]
     pieces = run(collect(batched(waiting(chunks), bytes_max=50, seconds_max=10)))
@@ -43,14 +43,14 @@ def test_chunks_are_joined_to_a_size() -> None:
 
 
 def test_kinds_are_not_joined() -> None:
-    """A batch stands alone, and lists are taken apart and joined anew."""
+    """A batch is not joined, and lists are split and joined anew."""
     batch = Engine().new_decoder(keep_source=False).feed(deposits(1, 1, 8192))[0]
     pieces = run(collect(batched([b"a", b"b", batch, ROWS[:3], ROWS[3:4], batch], rows_max=100)))
     assert pieces == [b"ab", batch, ROWS[:4], batch]
 
 
 def test_a_piece_waits_no_longer_than_it_may() -> None:
-    """A sender who pauses has what he sent so far decided."""
+    """When a sender pauses, what it sent so far is decided."""
 
     async def source(gate: asyncio.Event) -> AsyncIterator[bytes]:
         yield b"a"
@@ -70,7 +70,7 @@ def test_a_piece_waits_no_longer_than_it_may() -> None:
 
 
 def test_a_joined_source_is_not_read_ahead() -> None:
-    """While nobody takes what is joined, no more than one further piece is taken from the source."""
+    """While nobody takes the joined piece, at most one more is taken from the source."""
     given_pieces = 0
 
     async def source() -> AsyncIterator[bytes]:
@@ -92,7 +92,7 @@ def test_a_joined_source_is_not_read_ahead() -> None:
 
 
 def test_a_joined_source_fails_behind_what_it_gave() -> None:
-    """What came before the exception is given first."""
+    """The pieces before an exception are given first."""
 
     async def source() -> AsyncIterator[bytes]:
         yield HEADER
@@ -109,7 +109,7 @@ def test_a_joined_source_fails_behind_what_it_gave() -> None:
 
 @pytest.mark.parametrize("adapter", ["batched", "throttled", "tee_rejects"])
 def test_closing_an_adapter_closes_its_source(adapter: str) -> None:
-    """What a source holds is given back when its reader goes."""
+    """Closing an adapter closes its source."""
     closed = False
 
     async def source() -> AsyncIterator[bytes]:
@@ -143,7 +143,7 @@ def test_closing_an_adapter_closes_its_source(adapter: str) -> None:
 
 
 def test_a_rate_is_held(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A burst goes out at once, what follows at the rate, whatever the size of the pieces."""
+    """A burst passes at once, the rest at the rate, whatever the size of the pieces."""
     now = 0.0
     real_sleep = asyncio.sleep
 
@@ -178,13 +178,13 @@ def test_a_rate_is_held(monkeypatch: pytest.MonkeyPatch) -> None:
     ],
 )
 def test_rates_that_cannot_be(rates: dict[str, float]) -> None:
-    """One rate above 0 is given."""
+    """Exactly one rate above 0 must be given."""
     with pytest.raises(ValueError, match=r"give one rate|above 0"):
         run(collect(throttled([b"x"], **rates)))
 
 
 def test_transactions_have_no_bytes_to_count() -> None:
-    """The message says which rate they have."""
+    """A source without bytes of text gets an error that names the other rate."""
     with pytest.raises(TypeError, match="give rows_per_second"):
         run(collect(throttled(ROWS, bytes_per_second=1)))
 
@@ -193,7 +193,7 @@ def test_transactions_have_no_bytes_to_count() -> None:
 
 
 def test_rejections_are_told_in_order() -> None:
-    """Text, transactions and batches: what was not applied is told once, after it was decided."""
+    """The sink gets each refused row of text, transactions and batches once, after it was decided."""
     seen: list[tuple[str, int, Outcome]] = []
     engine = Engine()
 
@@ -226,7 +226,7 @@ def test_rejections_are_told_in_order() -> None:
 
 
 def test_a_reject_file_has_the_row_at_which_a_policy_stopped() -> None:
-    """The rows behind it were not decided, and are not told."""
+    """The sink gets the row at which the policy stopped, and no undecided row."""
     file = io.BytesIO()
     text = HEADER + b"deposit,1,1,1\ndispute,1,9\ndeposit,1,2,1\nx,1,1\n"
     engine = Engine()
@@ -238,7 +238,7 @@ def test_a_reject_file_has_the_row_at_which_a_policy_stopped() -> None:
 
 
 def test_a_slow_sink_holds_its_source_back() -> None:
-    """The source is asked for its next piece when the sink has been told of the last one's rejections."""
+    """The source is asked for its next piece after the sink has taken the last one's rejections."""
     told = 0
 
     async def sink(_: Rejection) -> None:

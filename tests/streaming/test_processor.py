@@ -1,4 +1,4 @@
-"""Sources into one ledger: decided order against the model, what becomes of each, and of the others when one ends badly."""
+"""Sources into one ledger: decided order against the model, each source's report, and the others when one ends badly."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def test_merge_is_the_model_in_decided_order(
 
 @given(transaction_streams(), rules(), cuts())
 def test_chain_is_one_stream(rows: list[TransactionRow], profile: Rules, places: list[int]) -> None:
-    """Sources one after the other are decided as their rows in that order."""
+    """A chain decides the rows of its sources in order, one source after the other."""
     engine = Recorder(profile)
     sources = [waiting([HEADER, text_of(part)]) for part in cut(rows, places)]
     report = run(StreamProcessor(engine).chain(*sources))
@@ -84,7 +84,7 @@ def test_chain_is_one_stream(rows: list[TransactionRow], profile: Rules, places:
 
 
 def test_every_source_is_read_at_the_same_time() -> None:
-    """A thousand sources that wait for one another all come to their end."""
+    """A thousand sources that wait for one another all end."""
     count = 1_000
     started = 0
 
@@ -100,7 +100,7 @@ def test_every_source_is_read_at_the_same_time() -> None:
 
 
 def test_sources_that_do_not_wait_need_few_tasks() -> None:
-    """The tasks of a merge are as many as its sources that wait, not as its sources."""
+    """A merge has as many tasks as sources that wait, not as sources."""
     most = 0
 
     async def source(number: int) -> AsyncIterator[bytes]:
@@ -140,7 +140,7 @@ def test_giving_way_is_not_waiting() -> None:
 
 
 def test_one_that_is_always_ready_gets_help() -> None:
-    """A source of many turns keeps its task, and those behind it get another one."""
+    """A source of many turns keeps its task, and the sources after it get another one."""
     order: list[str] = []
 
     def long() -> Iterator[bytes]:
@@ -158,7 +158,7 @@ def test_one_that_is_always_ready_gets_help() -> None:
 
 
 def test_a_source_runs_in_one_task() -> None:
-    """What its code learns about its task before it waits holds afterwards, so its timeouts reach it."""
+    """A source has the same task before and after it waits, so its timeouts reach it."""
 
     async def source(number: int) -> AsyncIterator[bytes]:
         task = asyncio.current_task()
@@ -178,7 +178,7 @@ def test_a_source_runs_in_one_task() -> None:
 
 
 def test_a_source_that_never_waits_starves_nobody() -> None:
-    """Behind an endless source of ready pieces, one that waits and one that was added later are still served."""
+    """After an endless source that never waits, a source that waits and one that is added later still get their turns."""
     is_over = False
 
     def endless() -> Iterator[bytes]:
@@ -219,11 +219,11 @@ def test_a_large_piece_gives_way_too() -> None:
     assert turns >= len(deposits(1, 0, 40_000)) // (64 * 1024)
 
 
-# --- what is told of them ---
+# --- names and reports ---
 
 
 def test_sources_are_called_by_their_names() -> None:
-    """Whatever a mapping's keys are, and by their numbers where there is no name; a number may be taken."""
+    """Sources are named by the mapping's keys, others by their numbers; a name may be another source's number."""
 
     class Till(StrEnum):
         FIRST = "first"
@@ -240,13 +240,13 @@ def test_sources_are_called_by_their_names() -> None:
 
 
 def test_seconds_are_the_loop_s() -> None:
-    """A loop with a time of its own is asked for it, at a source's beginning and at its end."""
+    """A loop with its own clock gives the times of a source's beginning and end."""
 
     class Loop(asyncio.SelectorEventLoop):
         hours = 0.0
 
         def time(self) -> float:
-            """Tell a time that passes when somebody says so."""
+            """Give a time that passes on demand."""
             return super().time() + 3600 * self.hours
 
     loop = Loop()
@@ -266,7 +266,7 @@ def test_seconds_are_the_loop_s() -> None:
 
 @pytest.mark.parametrize("policy", [None, ABORT])
 def test_a_source_s_counts_are_its_own(policy: ErrorPolicy | None) -> None:
-    """A source begins with what another one has left, and nothing of that is seen in its report."""
+    """A source reuses the parts of an ended one, and its report shows nothing of that one."""
     bad = HEADER + b"deposit,1,1,1\nwithdrawal,1,2,9\n"
     processor = StreamProcessor(Engine(), policy=policy)
     good = deposits(1, 10, 2)
@@ -289,7 +289,7 @@ def test_a_source_s_counts_are_its_own(policy: ErrorPolicy | None) -> None:
 
 
 def test_a_report_keeps_no_more_than_counts() -> None:
-    """A source's policy is let go of with the source, however long its report is kept."""
+    """A source's policy is freed with the source, however long its report is kept."""
 
     async def merge() -> None:
         policy = TablePolicy(Action.SKIP)
@@ -309,7 +309,7 @@ def test_a_report_keeps_no_more_than_counts() -> None:
 
 
 def test_a_policy_stops_its_source_alone() -> None:
-    """The rows before the one named stand, none behind it is applied; the others go on under their own policy."""
+    """The rows before the named row stand, none after it is applied; other sources go on under their own policies."""
     engine = Engine()
     processor = StreamProcessor(engine)
     bad = HEADER + b"deposit,1,1,1\nwithdrawal,1,2,9\ndeposit,1,3,1\n"
@@ -334,7 +334,7 @@ def test_a_policy_stops_its_source_alone() -> None:
 
 @pytest.mark.parametrize("header", [HEADER, b"\n" + HEADER, b"tx,client,type,amount\n"])
 def test_a_stopped_source_is_told_its_line(header: bytes) -> None:
-    """Whatever sources ended before it, and whatever lines came before the row."""
+    """The rejection names the row's line, whatever sources and lines came before it."""
     processor = StreamProcessor(Engine(), policy=ABORT)
     first_line = header.count(b"\n") + 1
     row = b"1,1,dispute," if header.startswith(b"tx") else b"dispute,1,1,"
@@ -349,7 +349,7 @@ def test_a_stopped_source_is_told_its_line(header: bytes) -> None:
 
 
 def test_an_ended_source_is_let_go_of() -> None:
-    """What it gave is nobody's any more, also while the worker that ran it waits for another one."""
+    """The last piece of an ended source is freed, even while its worker waits for another source."""
 
     async def main() -> None:
         text = bytearray(deposits(1, 1, 5))
@@ -371,7 +371,7 @@ def test_an_ended_source_is_let_go_of() -> None:
 
 
 def test_a_budget_is_each_source_s_own() -> None:
-    """Two sources of two refused rows each stay within a budget of two; one of three does not."""
+    """Two sources with two refused rows each stay within a budget of two; one with three does not."""
     policy = TablePolicy(Action.BUDGET, budget=Budget(rows=2))
     processor = StreamProcessor(Engine(), policy=policy)
     refused = b"dispute,1,1,\n"
@@ -435,7 +435,7 @@ def _large_batch() -> Batch | None:
 
 
 def test_a_source_that_fails_ends_itself_alone() -> None:
-    """Exceptions, headers that are none, text and mixtures: each is in its own report, and the others come to their ends."""
+    """Exceptions, invalid headers, text and mixtures are each in their source's report, and the other sources end normally."""
     processor = StreamProcessor(Engine())
     sources: dict[str, Any] = {
         "raises": _breaks(),
@@ -470,7 +470,7 @@ def test_a_source_that_fails_ends_itself_alone() -> None:
 
 @pytest.mark.parametrize("topology", ["merge", "chain"])
 def test_an_error_is_raised_where_that_is_asked_for(topology: str) -> None:
-    """It ends the run; the others are cancelled or never begun, and what was done stands in the report."""
+    """On request a failing source ends the run: others are cancelled or never begin, and the report has the counts so far."""
     processor = StreamProcessor(Engine())
     closed: list[str] = []
 
@@ -499,14 +499,14 @@ def test_an_error_is_raised_where_that_is_asked_for(topology: str) -> None:
 
 
 def test_a_chain_goes_on_where_that_is_asked_for() -> None:
-    """A source that fails ends itself, and the next one follows."""
+    """A source that fails ends alone, and the next one follows."""
     processor = StreamProcessor(Engine())
     report = run(processor.chain(_breaks(), [deposits(2, 10, 1)], on_source_error="report"))
     assert report.applied == 3
 
 
 def test_errors_of_the_call_are_raised() -> None:
-    """What is no source, no collection of sources, or named twice is the caller's mistake."""
+    """An invalid source, an invalid collection of sources and a duplicate name are errors of the call."""
     processor = StreamProcessor(Engine())
     not_a_source: Any = 5
     with pytest.raises(TypeError, match="a source is a path, bytes"):
@@ -524,7 +524,7 @@ def test_errors_of_the_call_are_raised() -> None:
 
 
 def test_nothing_to_merge_is_a_run() -> None:
-    """No sources, no rows."""
+    """A merge of no sources has no rows."""
     assert run(StreamProcessor(Engine()).merge([])).rows == 0
 
 
@@ -532,7 +532,7 @@ def test_nothing_to_merge_is_a_run() -> None:
 
 
 def test_cancelling_leaves_the_ledger_between_two_batches(tmp_path: Path) -> None:
-    """Generators are closed, threads end, and the report says what was done: exactly what the accounts show."""
+    """Generators are closed, threads end, and the report has exactly the rows that the accounts show."""
     path = tmp_path / "large.csv"
     path.write_bytes(deposits(3, 2**20, 200_000))
     engine = Recorder()
@@ -583,7 +583,7 @@ def test_cancelling_leaves_the_ledger_between_two_batches(tmp_path: Path) -> Non
 
 
 def test_a_generator_that_does_not_want_to_end_is_reported() -> None:
-    """What closing a source raises is its error, unless there is one already."""
+    """An exception while closing a source is its error, unless it has one already."""
 
     async def stubborn() -> AsyncIterator[bytes]:
         try:
@@ -600,7 +600,7 @@ def test_a_generator_that_does_not_want_to_end_is_reported() -> None:
 
 
 def test_sources_are_added_while_others_run() -> None:
-    """Reports are there at any time; leaving the block waits for all that was added."""
+    """Reports are available at any time; leaving the block waits for all added sources."""
 
     async def job() -> None:
         engine = Engine()
@@ -633,7 +633,7 @@ def test_sources_are_added_while_others_run() -> None:
 
 
 def test_an_exception_in_the_block_cancels() -> None:
-    """The sources are closed, and the exception is the caller's."""
+    """An exception in the block closes the sources and reaches the caller."""
     processor = StreamProcessor(Engine())
 
     async def job() -> None:
@@ -653,7 +653,7 @@ async def _wait_for_ever() -> AsyncIterator[bytes]:
 
 
 def test_there_are_only_so_many_sources_at_a_time() -> None:
-    """A merge takes the next one when one has ended; adding one too many is refused."""
+    """A merge takes the next source when one has ended; adding one too many is an error."""
     most = now = 0
 
     async def source(number: int) -> AsyncIterator[bytes]:
@@ -678,7 +678,7 @@ def test_there_are_only_so_many_sources_at_a_time() -> None:
 
 
 def test_reports_of_long_ago_are_forgotten_and_their_counts_are_not() -> None:
-    """The newest ended sources have reports, the totals have all."""
+    """The newest ended sources have reports, the totals count all."""
     processor = StreamProcessor(Engine(), reports_max=10)
     refused = HEADER + b"dispute,1,1\n"
     report = run(processor.merge([deposits(1, 3 * n, 3)] if n % 2 else [refused] for n in range(50)))
@@ -707,7 +707,7 @@ def test_one_source_is_waited_for() -> None:
 
 
 def test_what_ends_a_processed_source_is_raised() -> None:
-    """A policy that stops, a header that cannot be used, and whatever the source itself raises; the run goes on."""
+    """``process`` raises the stop of a policy, the error of a header and the source's own exception; the run goes on."""
 
     def broken() -> Iterator[bytes]:
         yield deposits(1, 1, 1)
@@ -767,7 +767,7 @@ def test_leaving_waits_for_processed_sources() -> None:
 
 
 def test_one_transaction_gives_its_outcome() -> None:
-    """``apply`` decides it between pieces of the sources; it is counted with them, and no policy is asked."""
+    """``apply`` decides between pieces of the sources; the run counts it, and no policy is asked."""
 
     async def job() -> None:
         processor = StreamProcessor(Engine(), policy=TablePolicy(Action.ABORT))
@@ -784,7 +784,7 @@ def test_one_transaction_gives_its_outcome() -> None:
 
 
 def test_failed_sources_are_logged_and_counted(caplog: pytest.LogCaptureFixture) -> None:
-    """A source that fails in ``merge`` ends itself alone, and is not swallowed."""
+    """A source that fails in ``merge`` ends alone, is logged, and is counted in the report."""
     processor = StreamProcessor(Engine())
     with caplog.at_level(logging.ERROR, "holdfast.streaming"):
         report = run(processor.merge({"good": [deposits(1, 1, 1)], "bad": [b"who,what\n"], "worse": [5]}))

@@ -75,7 +75,7 @@ def test_split_and_gather_keep_the_order(
 
 @given(transaction_streams(client_bits=32), st.integers(1, 9))
 def test_runs_cover_the_rows(rows: list[TransactionRow], shards: int) -> None:
-    """The runs of one shard each follow on one another, from the first row to the last, and are as long as they can be."""
+    """Stretches of rows of one shard are contiguous, from the first row to the last, and as long as possible."""
     batch = Batch.from_columns(*columns(rows))
     at, last = 0, -1
     for shard, stop in routing.runs(batch, 0, len(rows), shards):
@@ -87,7 +87,7 @@ def test_runs_cover_the_rows(rows: list[TransactionRow], shards: int) -> None:
 
 
 def test_routing_checks_what_it_is_given() -> None:
-    """Rows and shards that there are not are errors, and so are parts of another batch."""
+    """Rows and shards out of range are errors, and so are parts of another batch."""
     batch = Batch.from_columns(*columns([(1, 1, 1, 1)]))
     with pytest.raises(ValueError, match="shards is 1 to 256, not 0"):
         routing.shard_of(1, 0)
@@ -106,13 +106,13 @@ def test_routing_checks_what_it_is_given() -> None:
 
 
 def test_tallies_that_may_stop() -> None:
-    """One without actions never stops, one with any may."""
+    """A tally without actions never stops, one with actions may."""
     assert not Tally().may_stop()
     assert Tally(bytes([0] * 40 + [STOP] + [0] * 215)).may_stop()
 
 
 def test_clients_spread_evenly() -> None:
-    """Ids that count, and ids that are multiples of a power of two, come to all shards alike."""
+    """Consecutive ids, and multiples of a power of two, spread evenly over the shards."""
     for step in (1, 2**16, 2**32):
         counts = [0] * 4
         for client in range(4_000):
@@ -157,7 +157,7 @@ def test_accounts_are_those_of_one_engine_while_tx_ids_are_unique(
 
 
 def test_a_tx_id_is_unique_within_a_shard() -> None:
-    """Used again by a client of the same shard it is refused; by one of another shard, it is applied."""
+    """A tx id used again is refused for a client of the same shard, and applied for one of another shard."""
     shards = Shards(2)
     (one, two), (other, _) = clients_of(shards, 0, 2), clients_of(shards, 1, 2)
     outcomes = decide(shards, [Deposit(one, 1, "5"), Deposit(two, 1, "5"), Deposit(other, 1, "5")])
@@ -175,7 +175,7 @@ def test_a_client_s_own_duplicates_are_always_found() -> None:
 
 
 def test_a_stranger_s_dispute_is_refused_either_way() -> None:
-    """CLIENT_MISMATCH within a shard, TX_NOT_FOUND across shards; neither changes an account."""
+    """A dispute of another client's transaction is a CLIENT_MISMATCH within a shard and a TX_NOT_FOUND across shards."""
     shards = Shards(2)
     (one, two), (other, _) = clients_of(shards, 0, 2), clients_of(shards, 1, 2)
     outcomes = decide(shards, [Deposit(one, 1, "5"), Dispute(two, 1), Dispute(other, 1)])
@@ -184,7 +184,7 @@ def test_a_stranger_s_dispute_is_refused_either_way() -> None:
 
 
 def test_behind_the_row_at_which_a_policy_stops_nothing_is_applied() -> None:
-    """Not in any shard: the rows before it stand, as with one engine."""
+    """Nothing after the row is applied in any shard, and the rows before it stand, as with one engine."""
     rows = b"".join(b"deposit,%d,%d,1\n" % (client, client) for client in range(100))
     text = HEADER + rows + b"withdrawal,5,200,9\n" + rows.replace(b",1\n", b",2\n")
     shards = Shards(4)
@@ -197,7 +197,7 @@ def test_behind_the_row_at_which_a_policy_stops_nothing_is_applied() -> None:
 
 
 def test_malformed_rows_are_counted_once() -> None:
-    """A row that has no client is decided by whichever shard, and shown at its place."""
+    """A row without a client is decided in some shard, and shown at its place."""
     shards = Shards(3)
     report = run(
         StreamProcessor(shards).merge([[HEADER + b"x,1,1,1\ndeposit,99999999,1,1\ndeposit,2,2,1\n\xff\n"]])
@@ -219,7 +219,7 @@ def names_of(shards: Shards, shard: int, count: int) -> list[str]:
 
 
 def test_columns_are_checked_in_every_shard() -> None:
-    """What is no type is refused, also where any id will do."""
+    """An invalid type is refused, even with the widest ids."""
     shards = Shards(3, lambda: Engine(client_bits=64, tx_bits=64))
     batch = Batch.from_columns(*columns([(0, 1, 1, 5), (1, 1, 2, 7), (6, 1, 2, 0), (1, 2, 3, 1)]))
     assert shards.decide(batch, 0, 4, Tally()) == 4
@@ -230,7 +230,7 @@ def test_columns_are_checked_in_every_shard() -> None:
 # 19 and 23 divide the checksum of the name "1", as of the empty one.
 @pytest.mark.parametrize("count", [1, 2, 3, 19, 23])
 def test_sources_go_to_the_shard_of_their_names(count: int) -> None:
-    """All rows of a source meet in one engine, and sources whose clients don't overlap come to one set of accounts."""
+    """All rows of a source meet in one engine, and sources whose clients don't overlap give one set of accounts."""
     shards = Shards(count, by="source")
     sources = {str(n): waiting([deposits(n, 10 * n, 10)]) for n in range(9)}
     report = run(StreamProcessor(shards).merge(sources))
@@ -242,7 +242,7 @@ def test_sources_go_to_the_shard_of_their_names(count: int) -> None:
 
 
 def test_a_client_in_two_shards_is_an_error_that_names_it() -> None:
-    """Sources of one shard may share clients; of several they may not, and whoever reads the accounts is told."""
+    """Sources of one shard may share clients. If sources of several do, reading the accounts is an error."""
     shards = Shards(2, by="source")
     (one, two), (other, _) = names_of(shards, 0, 2), names_of(shards, 1, 2)
     processor = StreamProcessor(shards)
@@ -297,7 +297,7 @@ def test_merged_accounts_are_accounts() -> None:
 
 
 def test_settings_that_cannot_be() -> None:
-    """What shards are chosen by is one of two things, and asked for as such."""
+    """Shards are chosen by client or by source, and asked for accordingly."""
     with pytest.raises(ValueError, match="by client or by source, not by 'row'"):
         Shards(2, by="row")
     with pytest.raises(ValueError, match="shards is 1 to 256"):

@@ -28,7 +28,7 @@ def deposit(engine: Engine, tx: int) -> None:
 
 
 def test_a_snapshot_is_named_by_its_sequence(tmp_path: Path) -> None:
-    """The file has the accounts, its name and the result say after how many rows."""
+    """The file has the accounts; its name and the result say after how many rows."""
     engine = Engine()
     deposit(engine, 1)
     snapshot = run(Snapshots(engine, tmp_path / "accounts-{sequence}.csv").take())
@@ -37,7 +37,7 @@ def test_a_snapshot_is_named_by_its_sequence(tmp_path: Path) -> None:
 
 
 def test_a_path_without_a_sequence_is_replaced(tmp_path: Path) -> None:
-    """One file, always the newest."""
+    """Without a sequence in the name there is one file, always the newest."""
     engine = Engine()
     path = tmp_path / "accounts.csv"
     snapshots = Snapshots(engine, str(path))
@@ -53,7 +53,7 @@ def test_a_path_without_a_sequence_is_replaced(tmp_path: Path) -> None:
 
 
 def test_a_sink_is_given_the_accounts() -> None:
-    """Any asynchronous function will do."""
+    """A sink may be any asynchronous function."""
     engine = Engine()
     deposit(engine, 1)
     seen: list[tuple[int, bytes]] = []
@@ -74,18 +74,18 @@ def test_a_sink_is_given_the_accounts() -> None:
         ("accounts", None, "one of .csv, not ''"),
         ("accounts.csv", 2, "write {sequence} where the number belongs"),
         ("a-{sequence}.csv", 0, "keep is 1 or more, not 0"),
-        ("{sequence}-{sequence}.csv", None, "may stand once"),
-        ("{sequence}/accounts.csv", None, "may stand once, in the name of the file"),
+        ("{sequence}-{sequence}.csv", None, "may occur once"),
+        ("{sequence}/accounts.csv", None, "may occur once, in the name of the file"),
     ],
 )
 def test_targets_that_cannot_be(target: str, keep: int | None, message: str) -> None:
-    """What is wrong with a target is said before anything runs."""
+    """An invalid target is an error before anything runs."""
     with pytest.raises(ValueError, match=message):
         Snapshots(Engine(), target, keep=keep)
 
 
 def test_other_settings_that_cannot_be() -> None:
-    """So is what is wrong with the rest."""
+    """So are an interval of 0, and a number of files to keep for a sink."""
 
     async def sink(_: Accounts) -> None:
         """Take nothing."""
@@ -97,7 +97,7 @@ def test_other_settings_that_cannot_be() -> None:
 
 
 def test_the_oldest_are_removed_and_nothing_else(tmp_path: Path) -> None:
-    """The last K by age stay, whatever their numbers; files of other names are not touched."""
+    """The newest K files by age stay, whatever their numbers; files with other names are not touched."""
     strangers = [
         "accounts-1.csv.bak",
         "accounts-x.csv",
@@ -126,7 +126,7 @@ def test_the_oldest_are_removed_and_nothing_else(tmp_path: Path) -> None:
 
 
 def test_calls_run_one_after_the_other_and_take_fresh_images() -> None:
-    """One that had to wait shows what was decided meanwhile."""
+    """A snapshot that had to wait shows what was decided meanwhile."""
     engine = Engine()
     seen: list[int] = []
     is_open = False
@@ -149,7 +149,7 @@ def test_calls_run_one_after_the_other_and_take_fresh_images() -> None:
 
 
 def test_cancelling_leaves_no_temporary_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A file that is being written is written to its end, cancelled twice or not."""
+    """A file that is being written is completed, even if the call is cancelled twice."""
     engine = Engine()
     deposit(engine, 1)
     writing, go_on = threading.Event(), threading.Event()
@@ -179,7 +179,7 @@ def test_cancelling_leaves_no_temporary_file(tmp_path: Path, monkeypatch: pytest
 
 
 def test_periodic_snapshots_survive_errors(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """One that cannot be written is logged; the next one is."""
+    """A snapshot that cannot be written is logged; the next one is written."""
     directory = tmp_path / "later"
     snapshots = Snapshots(Engine(), directory / "accounts.csv", every_seconds=0.01)
 
@@ -198,7 +198,7 @@ def test_periodic_snapshots_survive_errors(tmp_path: Path, caplog: pytest.LogCap
 
 
 def test_a_sink_that_fails_ends_nothing(caplog: pytest.LogCaptureFixture) -> None:
-    """Whatever it raises is logged with its traceback, and it is called again."""
+    """An exception of a sink is logged with its traceback, and the sink is called again."""
     calls = 0
 
     async def sink(_: Accounts) -> None:
@@ -217,13 +217,13 @@ def test_a_sink_that_fails_ends_nothing(caplog: pytest.LogCaptureFixture) -> Non
 
 
 def test_run_without_a_period_has_nothing_to_do() -> None:
-    """It comes back at once."""
+    """Without an interval, ``run`` returns at once."""
     run(Snapshots(Engine(), "accounts.csv").run())
 
 
 @pytest.mark.parametrize("shards", [1, 3])
 def test_snapshots_at_full_speed_are_points_in_time(shards: int) -> None:
-    """Each one taken during a merge equals the model's accounts after exactly so many rows in decided order."""
+    """Each snapshot during a merge equals the model's accounts after exactly that many rows in decided order."""
     rows = BIG_STREAMS[0].rows(seed=7, count=6_000)
     engines: list[Recorder] = []
 
@@ -261,7 +261,7 @@ def test_snapshots_at_full_speed_are_points_in_time(shards: int) -> None:
 
 
 def test_a_snapshot_holds_nothing_that_a_crash_would_lose(tmp_path: Path) -> None:
-    """It is taken at once, and written when all of its rows are durable."""
+    """A snapshot is taken at once, and written when all its rows are durable."""
 
     class Lagging(Engine):
         lasting = 0

@@ -116,7 +116,7 @@ def test_a_stream_reader_is_read_to_its_end() -> None:
 
 
 def test_an_empty_stream_reader_is_no_input() -> None:
-    """Nothing at all has no header."""
+    """Text of 0 bytes has no header."""
 
     async def job() -> str:
         reader = asyncio.StreamReader()
@@ -130,7 +130,7 @@ def test_an_empty_stream_reader_is_no_input() -> None:
 
 @pytest.mark.parametrize("data", [b"", b"\n\n", bytearray()])
 def test_text_without_a_header_fails(data: bytes) -> None:
-    """Bytes that have no header fail, however few; no transactions at all are fine."""
+    """Text without a header fails, however short; a source without transactions is valid."""
     processor = StreamProcessor(Engine())
     run(processor.merge({"bytes": data, "file": io.BytesIO(data), "chunks": [data], "nothing": []}))
     states = [each.state for each in processor.sources.values()]
@@ -190,7 +190,7 @@ class FastFile:
 
 
 def test_a_fast_file_waits_for_a_slow_loop() -> None:
-    """While nobody takes them, two blocks are read and no more: memory stays flat, and the sender stalls."""
+    """While nobody takes blocks, only two are read: memory stays flat, and the sender waits."""
     file = FastFile()
 
     async def job() -> None:
@@ -212,7 +212,7 @@ def test_a_fast_file_waits_for_a_slow_loop() -> None:
 
 
 def test_a_fast_generator_is_not_asked_while_its_rows_are_decided() -> None:
-    """A source is asked for a piece when all of the one before it is decided, and not a piece earlier."""
+    """A source is asked for a piece only after all rows of the piece before it are decided."""
     engine = Recorder()
     given_rows = 0
 
@@ -228,7 +228,7 @@ def test_a_fast_generator_is_not_asked_while_its_rows_are_decided() -> None:
 
 
 def test_only_so_many_files_are_read_at_a_time() -> None:
-    """The threads are as many as the limit says, and all files are read in the end."""
+    """There are as many threads as the limit allows, and all files are read in the end."""
     most = 0
 
     class Watched(io.BytesIO):
@@ -246,7 +246,7 @@ def test_only_so_many_files_are_read_at_a_time() -> None:
 
 
 def test_a_pipe_without_a_writer_holds_up_nobody(tmp_path: Path) -> None:
-    """Opening and reading it wait on a thread; the others are decided meanwhile, and it goes on when there is something."""
+    """Opening and reading a pipe wait on a thread; other sources are decided meanwhile, and it continues with new data."""
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
 

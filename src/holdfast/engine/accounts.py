@@ -22,7 +22,7 @@ class Accounts:
 
     Args:
         image: The kernel's image.
-        decimals: How many decimals a unit stands for.
+        decimals: How many decimals amounts have.
         sequence: How many rows the engine had decided when it was taken.
     """
 
@@ -84,7 +84,7 @@ class Accounts:
                 (:mod:`holdfast.io.outputs`); a pipe, a device or another special file is written through.
 
         Raises:
-            OSError: If it cannot be written; a file that stood there before is then unchanged.
+            OSError: If it cannot be written; an existing file is then unchanged.
         """
         if isinstance(target, str | os.PathLike):
             from holdfast.io.outputs import Output  # noqa: PLC0415  # the command opens its outputs itself

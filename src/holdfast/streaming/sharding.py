@@ -187,7 +187,7 @@ class MergedAccounts(Accounts):
 
     Args:
         parts: The shards' accounts.
-        decimals: How many decimals a unit stands for.
+        decimals: How many decimals amounts have.
     """
 
     def __init__(self, parts: Sequence[Accounts], decimals: int) -> None:

@@ -102,7 +102,7 @@ class Snapshots:
         written, so that none is left half-written.
 
         Raises:
-            OSError: If it cannot be written; a file that stood there before is then unchanged.
+            OSError: If it cannot be written; an existing file is then unchanged.
         """
         loop = asyncio.get_running_loop()
         async with self._turn:
@@ -149,7 +149,7 @@ class _Files:
     def __init__(self, target: str, keep: int | None) -> None:
         self._directory, self._name = os.path.split(target)
         if SEQUENCE_FIELD in self._directory or self._name.count(SEQUENCE_FIELD) > 1:
-            raise ValueError(f"{target}: {SEQUENCE_FIELD} may stand once, in the name of the file")
+            raise ValueError(f"{target}: {SEQUENCE_FIELD} may occur once, in the name of the file")
         if keep is not None and keep < 1:
             raise ValueError(f"keep is 1 or more, not {keep}")
         if keep is not None and SEQUENCE_FIELD not in self._name:
