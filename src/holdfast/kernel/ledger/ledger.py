@@ -102,8 +102,8 @@ class Ledger:
         client_bits: cython.int = settings.client_bits
         tx_bits: cython.int = settings.tx_bits
         self.state.is_direct = client_bits == 16
-        self.client_max = settings.client_max
-        self.tx_max = settings.tx_max
+        self.client_max = self.state.client_max = settings.client_max
+        self.tx_max = self.state.tx_max = settings.tx_max
         self.leases = []
         self.lock = PyThread_allocate_lock()
         if self.lock == cython.NULL:
@@ -350,6 +350,8 @@ def _find_account(state: cython.pointer[LedgerState], client: uint64_t) -> objec
 @cython.exceptval(-1, check=False)
 def _take_rules(knobs: cython.pointer[Knobs], rules: object) -> cython.int:
     knobs.locked_refuses[DEPOSIT] = rules.locked_deposit == "refuse"
+    # A type that is changed into none after the batch was checked counts as a deposit.
+    knobs.locked_refuses[0] = knobs.locked_refuses[DEPOSIT]
     knobs.locked_refuses[WITHDRAWAL] = rules.locked_withdrawal == "refuse"
     knobs.locked_refuses[DISPUTE] = rules.locked_dispute == "refuse"
     knobs.locked_refuses[DISPUTE + 1] = rules.locked_resolve == "refuse"
