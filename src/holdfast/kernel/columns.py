@@ -18,7 +18,16 @@ from cython.cimports.cpython.buffer import (
 )
 from cython.cimports.cpython.pycapsule import PyCapsule_GetPointer, PyCapsule_IsValid
 from cython.cimports.holdfast.kernel.arrow import ArrowArray, ArrowSchema
-from cython.cimports.libc.stdint import int8_t, int16_t, int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+from cython.cimports.libc.stdint import (
+    int8_t,
+    int16_t,
+    int32_t,
+    int64_t,
+    uint8_t,
+    uint16_t,
+    uint32_t,
+    uint64_t,
+)
 from cython.cimports.libc.string import memcpy, memset
 
 ARROW_ITEMS_MAX = cython.declare(int64_t, 1 << 56)
@@ -180,12 +189,11 @@ def _check_arrow(name: str, array: cython.pointer[ArrowArray]) -> cython.int:
     if array.buffers == cython.NULL or (array.length and array.buffers[1] == cython.NULL):
         raise TypeError(f"{name}: the Arrow array has no items, but says that it has {array.length}")
     if array.null_count > 0 and array.buffers[0] == cython.NULL:
-        raise TypeError(
-            f"{name}: the Arrow array says that {array.null_count} items are null, but not which"
-        )
+        raise TypeError(f"{name}: the Arrow array says that {array.null_count} items are null, but not which")
     return 0
 
 
+@cython.final
 @cython.cclass
 class _ArrowOwner:
     """An Arrow array that was taken over from its producer."""

@@ -171,7 +171,9 @@ def gather(batch: Batch, start: cython.Py_ssize_t, parts: list, tally: Tally) ->
     for row in range(start, start + rows):
         shard = _shard_of(batch.client_column[row], shards)
         if left[shard] == 0:
-            raise ValueError("the batches were not split from these rows, or their clients were changed since")
+            raise ValueError(
+                "the batches were not split from these rows, or their clients were changed since"
+            )
         left[shard] -= 1
         code = outcomes[shard][0]
         outcomes[shard] += 1

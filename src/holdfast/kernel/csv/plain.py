@@ -228,8 +228,8 @@ def _plain_row(
     row_end: cbytes = line_end - ((line_end - 1)[0] == RETURN)
     # All that follows counts from behind the type's comma.
     field: cbytes = at + word.length
-    # The text may belong to Python code that changes it, and is then no longer what the bits were made of: with these they never run
-    # out, so that what is read ends within REACH.
+    # The text may belong to Python code that changes it, and is then no longer what the bits were made of: with these they never
+    # run out, so that what is read ends within REACH.
     end_bits = end_bits >> word.length | HF_LAST_BITS
     spaces: cython.int = field[0] == SPACE
     if spaces:

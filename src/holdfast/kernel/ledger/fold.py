@@ -378,7 +378,9 @@ def _look_further(
     found: cython.pointer[Found],
 ) -> cython.void:
     """Look a transaction up that is in the index."""
-    found.record = find_record(records, step.block.txs[step.place], step.block.homes[step.place], cython.address(found.vacancy))
+    found.record = find_record(
+        records, step.block.txs[step.place], step.block.homes[step.place], cython.address(found.vacancy)
+    )
 
 
 @cython.cfunc

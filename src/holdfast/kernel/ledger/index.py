@@ -284,6 +284,7 @@ class KeyIndex:
     """
 
     index: Index
+    is_busy: cython.bint
 
     def __cinit__(self, key_bits: cython.int = 64):
         if key_bits not in (32, 64):
@@ -306,16 +307,26 @@ class KeyIndex:
 
         Raises:
             MemoryError: If there is no memory for them; those before stay inserted.
+            RuntimeError: If another thread is at work on the index.
         """
         return self._for_each(keys, True)
 
     def count_present(self, keys) -> int:
-        """Count those of the keys (uint64, shape (n,)) that are there."""
+        """Count those of the keys (uint64, shape (n,)) that are there.
+
+        Raises:
+            RuntimeError: If another thread is at work on the index.
+        """
         return self._for_each(keys, False)
 
     def ordinal(self, key: uint64_t) -> int | None:
-        """Give the number of a key, counted from 0 in order of arrival, or None."""
+        """Give the number of a key, counted from 0 in order of arrival, or None.
+
+        Raises:
+            RuntimeError: If another thread is at work on the index.
+        """
         vacancy: Vacancy
+        self._check_idle()
         index: cython.pointer[Index] = cython.address(self.index)
         if not index.is_wide:
             key = cython.cast(uint32_t, key)
@@ -327,6 +338,8 @@ class KeyIndex:
         start: cython.Py_ssize_t = 0
         touched: cython.Py_ssize_t = 0
         failed: cython.bint = False
+        self._check_idle()
+        self.is_busy = True
         with cython.nogil:
             while start < keys.shape[0]:
                 rows: cython.int = cython.cast(
@@ -337,9 +350,17 @@ class KeyIndex:
                     break
                 touched += _block(cython.address(self.index), cython.address(keys[start]), rows, insert)
                 start += rows
+        self.is_busy = False
         if failed:
             raise MemoryError
         return touched
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def _check_idle(self) -> cython.int:
+        if self.is_busy:
+            raise RuntimeError("another thread is at work on this index")
+        return 0
 
 
 @cython.cfunc

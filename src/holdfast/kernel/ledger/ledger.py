@@ -73,6 +73,7 @@ if hf_count_forks() != 0:
     raise MemoryError("no memory to watch for forks")
 
 
+@cython.final
 @cython.cclass
 class Ledger:
     """Accounts, recorded transactions and open disputes under one set of rules.
