@@ -199,15 +199,15 @@ class Batch:
                 rows.append(row)
         return rows
 
-    def rows_about(self, client=None, tx=None, start: cython.Py_ssize_t = 0) -> list:
-        """List the rows from ``start`` on that name this client, or this tx, or both if both are given."""
+    def rows_about(self, client=None, tx=None) -> list:
+        """List the rows that name this client, or this tx, or both if both are given."""
         rows: list = []
         row: cython.Py_ssize_t
         by_client: cython.bint = client is not None
         by_tx: cython.bint = tx is not None
         client_id: uint64_t = client if by_client else 0
         tx_id: uint64_t = tx if by_tx else 0
-        for row in range(start, self.rows):
+        for row in range(self.rows):
             code: cython.int = self.outcome_column[row]
             if by_client and (self.client_column[row] != client_id or APPLIED < code <= INVALID_CLIENT):
                 continue
