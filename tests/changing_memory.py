@@ -111,7 +111,7 @@ def apply_columns(seed: int) -> None:
     with beside(columns.change):
         for _ in range(4):
             batch = Batch.from_columns(*columns.all())
-            ledger.apply(batch)
+            ledger.decide(batch)
             assert max(bytes(batch.outcomes)) <= CODES_MAX
     check(ledger, client_bits)
 
@@ -125,7 +125,7 @@ def stop_and_change(seed: int) -> None:
     tally = Tally(bytes([0, 0] + [1] * 254))
     reached = 0
     while reached < 5_000:
-        reached = ledger.apply(batch, reached, 6_000, tally)
+        reached = ledger.decide(batch, reached, 6_000, tally)
         for column, values in zip(columns.all(), random.Random(reached).choice(columns.others), strict=True):
             column[reached : reached + 300] = values[reached : reached + 300]
     check(ledger, client_bits)
@@ -141,7 +141,7 @@ def split_columns(seed: int) -> None:
             assert sum(len(part) for part in parts if part is not None) <= ROWS
             for part in parts:
                 if part is not None:
-                    Ledger(WIDE).apply(part)
+                    Ledger(WIDE).decide(part)
             with contextlib.suppress(ValueError):
                 routing.gather(batch, 0, parts, Tally())
             routing.runs(batch, 0, 1_000, shards)

@@ -605,6 +605,6 @@ def test_one_outcome_at_a_time() -> None:
 
 
 def test_rows_below_zero() -> None:
-    """Rows are counted from 0: there is none before."""
-    with pytest.raises(IndexError, match="from 0, not from -1"):
+    """There is no row before the first."""
+    with pytest.raises(IndexError, match="rows -1 to 3"):
         batch_of().refused_rows(-1)

@@ -75,9 +75,17 @@ def close_index(index: cython.pointer[Index]) -> cython.void:
 @cython.nogil
 @cython.exceptval(check=False)
 def index_bytes(index: cython.pointer[cython.const[Index]]) -> uint64_t:
-    """Say how much memory the segments and the directory take."""
+    """Say how much memory the segments, the directory, and the keys of one segment on their way take."""
     directory_bytes: uint64_t = cython.cast(uint64_t, cython.sizeof(uint32_t)) << index.depth
-    return index.segment_count * (SEGMENT_BYTES + cython.sizeof(Segment)) + directory_bytes
+    moved_bytes: uint64_t = SEGMENT_SLOTS_MAX * cython.sizeof(Moved) if index.moved != cython.NULL else 0
+    if index.directory == cython.NULL:
+        return 0
+    return (
+        index.segment_count * SEGMENT_BYTES
+        + index.segment_capacity * cython.sizeof(Segment)
+        + directory_bytes
+        + moved_bytes
+    )
 
 
 @cython.cfunc
@@ -298,7 +306,7 @@ class KeyIndex:
         return self.index.count
 
     @property
-    def size_bytes(self) -> int:
+    def memory_bytes(self) -> int:
         """How much memory the table takes."""
         return index_bytes(cython.address(self.index))
 

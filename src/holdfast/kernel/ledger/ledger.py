@@ -32,6 +32,7 @@ from cython.cimports.holdfast.kernel.ledger.accounts import (
     PAGE_MASK,
     AccountPage,
     Balance,
+    accounts_bytes,
     close_accounts,
     free_retired,
     open_accounts,
@@ -146,10 +147,19 @@ class Ledger:
         return self.state.open_disputes
 
     @property
-    def size_bytes(self) -> int:
-        """How much memory the records and the indexes take, reckoned in pages: no less than is in use."""
-        return records_bytes(cython.address(self.state.records)) + index_bytes(
-            cython.address(self.state.client_index)
+    def memory_bytes(self) -> int:
+        """How much memory the ledger and its images take; counted as it grows, so that asking costs next to nothing."""
+        lease: ImageLease
+        images_bytes: uint64_t = 0
+        for lease in self.leases:
+            if lease.is_live:
+                images_bytes += lease.memory_bytes
+        return (
+            cython.sizeof(LedgerState)
+            + accounts_bytes(cython.address(self.state.accounts))
+            + index_bytes(cython.address(self.state.client_index))
+            + records_bytes(cython.address(self.state.records))
+            + images_bytes
         )
 
     def decide(
