@@ -270,6 +270,7 @@ class CsvDecoder:
         if self.batch.rows == 0:
             # Also of a batch that was lent before the header was read.
             self.batch.first_line = self.line
+            self.batch.roles = self.roles
         return 0
 
     @cython.cfunc
