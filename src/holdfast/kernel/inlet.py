@@ -249,6 +249,8 @@ class Inlet:
         """End the stream: keep its counts, add them to the pool's, and leave decoder and tally to another stream."""
         tally: Tally = self.counts
         pool: InletPool = self.pool
+        if tally is not None:
+            self.own_decoder.renew()
         self.pool = self.listener = None
         if tally is None or pool is None:
             return
@@ -257,7 +259,6 @@ class Inlet:
             self.refused_at_end = tally.refused_by_code()
         pool.ended_input_bytes += self.input_bytes
         pool.ended.add(tally)
-        self.own_decoder.renew()
         tally.clear()
         pool.spare_decoder = self.own_decoder
         pool.spare_tally = tally
