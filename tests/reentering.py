@@ -9,6 +9,7 @@ import collections
 import contextlib
 import gc
 import os
+import random
 import signal
 import sys
 import threading
@@ -19,9 +20,14 @@ from holdfast import Engine
 from holdfast.domain.settings import make_settings
 from holdfast.domain.transaction import Deposit
 from holdfast.kernel.csv.decoder import CsvDecoder
+from holdfast.kernel.inlet import InletPool
+from holdfast.kernel.tally import Tally
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from holdfast.kernel.batch import Batch
+    from holdfast.kernel.inlet import Inlet
 
 HEADER = b"type,client,tx,amount\n"
 ROWS = 120_000
@@ -185,12 +191,92 @@ def from_a_finalizer_of_a_decoder() -> None:
         decoder.feed(bytearray(b"2,1\n"))
 
 
+class HostileListener:
+    """Does to its inlet, in the middle of it, whatever can be done to one."""
+
+    def __init__(self, pool: InletPool, seed: int) -> None:
+        self.random = random.Random(seed)
+        self.pool = pool
+        self.inlets: list[Inlet] = []
+        self.depth = 0
+
+    def open(self) -> Inlet:
+        """Open an inlet that this listens to."""
+        inlet = self.pool.open("s", self)
+        self.inlets.append(inlet)
+        return inlet
+
+    def meddle(self, batch: Batch) -> None:
+        """Do one of these things."""
+        inlet = self.random.choice(self.inlets)
+        piece = self.random.choice((DATA[:3_000], b"x\ndeposit,1,1,1\ndeposit,1,", DATA[:60_000]))
+        ways: tuple[Callable[[], Any], ...] = (
+            inlet.release,
+            inlet.finish,
+            lambda: inlet.take(piece),
+            lambda: self.open().take(piece),
+            lambda: inlet.take_batch(batch),
+            lambda: inlet.follow("s", 5, 5),
+            lambda: inlet.skip_rows(2, 5),
+            inlet.refused_by_code,
+            batch.clear_outcomes,
+            lambda: iter(()).__next__(),
+        )
+        if self.depth > 5:
+            return
+        self.depth += 1
+        try:
+            self.random.choice(ways)()
+            GOT["answer"] += 1
+        finally:
+            self.depth -= 1
+
+    def on_refused(self, batch: Batch, *_: int) -> None:
+        """Meddle."""
+        self.meddle(batch)
+
+    def on_stopped(self, batch: Batch, _: int) -> None:
+        """Meddle."""
+        self.meddle(batch)
+
+    def on_skipped(self) -> None:
+        """Meddle."""
+        decoder = CsvDecoder()
+        decoder.feed(DATA[:500])
+        batch = decoder.flush()
+        assert batch is not None
+        self.meddle(batch)
+
+
+def from_a_listener() -> None:
+    """Let the listener of a stream do to it what it likes, at rows at which a policy stops."""
+    for seed in range(400):
+        engine = Engine(batch_rows=random.Random(seed).choice((3, 50, 8_192)))
+        tally = Tally(bytes([0, 0] + [random.Random(seed).choice((0, 1))] * 254))
+        pool = InletPool(
+            engine.decide, engine.new_decoder(keep_source=bool(seed % 2)), tally, shows=seed % 3 == 0
+        )
+        listener = HostileListener(pool, seed)
+        for number in range(6):
+            inlet = listener.open()
+            if number % 2:
+                inlet.follow("s", 9, 0)
+                inlet.skip_rows(4, 0)
+            for piece in (HEADER + b"x\ndeposit,1,1,1\n" * 30, DATA[len(HEADER) : 40_000], b"x\nx", b"\n"):
+                try:
+                    inlet.take(piece)
+                    inlet.finish()
+                except (RuntimeError, ValueError, IndexError, StopIteration) as error:
+                    GOT[type(error).__name__] += 1
+
+
 SCENARIOS: dict[str, Callable[[], None]] = {
     "signal": from_a_signal_handler,
     "finalizer": from_a_finalizer,
     "threads": from_threads,
     "child": from_a_child,
     "feeders": from_a_second_feeder,
+    "listener": from_a_listener,
     "decoder": from_a_finalizer_of_a_decoder,
 }
 

@@ -311,9 +311,11 @@ class Inlet:
         """Have rows decided; turn to the listener where the tally stops, and with rows that were not applied."""
         tally: Tally = self.counts
         pool: InletPool = self.pool
+        self.require_own(tally)
         reached: cython.Py_ssize_t
         if self.rows_to_skip:
             start = self.skip(batch, start, stop)
+            self.require_own(tally)
         while start < stop:
             position: uint64_t = self.rows_before + tally.rows
             refused_before: uint64_t = tally.refused_rows
@@ -324,9 +326,19 @@ class Inlet:
                 self.digest += batch.add_digest(start, reached, position)
             if pool.shows and tally.refused_rows > refused_before:
                 self.listener.on_refused(batch, start, reached, position)
+                self.require_own(tally)
             if tally.is_stopped:
                 self.listener.on_stopped(batch, reached - 1)
+                self.require_own(tally)
             start = reached
+        return 0
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def require_own(self, tally: Tally) -> cython.int:
+        """Check that nobody ended the stream from within: its tally may be another stream's by now."""
+        if tally is None or self.counts is not tally:
+            raise ValueError("the stream was ended while its rows were decided")
         return 0
 
     @cython.cfunc
