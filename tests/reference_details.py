@@ -7,10 +7,26 @@ import re
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
-from reference_decoder import BLANKS, NEEDED, TYPES, UNITS_MAX, Config, RowFaultError, take_field
+from holdfast.domain.outcome import Outcome, Phase
+from holdfast.io.rejects import find_rejection
+from holdfast.kernel.csv.decoder import CsvDecoder, HeaderError
+from reference_decoder import (
+    BLANKS,
+    NEEDED,
+    TYPES,
+    UNITS_MAX,
+    Config,
+    RowFaultError,
+    lines_with_content,
+    read_header,
+    take_field,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from holdfast.io.rejects import Rejection
+    from holdfast.kernel.batch import Batch
 
     Check = Callable[[re.Match[str], "Facts"], bool]
 
@@ -46,6 +62,36 @@ class Facts:
     def digits(self, name: str) -> Decimal:
         """Give the field of an id as a number, whatever its length."""
         return Decimal((self.named(name) or b"").decode())
+
+
+def malformed_rows(data: bytes, config: Config) -> list[Rejection]:
+    """Decode a stream and give what there is to say of its malformed rows; nothing without a usable header."""
+    decoder = CsvDecoder(config.settings(), keep_source=True)
+    try:
+        batches: list[Batch | None] = [*decoder.feed(data), decoder.finish()]
+    except HeaderError:
+        return []
+    return [
+        find_rejection(batch, row, Outcome(code), "t.csv", number=0, decimals=config.decimals)
+        for batch in batches
+        if batch is not None
+        for row, code in enumerate(batch.outcomes)
+        if code and Outcome(code).phase is Phase.DECODE
+    ]
+
+
+def check_details(data: bytes, config: Config) -> int:
+    """Hold the detail of every malformed row against the row; give how many there are."""
+    found = malformed_rows(data, config)
+    if not found:
+        return 0
+    lines = {line.number: line.raw for line in lines_with_content(data)}
+    header = read_header(next(lines_with_content(data)), config)
+    for rejection in found:
+        facts = Facts(rejection.raw, len(lines[rejection.line]), header, config)
+        if not is_true(rejection.detail, facts) or rejection.detail not in str(rejection):
+            raise AssertionError(f"{rejection} does not have the fault {rejection.detail!r}")
+    return len(found)
 
 
 def is_true(detail: str, facts: Facts) -> bool:

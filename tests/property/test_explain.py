@@ -8,45 +8,23 @@ import pytest
 from hypothesis import given
 
 from csv_strategies import CsvCase, csv_cases, seeded_csv
-from holdfast.domain.outcome import Outcome, Phase, Severity
+from holdfast.domain.outcome import Outcome, Severity
 from holdfast.io.rejects import find_rejection
-from holdfast.kernel.csv.decoder import CsvDecoder, HeaderError
-from reference_decoder import lines_with_content, read_header
-from reference_details import CHECKS, Facts, is_true
+from holdfast.kernel.csv.decoder import CsvDecoder
+from reference_details import CHECKS, check_details, malformed_rows
 
 if TYPE_CHECKING:
     from holdfast.io.rejects import Rejection
-    from holdfast.kernel.batch import Batch
 
 
 def rejections(case: CsvCase) -> list[Rejection]:
-    """Decode a stream and give what there is to say of its malformed rows; nothing without a usable header."""
-    decoder = CsvDecoder(case.config.settings(case.batch_rows), keep_source=True)
-    try:
-        batches: list[Batch | None] = [*decoder.feed(case.data), decoder.finish()]
-    except HeaderError:
-        return []
-    return [
-        find_rejection(batch, row, Outcome(code), "t.csv", number=0, decimals=case.config.decimals)
-        for batch in batches
-        if batch is not None
-        for row, code in enumerate(batch.outcomes)
-        if code and Outcome(code).phase is Phase.DECODE
-    ]
+    """Give what there is to say of a stream's malformed rows."""
+    return malformed_rows(case.data, case.config)
 
 
 def check(case: CsvCase) -> int:
     """Hold every detail against its row; give how many there were."""
-    found = rejections(case)
-    if not found:
-        return 0
-    lines = {line.number: line.raw for line in lines_with_content(case.data)}
-    header = read_header(next(lines_with_content(case.data)), case.config)
-    for rejection in found:
-        facts = Facts(rejection.raw, len(lines[rejection.line]), header, case.config)
-        assert is_true(rejection.detail, facts), (rejection, rejection.detail)
-        assert rejection.detail in str(rejection)
-    return len(found)
+    return check_details(case.data, case.config)
 
 
 @given(csv_cases())

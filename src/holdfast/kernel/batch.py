@@ -60,8 +60,8 @@ class Batch:
 
         A column is anything with the buffer protocol (a numpy array, an array.array, a memoryview) or an
         Arrow array of any library (anything with ``__arrow_c_array__``, slices included). The batch keeps it
-        alive. It must not be changed while the batch is in use: its values are checked once, not at every
-        look.
+        alive. Do not change it while the batch is in use: its values are checked once, and what becomes of rows
+        that change after that is undefined. Nothing else suffers from it.
 
         Nulls of Arrow arrays become outcomes: a row without type, client or tx is a MALFORMED_ROW, a deposit
         or withdrawal without amount a MISSING_AMOUNT. An id below zero is an INVALID_CLIENT or INVALID_TX.
