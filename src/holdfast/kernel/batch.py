@@ -180,7 +180,7 @@ class Batch:
             return
         if self.first_outcomes != cython.NULL:
             memcpy(self.outcome_column, self.first_outcomes, self.rows)
-        else:
+        elif self.rows:
             memset(self.outcome_column, UNDECIDED, self.rows)
         # The other ledger may have other widths, and types are looked at together with them.
         self.is_unchecked = True
