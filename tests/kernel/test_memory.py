@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 
@@ -56,6 +57,7 @@ print(resident() - before, ledger.memory_bytes)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the system says it in /proc")
+@pytest.mark.skipif("asan" in os.environ.get("LD_PRELOAD", ""), reason="a sanitizer takes memory of its own")
 @pytest.mark.parametrize("kind", ["dense", "sparse", "wide", "images"])
 def test_memory_is_what_the_system_says(kind: str) -> None:
     """Sequential ids, scattered ones, wide ones, and pages that only images show: within a tenth of what is resident."""
