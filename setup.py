@@ -118,6 +118,8 @@ def _extensions() -> Any:
             "cdivision": True,
             "overflowcheck": False,
             "embedsignature": True,
+            # Nothing compiled can be taken apart and put together again: what Cython would generate restores half an object.
+            "auto_pickle": False,
             "freethreading_compatible": False,
         },
         force=DEBUG,

@@ -98,8 +98,15 @@ def test_a_row_holds_what_stood_there() -> None:
         HistoryRow(
             input="<bytes>", line=2, type="deposit", client=1, tx=2, amount=5_5000, outcome=Outcome.APPLIED,
             before=None, after=Balances(5_5000, 0, locked=False), raw=b'"deposit" , 1,2, "5.5"',
+            detail="",
         )
     ]  # fmt: skip
+
+
+def test_a_malformed_row_says_what_is_wrong() -> None:
+    """Which of its causes the outcome has, in the form of the reject file."""
+    (row,) = history(HEADER + b"deposit,1,2,1.23456\n", client=1)
+    assert row.detail == "1.23456 has 5 decimals, 4 are kept; --decimals 5 keeps them"
 
 
 def test_malformed_rows_are_nobodys() -> None:

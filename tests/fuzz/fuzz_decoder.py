@@ -2,8 +2,9 @@
 
 An input is eight bytes of configuration and then the stream itself. The decoder must agree with the reference
 decoder, whole, byte by byte, in random pieces and with flushes in between, and batches must begin and end at
-the same rows however the stream is split. For its coverage to count, the kernel should be built with clang's
-``-fsanitize=fuzzer-no-link``; the reference decoder's is counted in any case.
+the same rows however the stream is split; what is said of a malformed row must be true of it. For its coverage to
+count, the kernel should be built with clang's ``-fsanitize=fuzzer-no-link``; the reference decoder's is counted in
+any case.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ sys.path.append(str(Path(__file__).parents[1]))
 import reference_decoder
 from holdfast.kernel.csv.decoder import CsvDecoder, HeaderError
 from reference_decoder import Config, Row, UnusableHeaderError, decode, rows_of
+from reference_details import check_details
 
 if TYPE_CHECKING:
     from holdfast.kernel.batch import Batch
@@ -132,6 +134,7 @@ def check(data: bytes) -> None:
     joined = None if flushed is None else [row for rows in flushed for row in rows]
     wanted = None if expected is None else [row for rows in expected for row in rows]
     require(joined == wanted, f"flushed: {joined} instead of {wanted}, {case}")
+    check_details(case.stream, case.config)
 
 
 def main() -> None:

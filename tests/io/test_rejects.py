@@ -5,10 +5,15 @@ from __future__ import annotations
 import csv
 import io
 import os
+from array import array
 
 import pytest
 
-from holdfast import Engine, Outcome, Rejection, RejectWriter
+from holdfast import Action, Engine, ErrorPolicy, Outcome, Rejection, RejectWriter, Severity
+from holdfast.io.rejects import find_rejection
+from holdfast.kernel.batch import Batch
+from holdfast.kernel.csv.decoder import CsvDecoder
+from holdfast.kernel.ledger.ledger import Ledger
 
 REJECTION = Rejection("a.csv", 3, 40, Outcome.TX_NOT_FOUND, b"dispute,1,7")
 
@@ -21,6 +26,65 @@ def test_a_rejection_says_it_all_in_one_line() -> None:
     evil = str(REJECTION._replace(raw=b"a\r\n\x1b[2J\xff\0"))
     assert evil.isprintable()
     assert evil.endswith(r"Row: 'a\r\n\x1b[2J\\xff\x00'")
+
+
+def test_a_detail_completes_the_reason() -> None:
+    """The cause that applies takes the place of the causes that there are; it is in the text and in the file."""
+    rejection = REJECTION._replace(outcome=Outcome.MALFORMED_ROW, detail="byte 3 is NUL")
+    assert rejection.reason == "The row is not a CSV row of this header: byte 3 is NUL."
+    assert f"MALFORMED_ROW: {rejection.reason} Row: " in str(rejection)
+    file = io.BytesIO()
+    RejectWriter(file).write(rejection)
+    assert f',"{rejection.reason}",'.encode() in file.getvalue()
+
+
+def test_callbacks_see_the_detail() -> None:
+    """A policy's callback is told the cause with the row."""
+    seen: list[str] = []
+
+    class Look(ErrorPolicy):
+        def action(self, outcome: Outcome, severity: Severity) -> Action:  # noqa: ARG002  # the same for all
+            return Action.CALLBACK
+
+        def decide(self, rejection: Rejection) -> Action:
+            seen.append(rejection.detail)
+            return Action.SKIP
+
+    data = b"type,client,tx,amount\ndeposit,70000,1,1\ndeposit,1\ndeposit,1,2,1\ndispute,1,9\n"
+    Engine().process(data, policy=Look())
+    assert seen == [
+        "the client 70000 is above 65535; --client-bits 32 takes it",
+        "it ends before its tx (2 fields, the header has 4)",
+        "",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("columns", "detail"),
+    [
+        ((b"\x01", [70_000], [1], [1]), "the client 70000 is above 65535; --client-bits 32 takes it"),
+        ((b"\x01", [1], [2**40], [1]), "the tx 1099511627776 is above 4294967295; --tx-bits 64 takes it"),
+        ((b"\x01", [-5], [1], [1]), "it is below 0 or above 65535"),
+        ((b"\x09", [1], [1], [1]), "the type is number 9, and these are 1 to 5"),
+        ((b"\x01", [1], [1], [0]), ""),
+    ],
+)
+def test_columns_have_details(columns: tuple[bytes, list[int], list[int], list[int]], detail: str) -> None:
+    """Of rows that were never text, what their numbers say."""
+    types, *others = columns
+    batch = Batch.from_columns(types, *(array("q", each) for each in others))
+    Ledger().decide(batch)
+    rejection = find_rejection(batch, 0, Outcome(batch.outcomes[0]), "t", number=1, decimals=4)
+    assert rejection.detail == detail
+
+
+def test_text_that_was_not_kept_has_no_detail() -> None:
+    """Nothing is made up about a row whose text is gone."""
+    decoder = CsvDecoder()
+    decoder.feed(b"type,client,tx,amount\nx,y,z\n")
+    batch = decoder.finish()
+    assert batch is not None
+    assert find_rejection(batch, 0, Outcome.UNKNOWN_TYPE, "t", number=1, decimals=4).detail == ""
 
 
 def test_the_header_is_written_at_once() -> None:

@@ -445,6 +445,49 @@ def test_an_array_that_was_given_away() -> None:
         batch_of(clients=Given())
 
 
+class Capsules:
+    """Gives the same two capsules to everybody."""
+
+    def __init__(self, column: Any) -> None:
+        self.capsules = column.__arrow_c_array__()
+
+    def __arrow_c_array__(self) -> Any:
+        """Give them."""
+        return self.capsules
+
+    def words(self) -> Any:
+        """Give the array's structure as what it begins with: length, null count, offset, buffer count, child count, buffers."""
+        pointer = ctypes.pythonapi.PyCapsule_GetPointer
+        pointer.restype, pointer.argtypes = ctypes.c_void_p, [ctypes.py_object, ctypes.c_char_p]
+        return (ctypes.c_int64 * 6).from_address(pointer(self.capsules[1], b"arrow_array"))
+
+
+def test_an_array_is_taken_over() -> None:
+    """Nobody else gets what a batch looks at, even from the same capsules, and so nobody frees it."""
+    given = Capsules(pa.array(CLIENTS))
+    batch = batch_of(clients=given)
+    with pytest.raises(pa.ArrowInvalid):
+        pa.Array._import_from_c_capsule(*given.capsules)
+    with pytest.raises(TypeError, match="given away before"):
+        batch_of(clients=given)
+    del given
+    gc.collect()
+    assert list(batch.clients) == CLIENTS
+
+
+@pytest.mark.parametrize(
+    ("word", "value"), [(0, -1), (0, 2**62), (2, -1), (2, 2**62), (1, 3), (5, 0)], ids=str
+)
+def test_an_array_that_cannot_be(word: int, value: int) -> None:
+    """A producer whose lengths, offsets, nulls or buffers cannot be true is refused."""
+    given = Capsules(pa.array(CLIENTS))
+    words = given.words()
+    kept, words[word] = words[word], value
+    with pytest.raises(TypeError, match=r"^clients: the Arrow array (says|has no items)"):
+        batch_of(clients=given)
+    words[word] = kept
+
+
 def test_different_lengths() -> None:
     """Columns of different lengths are refused, and all lengths are named."""
     with pytest.raises(ValueError, match=r"columns have different lengths: .* \[3, 2, 3, 3\]"):
@@ -559,3 +602,9 @@ def test_one_outcome_at_a_time() -> None:
     for row in (-1, 2, 2**62):
         with pytest.raises(IndexError):
             batch.outcome(row)
+
+
+def test_rows_below_zero() -> None:
+    """There is no row before the first."""
+    with pytest.raises(IndexError, match="rows -1 to 3"):
+        batch_of().refused_rows(-1)

@@ -174,11 +174,11 @@ def test_many_segments() -> None:
 def test_size(pattern: str, bits: int, least: int, most: int) -> None:
     """What a key costs is the same at any number of keys: segments are not all split at the same time."""
     index = KeyIndex(bits)
-    assert index.size_bytes < 100_000
+    assert index.memory_bytes < 100_000
     keys = PATTERNS[pattern](800_000, bits)
     index.insert_all(keys[:200_000])
     for start in range(200_000, len(keys), 50_000):
-        assert least < index.size_bytes / len(index) < most
+        assert least < index.memory_bytes / len(index) < most
         index.insert_all(keys[start : start + 50_000])
 
 

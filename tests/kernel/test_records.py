@@ -91,19 +91,19 @@ def test_a_reference_opens_no_run() -> None:
     """A dispute of an id that nobody recorded leaves its run to whoever records something."""
     ledger = Ledger()
     assert outcomes(ledger, [(DISPUTE, 1, 5 * RUN, 0)]) == [Outcome.TX_NOT_FOUND]
-    before = ledger.size_bytes
+    before = ledger.memory_bytes
     assert outcomes(ledger, [(DEPOSIT, 1, 5 * RUN, 9), (DISPUTE, 1, 5 * RUN, 0)]) == [1, 1]
-    assert ledger.size_bytes > before
+    assert ledger.memory_bytes > before
 
 
 def test_sequential_ids_cost_twelve_bytes() -> None:
     """A million neighbours take 12 bytes each, and what an arena has left over."""
     ledger = Ledger()
-    empty = ledger.size_bytes
+    empty = ledger.memory_bytes
     for start in range(0, 1_000_000, 100_000):
         rows = [(DEPOSIT, 1, tx, 1) for tx in range(start, start + 100_000)]
         assert set(outcomes(ledger, rows)) == {Outcome.APPLIED}
-    assert ledger.size_bytes - empty < 1_000_000 * 12 * 1.05 + (4 << 20)
+    assert ledger.memory_bytes - empty < 1_000_000 * 12 * 1.05 + (4 << 20)
 
 
 def test_scattered_ids_waste_no_runs() -> None:
@@ -111,7 +111,7 @@ def test_scattered_ids_waste_no_runs() -> None:
     ledger = Ledger()
     rows = [(DEPOSIT, 1, run * RUN, 1) for run in range(40_000)]
     assert set(outcomes(ledger, rows)) == {Outcome.APPLIED}
-    assert ledger.size_bytes < (12 << 20)
+    assert ledger.memory_bytes < (12 << 20)
     assert outcomes(ledger, rows) == [Outcome.DUPLICATE_TX] * len(rows)
 
 

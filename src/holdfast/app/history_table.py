@@ -6,6 +6,7 @@ from itertools import chain, islice
 
 from holdfast.domain.amount import format_units
 from holdfast.domain.outcome import Outcome, Phase
+from holdfast.io.rejects import full_reason
 
 TYPE_CHECKING = False  # typing is slow to import
 if TYPE_CHECKING:
@@ -75,7 +76,7 @@ def _cells(row: HistoryRow, decimals: int) -> tuple[str, ...]:
         _units(row.before, "held", decimals),
         _units(row.after, "held", decimals),
         "-" if row.after is None else str(row.after.locked).lower(),
-        "" if row.outcome.is_applied else row.outcome.explanation,
+        "" if row.outcome.is_applied else full_reason(row.outcome, row.detail),
     )
 
 

@@ -110,7 +110,7 @@ class Engine:
             open_disputes=ledger.open_disputes,
             decided=ledger.decided,
             durable=ledger.decided,
-            memory_bytes=ledger.size_bytes,
+            memory_bytes=ledger.memory_bytes,
         )
 
     def apply(self, transaction: Transaction) -> Outcome:

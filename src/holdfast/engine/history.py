@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from holdfast.domain.outcome import Outcome, Phase
+from holdfast.io.rejects import find_detail
 from holdfast.kernel.tally import Tally
 
 TYPE_CHECKING = False  # typing costs as much to import as a small job to do
@@ -43,6 +44,8 @@ class HistoryRow(NamedTuple):
     """The followed client's account (in a transaction's history: the account of the row's client); None while there is none."""
     after: Balances | None
     raw: bytes
+    detail: str
+    """Which of its causes the outcome has here; empty where the outcome says it all."""
 
 
 class History:
@@ -102,6 +105,7 @@ class History:
         self, batch: Batch, row: int, name: str, before: Balances | None, after: Balances | None
     ) -> HistoryRow:
         outcome = Outcome(batch.outcomes[row])
+        raw = batch.raw(row)
         return HistoryRow(
             input=name,
             line=batch.line(row),
@@ -112,7 +116,8 @@ class History:
             outcome=outcome,
             before=before,
             after=after,
-            raw=batch.raw(row),
+            raw=raw,
+            detail=find_detail(batch, row, outcome, raw, decimals=self._engine.settings.decimals),
         )
 
     def _balances(self, client: int) -> Balances | None:

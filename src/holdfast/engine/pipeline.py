@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 
+from holdfast.io import background
 from holdfast.io.raw import InputError
 from holdfast.kernel.csv.header import HeaderError
 
@@ -147,9 +148,11 @@ class _ReadAhead:
         self._begin = 0
         self._filled = 0
         self._is_lent = False
+        self._has_read_all = False
         self._blocks_max = threads + 2
         self._decodes_itself = threads == 1
         self._stopped = False
+        self._was_forked = False
         self._threads: list[threading.Thread] = [
             threading.Thread(target=self._read, name="holdfast-read", daemon=True),
             *(
@@ -157,8 +160,16 @@ class _ReadAhead:
                 for number in range(0 if self._decodes_itself else threads)
             ),
         ]
-        for thread in self._threads:
-            thread.start()
+        # Daemons, since one may wait for a pipe's next byte for ever; so they are stopped before the interpreter ends.
+        background.began(self)
+        try:
+            for thread in self._threads:
+                thread.start()
+        except BaseException:
+            self._has_read_all = not self._threads[0].is_alive()
+            self._threads = [thread for thread in self._threads if thread.is_alive()]
+            self.stop()
+            raise
 
     def batches(self, on_wait: Callable[[], None] | None) -> Iterator[Batch]:
         """Give the batches in order, waiting for each."""
@@ -178,17 +189,34 @@ class _ReadAhead:
             lines += block.lines
 
     def stop(self) -> None:
-        """Stop the threads. A thread that waits for a pipe's next byte cannot be woken; it ends with the process."""
+        """Let the threads end, and wait for them.
+
+        Only one that waits for a pipe's next byte cannot be woken, and is left behind: it ends with that byte, or with the
+        process, and decodes nothing any more.
+        """
+        if self._was_forked:
+            return
         with self._shared:
             self._stopped = True
             self._shared.notify_all()
-        if self._stream.raw_size is not None:
-            # These never wait for a sender, so join them: the file must not be closed before its last read.
-            for thread in self._threads:
-                thread.join()
+            may_wait = self._stream.raw_size is None
+            while may_wait and not self._is_lent and not self._has_read_all:
+                self._shared.wait()
+        # Nothing makes the others wait, so that whoever closes a file now closes it after the last read.
+        for thread in self._threads[1:] if may_wait else self._threads:
+            thread.join()
+        background.stopped(self)
+
+    def forget_threads(self) -> None:
+        """Take note that there are no threads in this process, since it was forked."""
+        self._was_forked = True
 
     def _next_block(self, on_wait: Callable[[], None] | None) -> _Block:
         while True:
+            if self._was_forked:
+                raise RuntimeError(
+                    "the process was forked while it read this input: read an input to its end in one process"
+                )
             with self._shared:
                 if not (self._blocks and self._blocks[0].is_decoded):
                     self._shared.wait(WAIT_SECONDS)
@@ -225,20 +253,32 @@ class _ReadAhead:
             failed.error = error
             failed.is_decoded = True
             self._put(failed)
+        finally:
+            with self._shared:
+                self._has_read_all = True
+                self._shared.notify_all()
 
     def _read_blocks(self) -> None:
         while not self._stopped:
             count = self._fill()
+            if self._has_stopped():
+                return
             if not count:
                 self._put(_Block(self._decoder, self._buffer, self._begin, self._filled, is_last=True))
                 return
             if self._filled == len(self._buffer) and not self._hand_on():
                 return
 
+    def _has_stopped(self) -> bool:
+        return self._stopped
+
     def _fill(self) -> int:
         """Read more into the rest of the buffer."""
         with self._shared:
+            if self._stopped:
+                return 0
             self._is_lent = True
+            self._shared.notify_all()
         try:
             count = self._stream.readinto(memoryview(self._buffer)[self._filled :])
         finally:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from holdfast.domain.outcome import Outcome, Severity
+
 TYPE_CHECKING = False  # typing costs as much to import as a small job to do
 if TYPE_CHECKING:
     from typing import NamedTuple
 
     from _typeshed import SupportsWrite
 
-    from holdfast.domain.outcome import Outcome
     from holdfast.kernel.batch import Batch
 else:
     from holdfast.domain.named_tuples import NamedTuple
@@ -29,12 +30,27 @@ class Rejection(NamedTuple):
     """Why it was not applied."""
     raw: bytes
     """The row itself, without its line end; of one that is too long, as much as the limit allows."""
+    detail: str = ""
+    """Which of its causes the outcome has here, for people; empty where the outcome says it all."""
+
+    @property
+    def reason(self) -> str:
+        """Why it was not applied, in one sentence."""
+        return full_reason(self.outcome, self.detail)
 
     def __str__(self) -> str:
         """Say in one line where the row is, what it says and why it was not applied."""
         text = self.raw.decode(errors="backslashreplace")
         where = f"{self.input}, line {self.line}, byte {self.offset}"
-        return f"{where}: {self.outcome.name}: {self.outcome.explanation} Row: {text!r}"
+        return f"{where}: {self.outcome.name}: {self.reason} Row: {text!r}"
+
+
+def full_reason(outcome: Outcome, detail: str) -> str:
+    """Give an outcome's explanation with a detail, in one sentence."""
+    if not detail:
+        return outcome.explanation
+    # Causes that the explanation itself lists are not of interest any more.
+    return f"{outcome.explanation.partition(':')[0].removesuffix('.')}: {detail}."
 
 
 def find_rejection(
@@ -50,10 +66,42 @@ def find_rejection(
         number: Its number in the input, the first being 1: what stands for the line of a row that was never text.
         decimals: With how many decimals its amount is written then.
     """
+    text: bytes | None = None
     try:
-        return Rejection(input_name, batch.line(row), batch.offset(row), outcome, batch.raw(row))
+        line, offset, text = batch.line(row), batch.offset(row), batch.raw(row)
     except ValueError:
-        return Rejection(input_name, number, 0, outcome, _as_text(batch, row, decimals))
+        line, offset = number, 0
+    detail = find_detail(batch, row, outcome, text, decimals=decimals)
+    raw = text if text is not None else _as_text(batch, row, decimals)
+    return Rejection(input_name, line, offset, outcome, raw, detail)
+
+
+def find_detail(batch: Batch, row: int, outcome: Outcome, text: bytes | None, *, decimals: int) -> str:
+    """Say which of its causes an outcome has for a row: something only where the row could not be read.
+
+    Args:
+        batch: Where it is.
+        row: Its place in the batch.
+        outcome: Why it was not applied.
+        text: Its text; None if it was none, or was not kept.
+        decimals: How many decimals an amount keeps.
+    """
+    if outcome.severity is not Severity.MALFORMED:
+        return ""
+    from holdfast.kernel.csv.explain import Limits, explain_number, explain_row  # noqa: PLC0415  # rarely needed
+
+    if batch.roles is not None:
+        limits = Limits(batch.client_max, batch.tx_max, decimals, batch.row_bytes_max)
+        return explain_row(text, batch.roles, limits, outcome) if text is not None else ""
+    if outcome in {Outcome.INVALID_CLIENT, Outcome.INVALID_TX}:
+        is_client = outcome is Outcome.INVALID_CLIENT
+        name, number = ("client", batch.clients[row]) if is_client else ("tx", batch.txs[row])
+        largest = batch.client_max if is_client else batch.tx_max
+        # In a column of signed numbers this is one below 0.
+        return f"it is below 0 or above {largest}" if number >> 63 else explain_number(name, number, largest)
+    if outcome is Outcome.UNKNOWN_TYPE:
+        return f"the type is number {batch.types[row]}, and these are 1 to 5"
+    return "the type, the client or the tx is null" if outcome is Outcome.MALFORMED_ROW else ""
 
 
 def _as_text(batch: Batch, row: int, decimals: int) -> bytes:
@@ -88,7 +136,7 @@ class RejectWriter:
                 rejection.line,
                 rejection.offset,
                 outcome.name.encode(),
-                _quoted(outcome.explanation.encode()),
+                _quoted(rejection.reason.encode()),
                 _quoted(rejection.raw),
             )
         )

@@ -20,10 +20,11 @@ cdef class Batch:
     cdef uint64_t *offset_column  # NULL for a batch that was not decoded from text
     cdef uint64_t *line_column  # NULL while the rows stand on consecutive lines
     cdef uint64_t first_line
-    cdef uint64_t client_max  # no undecided row names a client above this,
-    cdef uint64_t tx_max  # nor a tx above this: what the batch was checked for
+    cdef readonly uint64_t client_max  # no undecided row names a client above this,
+    cdef readonly uint64_t tx_max  # nor a tx above this: what the batch was checked for
     cdef bint is_unchecked  # not for anything so far, types and amounts included
-    cdef Py_ssize_t row_bytes_max
+    cdef readonly Py_ssize_t row_bytes_max
+    cdef readonly bytes roles  # what each column of the header is, of a batch decoded from text
     cdef void *memory
     cdef Py_ssize_t memory_bytes  # 0 for memory of another kind
     cdef list sources

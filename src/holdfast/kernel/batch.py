@@ -59,8 +59,8 @@ class Batch:
 
         A column is anything with the buffer protocol (a numpy array, an array.array, a memoryview) or an
         Arrow array of any library (anything with ``__arrow_c_array__``, slices included). The batch keeps it
-        alive. Do not change it while the batch is in use: its values are checked once, not at every
-        use.
+        alive. Do not change it while the batch is in use: its values are checked once, and what becomes of rows
+        that change after that is undefined. Nothing else suffers from it.
 
         Nulls of Arrow arrays become outcomes: a row without type, client or tx is a MALFORMED_ROW, a deposit
         or withdrawal without amount a MISSING_AMOUNT. An id below zero is an INVALID_CLIENT or INVALID_TX.
@@ -178,7 +178,7 @@ class Batch:
             return
         if self.first_outcomes != cython.NULL:
             memcpy(self.outcome_column, self.first_outcomes, self.rows)
-        else:
+        elif self.rows:
             memset(self.outcome_column, UNDECIDED, self.rows)
         # The other ledger may have other widths, and types are checked together with them.
         self.is_unchecked = True
@@ -197,15 +197,15 @@ class Batch:
                 rows.append(row)
         return rows
 
-    def rows_about(self, client=None, tx=None, start: cython.Py_ssize_t = 0) -> list:
-        """List the rows from ``start`` on that name this client, this tx, or both if both are given."""
+    def rows_about(self, client=None, tx=None) -> list:
+        """List the rows that name this client, or this tx, or both if both are given."""
         rows: list = []
         row: cython.Py_ssize_t
         by_client: cython.bint = client is not None
         by_tx: cython.bint = tx is not None
         client_id: uint64_t = client if by_client else 0
         tx_id: uint64_t = tx if by_tx else 0
-        for row in range(start, self.rows):
+        for row in range(self.rows):
             code: cython.int = self.outcome_column[row]
             if by_client and (self.client_column[row] != client_id or APPLIED < code <= INVALID_CLIENT):
                 continue

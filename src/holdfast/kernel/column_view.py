@@ -4,6 +4,7 @@ import cython
 from cython.cimports.cpython.buffer import PyBuffer_FillInfo
 
 
+@cython.final
 @cython.cclass
 class _Column:
     """One column as a buffer; keeps its owner alive for as long as somebody looks at it."""

@@ -18,8 +18,20 @@ from cython.cimports.cpython.buffer import (
 )
 from cython.cimports.cpython.pycapsule import PyCapsule_GetPointer, PyCapsule_IsValid
 from cython.cimports.holdfast.kernel.arrow import ArrowArray, ArrowSchema
-from cython.cimports.libc.stdint import int8_t, int16_t, int32_t, uint8_t, uint16_t, uint32_t, uint64_t
+from cython.cimports.libc.stdint import (
+    int8_t,
+    int16_t,
+    int32_t,
+    int64_t,
+    uint8_t,
+    uint16_t,
+    uint32_t,
+    uint64_t,
+)
 from cython.cimports.libc.string import memcpy, memset
+
+ARROW_ITEMS_MAX = cython.declare(int64_t, 1 << 56)
+"""More items than this, eight bytes each, no memory has."""
 
 _SIGNED = frozenset("bhilqn")
 _UNSIGNED = frozenset("BHILQN")
@@ -139,6 +151,8 @@ def _read_arrow(name: str, source: object, column: cython.pointer[Column]) -> ob
     )
     if schema.release == cython.NULL or array.release == cython.NULL:
         raise TypeError(f"{name}: the Arrow array was given away before; get a new one")
+    if schema.format == cython.NULL:
+        raise TypeError(f"{name}: the Arrow array does not say what it holds")
     if schema.dictionary != cython.NULL:
         raise TypeError(
             f"{name}: the Arrow array is dictionary-encoded; decode it first (pyarrow: .dictionary_decode())"
@@ -152,13 +166,43 @@ def _read_arrow(name: str, source: object, column: cython.pointer[Column]) -> ob
     column.rows = array.length
     column.item_bytes = _ARROW_BYTES[letter]
     column.is_signed = letter.islower()
+    _check_arrow(name, array)
     column.items = cython.cast(cython.pointer[cython.const[uint8_t]], array.buffers[1])
     if column.items != cython.NULL:
         column.items += array.offset * column.item_bytes
     if array.null_count != 0:
         column.validity = cython.cast(cython.pointer[cython.const[uint8_t]], array.buffers[0])
         column.validity_offset = array.offset
-    return array_capsule
+    owner: _ArrowOwner = _ArrowOwner.__new__(_ArrowOwner)
+    # Taken over as the interface asks for: whoever is given the same capsule again finds nothing to free.
+    owner.array = array[0]
+    array.release = cython.NULL
+    return owner
+
+
+@cython.cfunc
+@cython.exceptval(-1, check=False)
+def _check_arrow(name: str, array: cython.pointer[ArrowArray]) -> cython.int:
+    """Check what an array says about itself; what its pointers lead to nobody can check."""
+    if not 0 <= array.length <= ARROW_ITEMS_MAX or not 0 <= array.offset <= ARROW_ITEMS_MAX:
+        raise TypeError(f"{name}: the Arrow array says that it has {array.length} items from {array.offset}")
+    if array.buffers == cython.NULL or (array.length and array.buffers[1] == cython.NULL):
+        raise TypeError(f"{name}: the Arrow array has no items, but says that it has {array.length}")
+    if array.null_count > 0 and array.buffers[0] == cython.NULL:
+        raise TypeError(f"{name}: the Arrow array says that {array.null_count} items are null, but not which")
+    return 0
+
+
+@cython.final
+@cython.cclass
+class _ArrowOwner:
+    """An Arrow array that was taken over from its producer."""
+
+    array: ArrowArray
+
+    def __dealloc__(self):
+        if self.array.release != cython.NULL:
+            self.array.release(cython.address(self.array))
 
 
 @cython.cfunc

@@ -250,6 +250,8 @@ class Inlet:
         """End the stream: keep its counts, add them to the pool's, and leave decoder and tally to the next stream."""
         tally: Tally = self.counts
         pool: InletPool = self.pool
+        if tally is not None:
+            self.own_decoder.renew()
         self.pool = self.listener = None
         if tally is None or pool is None:
             return
@@ -258,7 +260,6 @@ class Inlet:
             self.refused_at_end = tally.refused_by_code()
         pool.ended_input_bytes += self.input_bytes
         pool.ended.add(tally)
-        self.own_decoder.renew()
         tally.clear()
         pool.spare_decoder = self.own_decoder
         pool.spare_tally = tally
@@ -311,9 +312,11 @@ class Inlet:
         """Have rows decided; call the listener where the tally stops, and with rows that were not applied."""
         tally: Tally = self.counts
         pool: InletPool = self.pool
+        self.require_own(tally)
         reached: cython.Py_ssize_t
         if self.rows_to_skip:
             start = self.skip(batch, start, stop)
+            self.require_own(tally)
         while start < stop:
             position: uint64_t = self.rows_before + tally.rows
             refused_before: uint64_t = tally.refused_rows
@@ -324,9 +327,19 @@ class Inlet:
                 self.digest += batch.add_digest(start, reached, position)
             if pool.shows and tally.refused_rows > refused_before:
                 self.listener.on_refused(batch, start, reached, position)
+                self.require_own(tally)
             if tally.is_stopped:
                 self.listener.on_stopped(batch, reached - 1)
+                self.require_own(tally)
             start = reached
+        return 0
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def require_own(self, tally: Tally) -> cython.int:
+        """Check that nobody ended the stream from within: its tally may be another stream's by now."""
+        if tally is None or self.counts is not tally:
+            raise ValueError("the stream was ended while its rows were decided")
         return 0
 
     @cython.cfunc

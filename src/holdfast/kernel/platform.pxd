@@ -29,6 +29,10 @@ cdef extern from * nogil:
         __asm__ volatile("");
     }
 
+    /* Python code may change a column at any time: these read a value exactly once, and the compiler cannot read it again. */
+    #define hf_read_8(address) (*(const volatile uint8_t *)(address))
+    #define hf_read_64(address) (*(const volatile uint64_t *)(address))
+
     /* For work on eight bytes at once: "0" in each; what lifts every byte past 9 over its top bit; the top bits; the halves of
        pairs, fours and eights that add up to a number. */
     #define HF_ZEROS UINT64_C(0x3030303030303030)
@@ -46,6 +50,10 @@ cdef extern from * nogil:
     #define HF_DEBUG 0
     #define hf_check(condition) do { } while (0)
     #endif
+
+    /* Of the bits of a row: those that stand for no byte that was looked at, and those beyond the first eight bytes. */
+    #define HF_LAST_BITS UINT64_C(0xFF00000000000000)
+    #define HF_PAST_EIGHT UINT64_C(0xFFFFFFFFFFFFFF00)
 
     /* The parsers read text eight bytes at a time, the first byte lowest. */
     static inline uint64_t hf_load_8(const uint8_t *text) {
@@ -161,10 +169,14 @@ cdef extern from * nogil:
     const uint64_t HF_TOP_BITS
     const uint64_t HF_PAIRS
     const uint64_t HF_FOURS
+    const uint64_t HF_LAST_BITS
+    const uint64_t HF_PAST_EIGHT
     bint hf_likely(bint condition)
     bint hf_unlikely(bint condition)
     int hf_trailing_zeros(uint64_t word)
     void hf_prefetch(const void *address)
+    uint8_t hf_read_8(const uint8_t *address)
+    uint64_t hf_read_64(const uint64_t *address)
     void hf_check(bint condition)
     uint64_t hf_load_8(cbytes text)
     uint32_t hf_load_4(cbytes text)

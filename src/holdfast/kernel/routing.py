@@ -6,6 +6,7 @@ A client's shard depends only on the client's id and the number of shards.
 import cython
 from cython.cimports.holdfast.kernel.batch import Batch, new_batch
 from cython.cimports.holdfast.kernel.codes import APPLIED, UNDECIDED
+from cython.cimports.holdfast.kernel.platform import hf_read_64, hf_unlikely
 from cython.cimports.holdfast.kernel.tally import Tally
 from cython.cimports.libc.stdint import int64_t, uint8_t, uint64_t
 from cython.cimports.libc.string import memset
@@ -22,6 +23,7 @@ _Columns = cython.struct(
     amounts=cython.pointer[int64_t],
     outcomes=cython.pointer[uint8_t],
     filled=cython.Py_ssize_t,
+    room=cython.Py_ssize_t,
 )
 
 
@@ -79,13 +81,20 @@ def split(batch: Batch, start: cython.Py_ssize_t, stop: cython.Py_ssize_t, shard
             counts[_shard_of(batch.client_column[row], shards)] += 1
     parts: list = [new_batch(counts[shard]) if counts[shard] else None for shard in range(shards)]
     columns: _Columns[256]
+    part: Batch
     shard: cython.Py_ssize_t
+    memset(columns, 0, 256 * cython.sizeof(_Columns))
     for shard in range(shards):
         if counts[shard]:
             _point_at(cython.address(columns[shard]), parts[shard], batch, counts[shard])
     with cython.nogil:
         for row in range(start, stop):
-            _put(cython.address(columns[_shard_of(batch.client_column[row], shards)]), batch, row)
+            client: uint64_t = hf_read_64(batch.client_column + row)
+            _put(cython.address(columns[_shard_of(client, shards)]), batch, row, client)
+    for shard in range(shards):
+        if counts[shard]:
+            part = parts[shard]
+            part.rows = columns[shard].filled
     return parts
 
 
@@ -94,7 +103,6 @@ def split(batch: Batch, start: cython.Py_ssize_t, stop: cython.Py_ssize_t, shard
 def _point_at(
     columns: cython.pointer[_Columns], part: Batch, batch: Batch, rows: cython.Py_ssize_t
 ) -> cython.int:
-    part.rows = rows
     part.client_max = batch.client_max
     part.tx_max = batch.tx_max
     part.is_unchecked = batch.is_unchecked
@@ -104,7 +112,7 @@ def _point_at(
     columns.txs = part.tx_column
     columns.amounts = part.amount_column
     columns.outcomes = part.outcome_column
-    columns.filled = 0
+    columns.room = rows
     return 0
 
 
@@ -112,10 +120,15 @@ def _point_at(
 @cython.inline
 @cython.nogil
 @cython.exceptval(check=False)
-def _put(columns: cython.pointer[_Columns], batch: Batch, row: cython.Py_ssize_t) -> cython.void:
+def _put(
+    columns: cython.pointer[_Columns], batch: Batch, row: cython.Py_ssize_t, client: uint64_t
+) -> cython.void:
     place: cython.Py_ssize_t = columns.filled
+    if hf_unlikely(place == columns.room):
+        # Since they were counted, Python code changed the clients of its batch; gather() tells it so.
+        return
     columns.types[place] = batch.type_column[row]
-    columns.clients[place] = batch.client_column[row]
+    columns.clients[place] = client
     columns.txs[place] = batch.tx_column[row]
     columns.amounts[place] = batch.amount_column[row]
     columns.outcomes[place] = batch.outcome_column[row]
@@ -158,7 +171,9 @@ def gather(batch: Batch, start: cython.Py_ssize_t, parts: list, tally: Tally) ->
     for row in range(start, start + rows):
         shard = _shard_of(batch.client_column[row], shards)
         if left[shard] == 0:
-            raise ValueError("the batches were not split from these rows")
+            raise ValueError(
+                "the batches were not split from these rows, or their clients were changed since"
+            )
         left[shard] -= 1
         code = outcomes[shard][0]
         outcomes[shard] += 1

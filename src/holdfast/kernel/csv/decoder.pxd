@@ -37,6 +37,7 @@ cdef class CsvDecoder:
     cdef Py_ssize_t batch_rows
     cdef bint keep_source
     cdef bint is_finished
+    cdef bint is_busy  # at work, maybe without the interpreter's lock
     cdef Batch batch  # the one being filled
     cdef uint64_t line  # of the line that comes next
     cdef uint64_t offset  # of the first byte of the data fed next
@@ -47,7 +48,9 @@ cdef class CsvDecoder:
     cdef int dropped  # what was dropped of the line in the carry: one of the DROPPED_ values
 
     cdef list feed_text(self, cbytes text, Py_ssize_t size, object data)
-    cdef void renew(self) noexcept
+    cdef int renew(self) except -1
+    cdef int require_idle(self) except -1
+    cdef list decode_text(self, cbytes text, Py_ssize_t size, object data)
     cdef Py_ssize_t take_known_header(self, cbytes text, Py_ssize_t size) noexcept
     cdef void set_roles(self, bytes roles) noexcept
     cdef int need_carry(self, Py_ssize_t length) except -1

@@ -93,6 +93,7 @@ class CsvDecoder:
 
         Raises:
             HeaderError: If the stream does not begin with a usable header.
+            RuntimeError: If it is at work already, in another thread above all.
             ValueError: After :meth:`finish`.
         """
         view: Py_buffer
@@ -105,6 +106,22 @@ class CsvDecoder:
     @cython.cfunc
     def feed_text(self, start: cbytes, size: cython.Py_ssize_t, data: object) -> list:
         """Take the next bytes of the stream; data is what they are in."""
+        self.require_idle()
+        self.is_busy = True
+        try:
+            return self.decode_text(start, size, data)
+        finally:
+            self.is_busy = False
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def require_idle(self) -> cython.int:
+        if self.is_busy:
+            raise RuntimeError("this decoder is at work, in another thread or further up in this one")
+        return 0
+
+    @cython.cfunc
+    def decode_text(self, start: cbytes, size: cython.Py_ssize_t, data: object) -> list:
         if self.is_finished:
             raise ValueError("the decoder is finished: its stream has ended")
         batches: list = []
@@ -142,6 +159,7 @@ class CsvDecoder:
     @cython.cfunc
     def take_rest(self) -> Batch:
         """Let go of the batch that is being filled, None if there is none; it may have no rows."""
+        self.require_idle()
         batch: Batch = self.batch
         self.batch = None
         return batch
@@ -150,14 +168,14 @@ class CsvDecoder:
     @cython.exceptval(-1, check=False)
     def lend(self, batch: Batch) -> cython.int:
         """Fill a batch that nobody else looks at instead of a new one."""
+        self.require_idle()
         clear_rows(batch)
         self.batch = batch
         return 0
 
     def flush(self):
         """Give the rows decoded since the last full batch as a batch of their own, or None if there are none."""
-        batch = self.batch
-        self.batch = None
+        batch: Batch = self.take_rest()
         return batch if batch is not None and batch.rows else None
 
     def finish(self):
@@ -170,8 +188,13 @@ class CsvDecoder:
             HeaderError: If there was no header, above all if there was nothing at all.
         """
         batches: list = []
-        if not self.is_finished and self.carry_length:
-            self.take_line(batches)
+        self.require_idle()
+        self.is_busy = True
+        try:
+            if not self.is_finished and self.carry_length:
+                self.take_line(batches)
+        finally:
+            self.is_busy = False
         self.is_finished = True
         if self.roles is None:
             raise HeaderError(
@@ -207,9 +230,10 @@ class CsvDecoder:
         return other
 
     @cython.cfunc
-    @cython.exceptval(check=False)
-    def renew(self) -> cython.void:
+    @cython.exceptval(-1, check=False)
+    def renew(self) -> cython.int:
         """Reset for another stream; the header of the one before is recognised."""
+        self.require_idle()
         self.roles = self.batch = None
         self.is_plain = self.is_finished = False
         self.dropped = DROPPED_NOTHING
@@ -219,6 +243,7 @@ class CsvDecoder:
             free(self.carry)
             self.carry = cython.NULL
             self.carry_room = 0
+        return 0
 
     @property
     def has_header(self) -> bool:
@@ -270,6 +295,7 @@ class CsvDecoder:
         if self.batch.rows == 0:
             # Also of a batch that was lent before the header was read.
             self.batch.first_line = self.line
+            self.batch.roles = self.roles
         return 0
 
     @cython.cfunc

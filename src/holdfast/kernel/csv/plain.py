@@ -16,7 +16,9 @@ import cython
 from cython.cimports.holdfast.kernel.codes import COMMA, POINT, RETURN, SPACE, WITHDRAWAL
 from cython.cimports.holdfast.kernel.platform import (
     HF_FOURS,
+    HF_LAST_BITS,
     HF_PAIRS,
+    HF_PAST_EIGHT,
     HF_PAST_NINE,
     HF_TOP_BITS,
     HF_ZEROS,
@@ -226,7 +228,9 @@ def _plain_row(
     row_end: cbytes = line_end - ((line_end - 1)[0] == RETURN)
     # All that follows counts from behind the type's comma.
     field: cbytes = at + word.length
-    end_bits >>= word.length
+    # The text may belong to Python code that changes it, and is then no longer what the bits were made of: with these they never
+    # run out, so that what is read ends within REACH.
+    end_bits = end_bits >> word.length | HF_LAST_BITS
     spaces: cython.int = field[0] == SPACE
     if spaces:
         end_bits &= end_bits - 1
@@ -294,6 +298,8 @@ def decode_plain_rows(
     offset -= cython.cast(uint64_t, at)
     while row < rows_max and at <= last_start:
         hf_row_bits(at, cython.address(line_bits), cython.address(end_bits))
+        # No plain row is shorter, so its last byte is not before the text even if somebody changes that.
+        line_bits &= HF_PAST_EIGHT
         if hf_unlikely(line_bits == 0):
             break
         line_end: cbytes = at + hf_trailing_zeros(line_bits)

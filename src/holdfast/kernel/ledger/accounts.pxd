@@ -1,4 +1,4 @@
-# Accounts by number, in pages that are copied when they are written while an image still shows them; pages.py has the rest.
+# Accounts by number, in pages that are copied when they are written while an image still shows them; accounts.py has the rest.
 
 from holdfast.kernel.platform cimport hf_check, hf_likely
 from libc.stdint cimport int64_t, uint8_t, uint64_t
@@ -31,6 +31,7 @@ ctypedef struct RetiredPage:
 ctypedef struct AccountTable:
     AccountPage **pages
     uint64_t page_capacity
+    uint64_t page_count  # in use: shown by the table, or by images alone
     bint names_clients
     uint64_t **client_chunks
     uint64_t client_chunk_count
@@ -45,6 +46,7 @@ cdef int open_accounts(AccountTable *table, uint64_t accounts, bint names_client
 cdef void close_accounts(AccountTable *table) noexcept nogil
 cdef int reserve_accounts(AccountTable *table, uint64_t accounts) noexcept nogil
 cdef AccountPage *replace_page(AccountTable *table, uint64_t page_number) noexcept nogil
+cdef uint64_t accounts_bytes(const AccountTable *table) noexcept nogil
 cdef void free_retired(AccountTable *table, const uint64_t *epochs, uint64_t epoch_count) noexcept nogil
 
 cdef inline uint64_t client_of(const AccountTable *table, uint64_t account) noexcept nogil:

@@ -13,6 +13,8 @@ from cython.cimports.libc.stdint import uint64_t
 from cython.cimports.libc.stdlib import calloc, free, malloc, realloc
 from cython.cimports.libc.string import memcpy, memset
 
+MALLOC_BYTES = cython.declare(uint64_t, 16)
+"""What the C library takes beside each page."""
 CLIENT_CHUNK_BYTES = cython.declare(uint64_t, 8 * PAGE_ACCOUNTS * CLIENT_CHUNK_PAGES)
 
 
@@ -44,6 +46,20 @@ def close_accounts(table: cython.pointer[AccountTable]) -> cython.void:
     free(table.pages)
     free(table.retired)
     memset(table, 0, cython.sizeof(AccountTable))
+
+
+@cython.cfunc
+@cython.nogil
+@cython.exceptval(check=False)
+def accounts_bytes(table: cython.pointer[cython.const[AccountTable]]) -> uint64_t:
+    """Say how much memory the accounts take, copies that only images show among them."""
+    clients_bytes: uint64_t = 8 * table.count if table.names_clients else 0
+    return (
+        table.page_count * (cython.sizeof(AccountPage) + MALLOC_BYTES)
+        + table.page_capacity * cython.sizeof(cython.p_void)
+        + table.retired_capacity * cython.sizeof(RetiredPage)
+        + clients_bytes
+    )
 
 
 @cython.cfunc
@@ -81,6 +97,7 @@ def replace_page(table: cython.pointer[AccountTable], page_number: uint64_t) -> 
         page = cython.cast(cython.pointer[AccountPage], malloc(cython.sizeof(AccountPage)))
     if page == cython.NULL:
         return cython.NULL
+    table.page_count += 1
     if shown != cython.NULL:
         memcpy(page, shown, cython.sizeof(AccountPage))
         table.retired[table.retired_count].page = shown
@@ -157,6 +174,7 @@ def free_retired(
             kept += 1
         else:
             free(retired.page)
+            table.page_count -= 1
     table.retired_count = kept
 
 

@@ -7,6 +7,8 @@ from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 cdef enum:
     # No outcome: there was no memory for the row.
     FAILED = 255
+    # Of an id that is the number of its account.
+    CLIENT_MASK = 0xFFFF
 
 # The rules, as the loop asks them.
 ctypedef struct Knobs:
@@ -21,8 +23,10 @@ ctypedef struct Lookahead:
     Py_ssize_t start
     Py_ssize_t stop
     Record *records[64]  # where the record is or would be, for ids with a run; for all others NULL,
+    uint64_t txs[64]  # and what they are,
     Home homes[64]  # and where they belong in the index
     uint64_t generation
+    uint64_t clients[64]  # unless clients are reached directly
     Home client_homes[64]
     uint64_t client_generation
 
@@ -30,7 +34,6 @@ ctypedef struct Lookahead:
 ctypedef struct Step:
     int type
     uint64_t client
-    uint64_t tx
     int64_t amount
     const Lookahead *block
     Py_ssize_t place  # of the row within its block
@@ -40,7 +43,7 @@ ctypedef struct Found:
     Record *record
     Vacancy vacancy
 
-# A batch's columns.
+# A batch's columns. Python code may change all but the outcomes at any time.
 ctypedef struct Rows:
     const uint8_t *types
     const uint64_t *clients
@@ -50,6 +53,8 @@ ctypedef struct Rows:
 
 ctypedef struct LedgerState:
     Knobs knobs
+    uint64_t client_max  # the largest ids: 2**16 - 1, 2**32 - 1 or 2**64 - 1, so that they are masks as well
+    uint64_t tx_max
     bint is_direct  # a client's id is the number of its account
     AccountTable accounts
     Index client_index  # unless is_direct

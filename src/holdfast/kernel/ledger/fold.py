@@ -6,6 +6,10 @@ compiler makes one loop of it. :mod:`ledger` says which data structures these ar
 
 Order of work within a row: every check first, in the order of the outcome table; then, when nothing can fail any more, the
 changes.
+
+Columns may belong to Python code that changes them while they are applied. So whatever an id is read for, it is masked to the
+ledger's width first, an index is asked for a key with the copy that found its bucket, and a type is one of the five: below a
+dispute a transfer, above a chargeback nothing. The worst that such code brings about is another outcome for its own row.
 """
 
 import cython
@@ -26,6 +30,7 @@ from cython.cimports.holdfast.kernel.codes import (
     TX_ID_REUSED,
     TX_NOT_FOUND,
     UNDECIDED,
+    UNKNOWN_TYPE,
     WITHDRAWAL,
 )
 from cython.cimports.holdfast.kernel.ledger.accounts import (
@@ -73,9 +78,21 @@ from cython.cimports.holdfast.kernel.ledger.records import (
     run_of,
     take_run,
 )
-from cython.cimports.holdfast.kernel.platform import hf_check, hf_likely, hf_prefetch, hf_unlikely
+from cython.cimports.holdfast.kernel.platform import (
+    hf_check,
+    hf_likely,
+    hf_prefetch,
+    hf_read_8,
+    hf_read_64,
+    hf_unlikely,
+)
 from cython.cimports.holdfast.kernel.tally import Tally
 from cython.cimports.libc.stdint import INT64_MAX, INT64_MIN, int64_t, uint32_t, uint64_t
+
+# What is found of an id of which no neighbour was ever recorded: nothing that counts, and no place to record it either.
+no_record = cython.declare(Record)
+no_record.amount = 0
+no_record.owner = BURNED
 
 
 @cython.cfunc
@@ -102,7 +119,7 @@ def apply_rows(
         if later.start < later.stop and _reserve(ledger, ROOM_KEYS) < 0:
             # Without it, those before still have what they asked for.
             stop = later.stop = later.start
-        _find_homes(ledger, rows, later)
+        _prepare(ledger, rows, later)
         reached: cython.Py_ssize_t = _apply_block(ledger, rows, now, following, later, tally)
         if reached < now.stop or tally.is_stopped:
             return reached
@@ -114,35 +131,61 @@ def apply_rows(
 @cython.inline
 @cython.nogil
 @cython.exceptval(check=False)
-def _find_homes(
+def _prepare(
     ledger: cython.pointer[LedgerState],
     rows: cython.pointer[cython.const[Rows]],
     block: cython.pointer[Lookahead],
 ) -> cython.void:
-    """Work out where the keys of a block's rows belong, opening runs for ids that may have one."""
+    """Work out where the keys of a new block's rows belong, opening runs for ids that may have one.
+
+    What the index is asked for later is copied here, so that it is asked for the key that belongs there.
+    """
     records: cython.pointer[Records] = cython.address(ledger.records)
     row: cython.Py_ssize_t
     run: cython.pointer[Run]
+    tx_max: uint64_t = ledger.tx_max
     for row in range(block.start, block.stop):
         place: cython.Py_ssize_t = row - block.start
-        tx: uint64_t = rows.txs[row]
+        tx: uint64_t = hf_read_64(rows.txs + row) & tx_max
         place_of_run: cython.int = place_of(records, tx)
         run = run_of(records, tx) if hf_likely(place_of_run == IN_RUN) else cython.NULL
         if hf_unlikely(run == cython.NULL):
-            if place_of_run == NOWHERE and rows.types[row] <= WITHDRAWAL and rows.outcomes[row] == UNDECIDED:
+            if place_of_run == NOWHERE:
+                if rows.types[row] > WITHDRAWAL or rows.outcomes[row] != UNDECIDED:
+                    # No transfer, and nothing that may be recorded even if somebody makes it one before it is applied.
+                    block.records[place] = cython.address(no_record)
+                    continue
                 run = take_run(records, tx)
             if run == cython.NULL:
                 block.records[place] = cython.NULL
+                block.txs[place] = tx
                 block.homes[place] = home_of(cython.address(records.index), tx)
                 continue
         block.records[place] = cython.address(run.records[tx & RUN_MASK])
-    block.generation = records.index.generation
-    block.client_generation = ledger.client_index.generation
     if not ledger.is_direct:
         for row in range(block.start, block.stop):
-            block.client_homes[row - block.start] = home_of(
-                cython.address(ledger.client_index), rows.clients[row]
-            )
+            client: uint64_t = hf_read_64(rows.clients + row) & ledger.client_max
+            block.clients[row - block.start] = client
+            block.client_homes[row - block.start] = home_of(cython.address(ledger.client_index), client)
+    block.generation = records.index.generation
+    block.client_generation = ledger.client_index.generation
+
+
+@cython.cfunc
+@cython.inline
+@cython.nogil
+@cython.exceptval(check=False)
+def _find_homes_again(ledger: cython.pointer[LedgerState], block: cython.pointer[Lookahead]) -> cython.void:
+    """Find the buckets of a block's keys again, after keys were moved."""
+    place: cython.Py_ssize_t
+    for place in range(block.stop - block.start):
+        if block.records[place] == cython.NULL:
+            block.homes[place] = home_of(cython.address(ledger.records.index), block.txs[place])
+    if not ledger.is_direct:
+        for place in range(block.stop - block.start):
+            block.client_homes[place] = home_of(cython.address(ledger.client_index), block.clients[place])
+    block.generation = ledger.records.index.generation
+    block.client_generation = ledger.client_index.generation
 
 
 @cython.cfunc
@@ -170,7 +213,7 @@ def _look_ahead(
         else:
             prefetch_bucket(cython.address(ledger.records.index), later.homes[place], cython.sizeof(Record))
         if ledger.is_direct:
-            _prefetch_account(ledger, rows.clients[row] & 0xFFFF)
+            _prefetch_account(ledger, rows.clients[row] & CLIENT_MASK)
         else:
             prefetch_bucket(
                 cython.address(ledger.client_index), later.client_homes[place], cython.sizeof(uint32_t)
@@ -238,7 +281,7 @@ def _apply_block(
         block.generation != ledger.records.index.generation
         or block.client_generation != ledger.client_index.generation
     ):
-        _find_homes(ledger, rows, block)
+        _find_homes_again(ledger, block)
     for row in range(stop, start + (later.stop - later.start)):
         # Only the first blocks of all are shorter than what comes behind them.
         _look_ahead(ledger, rows, row - start, following, later)
@@ -246,10 +289,14 @@ def _apply_block(
         _look_ahead(ledger, rows, row - start, following, later)
         code = rows.outcomes[row]
         if hf_likely(code == UNDECIDED):
-            step.type = rows.types[row]
-            step.client = rows.clients[row]
-            step.tx = rows.txs[row]
-            step.amount = rows.amounts[row]
+            step.type = hf_read_8(rows.types + row)
+            # In an index only what the block was prepared for has its place; the direct table has one for every id.
+            step.client = (
+                hf_read_64(rows.clients + row) & CLIENT_MASK
+                if ledger.is_direct
+                else block.clients[row - start]
+            )
+            step.amount = hf_read_64(cython.cast(cython.pointer[cython.const[uint64_t]], rows.amounts + row))
             step.block = block
             step.place = row - start
             code = (
@@ -273,18 +320,19 @@ def _apply_block(
 @cython.inline
 @cython.nogil
 @cython.exceptval(check=False)
-def _open_account(ledger: cython.pointer[LedgerState], step: cython.pointer[cython.const[Step]]) -> int64_t:
-    """Give the number of the client's account, which comes into being here if need be; -1 if there is no memory."""
-    number: int64_t = step.client if ledger.is_direct else _number_client(ledger, step)
+def _open_account(
+    ledger: cython.pointer[LedgerState], step: cython.pointer[cython.const[Step]], number: int64_t
+) -> cython.pointer[AccountPage]:
+    """Give the page of an account, which comes into being here if need be; NULL if there is no memory."""
     page: cython.pointer[AccountPage] = writable_page(cython.address(ledger.accounts), number)
     if hf_unlikely(page == cython.NULL):
-        return -1
+        return page
     if hf_unlikely(not page.flags[number & PAGE_MASK] & EXISTS):
         page.flags[number & PAGE_MASK] |= EXISTS
         if not ledger.is_direct:
             page.clients[number & PAGE_MASK] = step.client
         ledger.accounts.count += 1
-    return number
+    return page
 
 
 @cython.cfunc
@@ -329,11 +377,10 @@ def _look_further(
     step: cython.pointer[cython.const[Step]],
     found: cython.pointer[Found],
 ) -> cython.void:
-    """Look a transaction up that had no run when its block was prepared.
-
-    If it has one now, a row behind this one opened it: no row before this one can have recorded it there.
-    """
-    found.record = find_record(records, step.tx, step.block.homes[step.place], cython.address(found.vacancy))
+    """Look a transaction up that is in the index."""
+    found.record = find_record(
+        records, step.block.txs[step.place], step.block.homes[step.place], cython.address(found.vacancy)
+    )
 
 
 @cython.cfunc
@@ -342,11 +389,11 @@ def _look_further(
 @cython.exceptval(check=False)
 def _transfer(ledger: cython.pointer[LedgerState], step: cython.pointer[cython.const[Step]]) -> cython.int:
     """Decide a deposit or withdrawal."""
-    number: int64_t = _open_account(ledger, step)
-    if hf_unlikely(number < 0):
+    number: int64_t = step.client if ledger.is_direct else _number_client(ledger, step)
+    page: cython.pointer[AccountPage] = _open_account(ledger, step, number)
+    if hf_unlikely(page == cython.NULL):
         return FAILED
     owner: uint32_t = cython.cast(uint32_t, number + 1) | (IS_WITHDRAWAL if step.type == WITHDRAWAL else 0)
-    page: cython.pointer[AccountPage] = ledger.accounts.pages[number >> PAGE_BITS]
     balance: cython.pointer[Balance] = cython.address(page.balances[number & PAGE_MASK])
     outcome: cython.int
     found: Found
@@ -388,7 +435,7 @@ def _record(
         records.in_runs += 1
     else:
         home: Home = step.block.homes[step.place]
-        record = append_record(records, step.tx, home, cython.address(found.vacancy))
+        record = append_record(records, step.block.txs[step.place], home, cython.address(found.vacancy))
     record.amount = step.amount
     record.owner = owner
 
@@ -400,6 +447,9 @@ def _record(
 def _refer(ledger: cython.pointer[LedgerState], step: cython.pointer[cython.const[Step]]) -> cython.int:
     """Decide a dispute, resolve or chargeback."""
     found: Found
+    if hf_unlikely(step.type > CHARGEBACK):
+        # It was one of the five when the batch was checked.
+        return UNKNOWN_TYPE
     if not _look_up(ledger, step, cython.address(found)):
         return TX_NOT_FOUND
     record: cython.pointer[Record] = found.record

@@ -8,6 +8,7 @@ from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 cdef class ImageLease:
     cdef uint64_t epoch
     cdef bint is_live
+    cdef uint64_t memory_bytes  # of the image itself, beside the pages that it shows
 
 # One account of an image.
 ctypedef struct AccountRow:

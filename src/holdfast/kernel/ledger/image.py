@@ -48,6 +48,7 @@ def new_image(
         memcpy(image.pages, accounts.pages, pages_bytes)
     # Only now: an image that failed half-way shows nothing.
     image.lease = lease
+    lease.memory_bytes = pages_bytes
     return image
 
 
@@ -123,6 +124,8 @@ class Image:
         # Another thread may have been faster.
         if self.order == cython.NULL:
             self.order = order
+            if self.lease is not None:
+                self.lease.memory_bytes += 4 * self.count
         else:
             free(order)
         return 0

@@ -75,9 +75,17 @@ def close_index(index: cython.pointer[Index]) -> cython.void:
 @cython.nogil
 @cython.exceptval(check=False)
 def index_bytes(index: cython.pointer[cython.const[Index]]) -> uint64_t:
-    """Say how much memory the segments and the directory take."""
+    """Say how much memory the segments, the directory, and the keys of one segment on their way take."""
     directory_bytes: uint64_t = cython.cast(uint64_t, cython.sizeof(uint32_t)) << index.depth
-    return index.segment_count * (SEGMENT_BYTES + cython.sizeof(Segment)) + directory_bytes
+    moved_bytes: uint64_t = SEGMENT_SLOTS_MAX * cython.sizeof(Moved) if index.moved != cython.NULL else 0
+    if index.directory == cython.NULL:
+        return 0
+    return (
+        index.segment_count * SEGMENT_BYTES
+        + index.segment_capacity * cython.sizeof(Segment)
+        + directory_bytes
+        + moved_bytes
+    )
 
 
 @cython.cfunc
@@ -284,6 +292,7 @@ class KeyIndex:
     """
 
     index: Index
+    is_busy: cython.bint
 
     def __cinit__(self, key_bits: cython.int = 64):
         if key_bits not in (32, 64):
@@ -297,7 +306,7 @@ class KeyIndex:
         return self.index.count
 
     @property
-    def size_bytes(self) -> int:
+    def memory_bytes(self) -> int:
         """How much memory the table takes."""
         return index_bytes(cython.address(self.index))
 
@@ -306,16 +315,26 @@ class KeyIndex:
 
         Raises:
             MemoryError: If there is no memory for them; those before stay inserted.
+            RuntimeError: If another thread is at work on the index.
         """
         return self._for_each(keys, True)
 
     def count_present(self, keys) -> int:
-        """Count those of the keys (uint64, shape (n,)) that are there."""
+        """Count those of the keys (uint64, shape (n,)) that are there.
+
+        Raises:
+            RuntimeError: If another thread is at work on the index.
+        """
         return self._for_each(keys, False)
 
     def ordinal(self, key: uint64_t) -> int | None:
-        """Give the number of a key, counted from 0 in order of arrival, or None."""
+        """Give the number of a key, counted from 0 in order of arrival, or None.
+
+        Raises:
+            RuntimeError: If another thread is at work on the index.
+        """
         vacancy: Vacancy
+        self._check_idle()
         index: cython.pointer[Index] = cython.address(self.index)
         if not index.is_wide:
             key = cython.cast(uint32_t, key)
@@ -327,6 +346,8 @@ class KeyIndex:
         start: cython.Py_ssize_t = 0
         touched: cython.Py_ssize_t = 0
         failed: cython.bint = False
+        self._check_idle()
+        self.is_busy = True
         with cython.nogil:
             while start < keys.shape[0]:
                 rows: cython.int = cython.cast(
@@ -337,9 +358,17 @@ class KeyIndex:
                     break
                 touched += _block(cython.address(self.index), cython.address(keys[start]), rows, insert)
                 start += rows
+        self.is_busy = False
         if failed:
             raise MemoryError
         return touched
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def _check_idle(self) -> cython.int:
+        if self.is_busy:
+            raise RuntimeError("another thread is at work on this index")
+        return 0
 
 
 @cython.cfunc

@@ -32,6 +32,7 @@ from cython.cimports.holdfast.kernel.ledger.accounts import (
     PAGE_MASK,
     AccountPage,
     Balance,
+    accounts_bytes,
     close_accounts,
     free_retired,
     open_accounts,
@@ -73,6 +74,7 @@ if hf_count_forks() != 0:
     raise MemoryError("no memory to watch for forks")
 
 
+@cython.final
 @cython.cclass
 class Ledger:
     """Accounts, recorded transactions and open disputes under one set of rules.
@@ -102,8 +104,8 @@ class Ledger:
         client_bits: cython.int = settings.client_bits
         tx_bits: cython.int = settings.tx_bits
         self.state.is_direct = client_bits == 16
-        self.client_max = settings.client_max
-        self.tx_max = settings.tx_max
+        self.client_max = self.state.client_max = settings.client_max
+        self.tx_max = self.state.tx_max = settings.tx_max
         self.leases = []
         self.lock = PyThread_allocate_lock()
         if self.lock == cython.NULL:
@@ -145,10 +147,19 @@ class Ledger:
         return self.state.open_disputes
 
     @property
-    def size_bytes(self) -> int:
-        """How much memory the records and the indexes take, reckoned in pages: no less than is in use."""
-        return records_bytes(cython.address(self.state.records)) + index_bytes(
-            cython.address(self.state.client_index)
+    def memory_bytes(self) -> int:
+        """How much memory the ledger and its images take; counted as it grows, so that asking costs next to nothing."""
+        lease: ImageLease
+        images_bytes: uint64_t = 0
+        for lease in self.leases:
+            if lease.is_live:
+                images_bytes += lease.memory_bytes
+        return (
+            cython.sizeof(LedgerState)
+            + accounts_bytes(cython.address(self.state.accounts))
+            + index_bytes(cython.address(self.state.client_index))
+            + records_bytes(cython.address(self.state.records))
+            + images_bytes
         )
 
     def decide(
@@ -350,6 +361,8 @@ def _find_account(state: cython.pointer[LedgerState], client: uint64_t) -> objec
 @cython.exceptval(-1, check=False)
 def _take_rules(knobs: cython.pointer[Knobs], rules: object) -> cython.int:
     knobs.locked_refuses[DEPOSIT] = rules.locked_deposit == "refuse"
+    # A type that is changed into none after the batch was checked counts as a deposit.
+    knobs.locked_refuses[0] = knobs.locked_refuses[DEPOSIT]
     knobs.locked_refuses[WITHDRAWAL] = rules.locked_withdrawal == "refuse"
     knobs.locked_refuses[DISPUTE] = rules.locked_dispute == "refuse"
     knobs.locked_refuses[DISPUTE + 1] = rules.locked_resolve == "refuse"

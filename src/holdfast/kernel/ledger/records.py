@@ -67,9 +67,14 @@ def close_records(records: cython.pointer[Records]) -> cython.void:
 @cython.nogil
 @cython.exceptval(check=False)
 def records_bytes(records: cython.pointer[cython.const[Records]]) -> uint64_t:
-    """Say how much memory the runs take at most, a page for each record, and the index."""
+    """Say how much memory the runs take at most, a page for each record, and the directory, and the index."""
     touched: uint64_t = records.in_runs * PAGE_BYTES
-    return min(records.arena_count * ARENA_BYTES, touched) + index_bytes(cython.address(records.index))
+    entries: uint64_t = records.run_count * (PAGE_BYTES + cython.sizeof(cython.p_void))
+    return (
+        min(records.arena_count * ARENA_BYTES, touched)
+        + min(DIRECTORY_BYTES + PLACES_BYTES + records.run_capacity * cython.sizeof(cython.p_void), entries)
+        + index_bytes(cython.address(records.index))
+    )
 
 
 @cython.cfunc

@@ -1,0 +1,178 @@
+"""Which of its causes a refusal has: what people are told about a row that could not be read. For one row, so plain Python.
+
+Only codes are stable; what is said here may change. Where no cause of the code is found under the settings that are given,
+nothing is said: a server with other settings may have refused the row.
+"""
+
+from __future__ import annotations
+
+from holdfast.domain.outcome import Outcome
+from holdfast.kernel.csv.header import KNOWN, NEEDED
+
+TYPE_CHECKING = False  # typing costs as much to import as a small job to do
+if TYPE_CHECKING:
+    from typing import NamedTuple
+else:
+    from holdfast.domain.named_tuples import NamedTuple
+
+_BLANKS = b" \t"
+_SHOWN_CHARACTERS = 60
+_UNITS_MAX = 2**63 - 1
+_DECIMALS_MAX = 9
+_AMOUNT = KNOWN.index("amount")
+
+
+class Limits(NamedTuple):
+    """What a row was read by."""
+
+    client_max: int
+    tx_max: int
+    decimals: int
+    row_bytes_max: int
+
+
+def explain_row(raw: bytes, roles: bytes, limits: Limits, outcome: Outcome) -> str:
+    """Say why a row of text could not be read.
+
+    Args:
+        raw: The row without its line end.
+        roles: What each column of its header is, as :func:`parse_header` gives it.
+        limits: What it was read by.
+        outcome: The code that it was refused with.
+
+    Returns:
+        The cause, with the value and the limit, without a full stop; nothing for the codes of the rules.
+    """
+    if outcome is Outcome.ROW_TOO_LONG:
+        limit = limits.row_bytes_max
+        return (
+            f"it has more than {limit} bytes; --row-bytes-max takes longer ones" if len(raw) >= limit else ""
+        )
+    fields, fault = _split(raw, roles)
+    if outcome is Outcome.MALFORMED_ROW:
+        return fault
+    if fault:
+        return ""
+    named = {KNOWN[role]: fields[at] for at, role in enumerate(roles[: len(fields)]) if role < len(KNOWN)}
+    if outcome is Outcome.UNKNOWN_TYPE:
+        return f"the type is {_shown(named['type'])}"
+    if outcome is Outcome.INVALID_CLIENT:
+        return _explain_id("client", named["client"], limits.client_max)
+    if outcome is Outcome.INVALID_TX:
+        return _explain_id("tx", named["tx"], limits.tx_max)
+    if outcome is Outcome.MISSING_AMOUNT:
+        return _explain_missing(named, roles)
+    return _explain_amount(named.get("amount", b"").decode(), limits.decimals, outcome)
+
+
+def explain_number(name: str, number: int, largest: int) -> str:
+    """Say what is wrong with an id that is a number: nothing, if it is not above the largest."""
+    if number <= largest:
+        return ""
+    bits = next((bits for bits in (32, 64) if number < 1 << bits), None)
+    hint = f"; --{name}-bits {bits} takes it" if bits is not None else ""
+    return f"the {name} {number} is above {largest}{hint}"
+
+
+def _split(raw: bytes, roles: bytes) -> tuple[list[bytes], str]:
+    """Give the fields of a row up to its first fault, and that fault; nothing if the row has the fields that are needed."""
+    fault = _find_bad_byte(raw)
+    fields: list[bytes] = []
+    rest: bytes | None = raw
+    while not fault and rest is not None:
+        if len(fields) == len(roles):
+            return fields, f"it has more fields than the header, which has {len(roles)}"
+        field, rest, fault = _take_field(rest)
+        if fault:
+            fault = f"{fault} in field {len(fields) + 1}"
+        fields.append(field)
+    if fault:
+        return fields, fault
+    missing = [name for name in NEEDED if KNOWN.index(name) not in roles[: len(fields)]]
+    if missing:
+        count = f"{len(fields)} field{'s' if len(fields) > 1 else ''}"
+        return fields, f"it ends before its {missing[0]} ({count}, the header has {len(roles)})"
+    return fields, ""
+
+
+def _find_bad_byte(raw: bytes) -> str:
+    nul = raw.find(b"\0")
+    try:
+        raw[: nul if nul >= 0 else None].decode()
+    except UnicodeDecodeError as error:
+        return f"it is not UTF-8: byte {error.start + 1} is 0x{raw[error.start]:02x}"
+    return f"byte {nul + 1} is NUL" if nul >= 0 else ""
+
+
+def _take_field(text: bytes) -> tuple[bytes, bytes | None, str]:
+    """Take the first field: its content, what follows its comma, or None, and the fault of its quotes."""
+    start = text.lstrip(_BLANKS)
+    if not start.startswith(b'"'):
+        field, comma, rest = text.partition(b",")
+        fault = "a quote is inside the unquoted text" if b'"' in field else ""
+        return field.strip(_BLANKS), rest if comma else None, fault
+    position = 1
+    while (end := start.find(b'"', position)) >= 0 and start[end + 1 : end + 2] == b'"':
+        position = end + 2
+    if end < 0:
+        return start[1:], None, "a quote is opened and never closed"
+    after, comma, rest = start[end + 1 :].partition(b",")
+    fault = "there is text after the closing quote" if after.strip(_BLANKS) else ""
+    return start[1:end].replace(b'""', b'"').strip(_BLANKS), rest if comma else None, fault
+
+
+def _shown(field: bytes) -> str:
+    if not field:
+        return "empty"
+    text = field.decode(errors="backslashreplace")
+    return repr(text if len(text) <= _SHOWN_CHARACTERS else text[:_SHOWN_CHARACTERS] + "…")
+
+
+def _explain_id(name: str, field: bytes, largest: int) -> str:
+    text = field.decode()
+    if not (text.isascii() and text.isdigit()):
+        is_negative = text[:1] == "-" and text[1:].isascii() and text[1:].isdigit()
+        # "-0" is no number of digits alone either.
+        if is_negative and text[1:].strip("0"):
+            return f"the {name} {_cut(text)} is below 0"
+        return f"the {name} is {_shown(field)}{'' if not field else ', which is not digits alone'}"
+    digits = text.lstrip("0") or "0"
+    # Python refuses to convert thousands of digits, and no width takes as many as these.
+    if len(digits) > _SHOWN_CHARACTERS:
+        return f"the {name} {_cut(digits)} is above {largest}"
+    return explain_number(name, int(digits), largest)
+
+
+def _explain_missing(named: dict[str, bytes], roles: bytes) -> str:
+    if named.get("amount"):
+        return ""
+    if _AMOUNT not in roles:
+        return "the header has no column amount"
+    return "it is empty" if "amount" in named else "the row ends before it"
+
+
+def _explain_amount(text: str, decimals: int, outcome: Outcome) -> str:
+    digits = text.removeprefix("-") if text.startswith("-") else text.removeprefix("+")
+    whole, _, fraction = digits.partition(".")
+    is_plain = (whole + fraction).isascii() and (whole + fraction).isdigit()
+    if outcome is Outcome.INVALID_AMOUNT:
+        return "" if is_plain or not text else f"it is {_shown(text.encode())}"
+    if not is_plain:
+        return ""
+    found = len(fraction.rstrip("0"))
+    if outcome is Outcome.AMOUNT_TOO_PRECISE and found > decimals:
+        hint = f"; --decimals {found} keeps them" if found <= _DECIMALS_MAX else ""
+        return f"{_cut(text)} has {found} decimals, {decimals} are kept{hint}"
+    # With what a rounding may add, one more than the digits that are kept is enough.
+    kept = (whole + fraction[:decimals].ljust(decimals, "0")).lstrip("0")
+    if outcome is Outcome.AMOUNT_OUT_OF_RANGE and (
+        len(kept) > len(str(_UNITS_MAX)) or int(kept or "0") >= _UNITS_MAX
+    ):
+        largest = str(_UNITS_MAX)
+        limit = f"{largest[:-decimals]}.{largest[-decimals:]}" if decimals else largest
+        return f"{_cut(text)} is {'below -' if text.startswith('-') else 'above '}{limit}"
+    return ""
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _SHOWN_CHARACTERS else text[:_SHOWN_CHARACTERS] + "…"
