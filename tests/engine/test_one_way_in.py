@@ -3,12 +3,27 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import threading
+import weakref
 from array import array
 from typing import TYPE_CHECKING
 
 import pytest
 
-from holdfast import Chargeback, Deposit, Dispute, Engine, Outcome, Resolve, Withdrawal
+from holdfast import (
+    Action,
+    Chargeback,
+    Deposit,
+    Dispute,
+    Engine,
+    InputError,
+    Outcome,
+    PolicyAbort,
+    Resolve,
+    TablePolicy,
+    Withdrawal,
+)
 from holdfast.kernel.batch import Batch
 from holdfast.kernel.tally import Tally
 from holdfast.protocol.server_context import ServerContext
@@ -155,8 +170,11 @@ def test_a_recorder_that_fails_stops_the_ledger() -> None:
     for way in (by_transactions, by_process, by_columns):
         with pytest.raises(RuntimeError, match="this ledger has stopped, since its recorder failed: OSError"):
             way(engine)
-    assert engine.decided == 1
-    assert engine.account(1).client == 1
+    # The row that was not recorded is in memory, and is promised to nobody.
+    assert (engine.decided, engine.durable) == (2, 1)
+    for look in (engine.accounts, lambda: engine.account(1)):
+        with pytest.raises(RuntimeError, match="this ledger has stopped"):
+            look()
 
 
 def test_a_recorder_that_uses_the_engine_gets_an_error() -> None:
@@ -186,6 +204,56 @@ def test_what_stands_in_an_engines_place_has_its_interface(make: Callable[[], An
     assert (engine.decided, engine.durable, engine.totals().decided) == (5, 5, 5)
     assert engine.totals().accounts == 1
     assert engine.settings.decimals == 4
-    if not engine.spreads_sources:
+    if engine.spreads_sources:
+        with pytest.raises(RuntimeError, match="sources choose the shard"):
+            engine.apply(Resolve(1, 1))
+    else:
         assert engine.apply(Resolve(1, 1)) is Outcome.APPLIED
         assert engine.apply(Chargeback(1, 1)) is Outcome.NOT_DISPUTED
+
+
+def broken_progress(engine: Engine) -> None:
+    """Raise from the callback."""
+
+    def stop(*_: object) -> None:
+        raise LookupError
+
+    with pytest.raises(LookupError):
+        engine.process(TEXT, on_progress=stop)
+
+
+def aborting(engine: Engine) -> None:
+    """Let the policy stop."""
+    with pytest.raises(PolicyAbort):
+        engine.process(TEXT, policy=TablePolicy(Action.ABORT))
+
+
+def without_header(engine: Engine) -> None:
+    """Fail for want of a header."""
+    with pytest.raises(InputError):
+        engine.process(b"who,what\n")
+
+
+@pytest.mark.parametrize("end", [by_process, broken_progress, aborting, without_header])
+def test_an_engine_that_nobody_keeps_is_gone(end: Callable[[Engine], None]) -> None:
+    """However a run ended, it keeps neither the engine nor its accounts."""
+    engine = Engine()
+    end(engine)
+    gone = weakref.ref(engine)
+    del engine
+    gc.collect()
+    assert gone() is None
+
+
+def test_a_thread_that_decides_lets_others_look() -> None:
+    """It does not come first again after each batch: who waits gets a turn, however many batches are to come."""
+    batches = 60
+    engine, rows = Engine(batch_rows=65_536), batches * 65_536
+    columns = (bytes([1]) * rows, array("Q", [1]) * rows, array("Q", range(rows)), array("q", [1]) * rows)
+    thread = threading.Thread(target=engine.apply_batch, args=columns)
+    sequences = set()
+    thread.start()
+    while engine.decided < rows:
+        sequences.add(engine.accounts().sequence)
+    thread.join()
+    assert len(sequences) > batches // 6

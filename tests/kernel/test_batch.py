@@ -6,7 +6,7 @@ import ctypes
 import gc
 import weakref
 from array import array
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 import numpy as np
 import pyarrow as pa
@@ -608,3 +608,35 @@ def test_rows_below_zero() -> None:
     """There is no row before the first."""
     with pytest.raises(IndexError, match="rows -1 to 3"):
         batch_of().refused_rows(-1)
+
+
+def test_rows_are_what_they_were_when_they_were_given() -> None:
+    """A number may be of anybody's class, and its code may change the list of rows."""
+    rows: list[Any] = []
+
+    class Growing:
+        def __index__(self) -> int:
+            rows.extend([(1, 1, 1, 1, 0)] * 20_000)
+            return 1
+
+        __int__ = __index__
+
+    rows.append((1, Growing(), 1, 5, 0))
+    rows.append((1, 1, 2, 5, 0))
+    assert len(Batch.from_rows(rows)) == 2
+
+
+def test_a_code_is_the_one_that_was_checked() -> None:
+    """A number that is another one each time it is asked is taken as it was the first time."""
+
+    class Fickle:
+        answers: ClassVar[list[int]] = [17, 200]
+
+        def __index__(self) -> int:
+            return self.answers.pop(0) if self.answers else 250
+
+        def __int__(self) -> int:
+            return self.__index__()
+
+    batch = Batch.from_rows([(1, 1, 1, 5, cast("int", Fickle()))])
+    assert batch.outcome(0) == 17

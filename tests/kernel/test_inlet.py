@@ -6,6 +6,7 @@ import sys
 from array import array
 from collections import Counter
 from itertools import pairwise
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -338,3 +339,24 @@ def test_more_rows_to_skip_than_there_were() -> None:
     inlet.follow("a", 3, 0)
     with pytest.raises(ValueError, match="4 rows are to be skipped, and 3 were decided before"):
         inlet.skip_rows(4, 0)
+
+
+def test_rows_before_a_failure_are_followed() -> None:
+    """They stand and are counted; so they are part of the digest, and those that were refused are shown."""
+    ledger, listener = Ledger(), Listener()
+
+    def decide(batch: Batch, start: int, stop: int, *others: Any) -> int:
+        ledger.decide(batch, start, min(stop, start + 2), *others)
+        raise MemoryError
+
+    inlet = InletPool(decide, CsvDecoder(), Tally(), shows=True).open("a", listener)
+    inlet.follow("a", 0, 0)
+    with pytest.raises(MemoryError):
+        inlet.take(HEADER + STOPPING)
+    assert (inlet.position, ledger.decided) == (2, 2)
+    decoder = CsvDecoder()
+    decoder.feed(HEADER + STOPPING)
+    whole = decoder.finish()
+    assert whole is not None
+    assert inlet.digest == whole.digest(0, 2)
+    assert listener.shown == [(0, [2])]

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from holdfast import Action, Budget, Engine, ErrorPolicy, Outcome, TablePolicy
+from holdfast import Action, Budget, Deposit, Engine, ErrorPolicy, Outcome, TablePolicy
 from holdfast.kernel.csv.decoder import CsvDecoder
+from holdfast.protocol.durability import DurableRows
 from holdfast.protocol.limits import Limits
 from holdfast.protocol.messages import Ack, ErrorCode, Failure, Refused, Reply, Resume, Summary
 from holdfast.protocol.server_context import ServerContext
@@ -358,7 +359,7 @@ def test_an_input_that_ends_too_early_is_another_one(rows: int) -> None:
     assert line.send(b"#holdfast stream=a\n" + HEADER + deposits(1, rows))[1:] == []
     error = refusal(line.end())
     assert error.code is ErrorCode.STREAM_CHANGED
-    assert f"the input ended {3 - rows} rows before that" in error.message
+    assert f"the input ended {('2 rows', '1 row')[rows - 1]} before that" in error.message
 
 
 def test_a_header_alone_changes_nothing() -> None:
@@ -413,3 +414,87 @@ def test_an_error_names_what_is_durable() -> None:
     error = refusal(line.send(b"nonsense\n"))
     assert (error.rows, error.sequence) == (0, 2)
     assert engine.decided == 4
+
+
+def test_an_ack_comes_when_the_watermark_has_moved() -> None:
+    """A sender that waits for it sends nothing else meanwhile."""
+    engine = Lagging()
+    line = Line(ServerContext(engine))
+    line.send(b"#holdfast ack=rows stream=a\n" + HEADER + deposits(1, 2))
+    assert line.wait(1) == []
+    engine.lasting = 1
+    line.deliver(line.session.wake(line.now))
+    assert line.take() == []
+    engine.lasting = 2
+    line.deliver(line.session.wake(line.now))
+    assert line.take() == [Ack(2, 2)]
+    line.send(deposits(3, 1))
+    engine.lasting = 3
+    assert line.wait(1) == [Ack(3, 3)]
+
+
+def test_where_a_stream_is_waits_until_that_is_durable() -> None:
+    """A sender would let go of rows that a crash could still lose; rows that it sends meanwhile are taken."""
+    engine = Lagging()
+    shared = ServerContext(engine)
+    Line(shared).send(b"#holdfast stream=a\n" + HEADER + deposits(1, 3))
+    line = Line(shared)
+    assert line.send(b"#holdfast stream=a ack=rows\n") == []
+    assert line.send(HEADER + deposits(1, 4), seconds=1) == []
+    engine.lasting = 2
+    assert line.wait(1) == []
+    engine.lasting = 4
+    replies = line.wait(1)
+    assert replies[0] == resume(3)
+    assert replies[1:] == [Ack(4, 4)]
+
+
+def test_an_error_before_the_position_is_durable_names_no_position() -> None:
+    """There is no first line then, and no row is promised."""
+    engine = Lagging()
+    shared = ServerContext(engine)
+    Line(shared).send(b"#holdfast stream=a\n" + HEADER + deposits(1, 3))
+    line = Line(shared)
+    line.send(b"#holdfast stream=a ack=rows\n")
+    (error,) = line.send(b"#holdfast stream=b\n")
+    assert isinstance(error, Failure)
+    assert (error.code, error.rows) == (ErrorCode.BAD_DIRECTIVE, 0)
+
+
+def test_a_last_row_that_was_decided_before_needs_no_line_end() -> None:
+    """It is compared, and not decided, so that half a row does no harm."""
+    shared = intake()
+    text = HEADER + deposits(1, 3).rstrip(b"\n")
+    for asked, skipped in ((b"", 0), (b" ack=rows", 3), (b"", 3)):
+        line = Line(shared)
+        line.send(b"#holdfast stream=a" + asked + b"\n" + text)
+        summary = line.end()[-1]
+        assert isinstance(summary, Summary)
+        assert (summary.skipped, summary.resume) == (skipped, 3)
+    assert shared.engine.decided == 3
+
+
+def test_memory_of_marks_is_bounded() -> None:
+    """A watermark that stands still costs no more, however many rows come."""
+    engine = Lagging()
+    rows = DurableRows(engine)
+    for row in range(1, 1_000):
+        engine.apply(Deposit(1, row, "1"))
+        rows.note(row)
+    assert rows.count() == 0
+    engine.lasting = 40
+    assert rows.count() == 40
+    engine.lasting = 998
+    assert 0 < rows.count() < 999
+    engine.lasting = 999
+    assert rows.count() == 999
+
+
+@pytest.mark.parametrize("stream", [b"", b"stream=a "])
+def test_a_digest_of_no_rows(stream: bytes) -> None:
+    """No row comes before the first one; a digest of none that is not zero is a mistake."""
+    line = Line(intake())
+    assert (
+        refusal(line.send(b"#holdfast " + stream + b"from=1 digest=00000000000000ff\n")).code
+        is ErrorCode.BAD_DIRECTIVE
+    )

@@ -27,7 +27,7 @@ from holdfast import (
     Rules,
     TablePolicy,
 )
-from holdfast.streaming import Source, SourceState, StreamProcessor
+from holdfast.streaming import Running, Source, SourceState, StreamProcessor
 from strategies import cut, cuts, rules, transaction_streams
 from streaming.sending import HEADER, Recorder, deposits, run, text_of, until, waiting
 
@@ -794,3 +794,73 @@ def test_failed_sources_are_logged_and_counted(caplog: pytest.LogCaptureFixture)
     assert len(said) == 2
     assert any(text.startswith("source bad failed: InputError: bad: line 1") for text in said)
     assert any(text.startswith("source worse failed: TypeError: source worse gave int") for text in said)
+
+
+def test_a_run_that_ends_takes_its_sources_along() -> None:
+    """Leaving with an error cancels a source that somebody waits for, who is told; afterwards there is no way in."""
+
+    async def job() -> None:
+        engine = Engine()
+        processor = StreamProcessor(engine)
+        entered: list[Running] = []
+        tasks: list[asyncio.Task[object]] = []
+
+        async def fail() -> None:
+            async with processor.running() as running:
+                slow = waiting([deposits(1, 1, 1)] * 2, 1_000_000)
+                entered.append(running)
+                tasks.append(asyncio.ensure_future(running.process(slow, name="slow")))
+                await asyncio.sleep(0.01)
+                raise LookupError
+
+        with pytest.raises(LookupError):
+            await fail()
+        with pytest.raises(RuntimeError, match="the run ended before source slow did"):
+            await tasks[0]
+        assert processor.sources["slow"].state is SourceState.CANCELLED
+        with pytest.raises(RuntimeError, match="the run has ended"):
+            await entered[0].process([deposits(1, 1, 1)])
+        with pytest.raises(RuntimeError, match="the run has ended"):
+            await entered[0].apply(Deposit(1, 1, "1"))
+        with pytest.raises(RuntimeError, match="the run has ended"):
+            entered[0].add([deposits(1, 1, 1)])
+        assert engine.decided == 0
+
+    run(job())
+
+
+def test_an_outcome_is_given_when_it_is_durable() -> None:
+    """A caller may act on it."""
+
+    class Lagging(Engine):
+        lasting = 0
+
+        @property
+        def durable(self) -> int:
+            return self.lasting
+
+    async def job() -> None:
+        engine = Lagging()
+        async with StreamProcessor(engine).running() as running:
+            applying = asyncio.ensure_future(running.apply(Deposit(1, 1, "1")))
+            await asyncio.sleep(0.01)
+            assert not applying.done()
+            engine.lasting = 1
+            assert await applying is Outcome.APPLIED
+
+    run(job())
+
+
+def test_refused_names_leave_nothing_behind() -> None:
+    """A source whose name is taken is not kept."""
+
+    async def job() -> None:
+        async with StreamProcessor(Engine()).running() as running:
+            running.add(waiting([deposits(1, 1, 1)], 100), name="a")
+            for _ in range(20):
+                with pytest.raises(ValueError, match="two sources are named"):
+                    running.add([deposits(1, 1, 1)], name="a")
+            gc.collect()
+            assert sum(type(each).__name__ == "SourceRun" for each in gc.get_objects()) == 1
+
+    run(job())

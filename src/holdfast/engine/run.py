@@ -73,19 +73,26 @@ class Run:
             InputError: If an input has no usable header, or is compressed and corrupt.
             OSError: If an input cannot be read.
         """
-        for stream in streams:
-            with stream:
-                decoder = self._engine.new_decoder(keep_source=self._review.needs_text)
-                batches = read_input(stream, decoder, self.report_progress)
-                try:
-                    self._add(stream, batches)
-                finally:
-                    # An exception that is kept would otherwise keep this generator, and with it the threads that read ahead.
-                    batches.close()
-        if self._inlet.exceeds_budget:
-            reason = self._review.say_budget_exceeded(self._inlet.rows, self._inlet.refused)
-            raise PolicyAbort(reason, None, self.report())
-        return self.report()
+        try:
+            for stream in streams:
+                self._process_one(stream)
+            if self._inlet.exceeds_budget:
+                reason = self._review.say_budget_exceeded(self._inlet.rows, self._inlet.refused)
+                raise PolicyAbort(reason, None, self.report())
+            return self.report()
+        finally:
+            # It refers to this run, and the garbage collector does not see that.
+            self._inlet.release()
+
+    def _process_one(self, stream: InputStream) -> None:
+        with stream:
+            decoder = self._engine.new_decoder(keep_source=self._review.needs_text)
+            batches = read_input(stream, decoder, self.report_progress)
+            try:
+                self._add(stream, batches)
+            finally:
+                # Whoever keeps the exception that ended this would keep the threads that read ahead as well.
+                batches.close()
 
     def on_refused(self, batch: Batch, start: int, stop: int, position: int) -> None:
         """Show rows that were not applied."""

@@ -108,9 +108,14 @@ class Batch:
             OverflowError: If a number does not fit 64 bits.
             ValueError: If a type or a code is out of range.
         """
-        batch: Batch = new_batch(max(len(rows), 1))
+        # What turns into numbers below may be anybody's code: it must not change how many rows there are.
+        given: tuple = tuple(rows)
+        batch: Batch = new_batch(max(len(given), 1))
         row: cython.Py_ssize_t = 0
-        for type_, client, tx, units, code in rows:
+        refused: cython.Py_ssize_t = 0
+        type_: cython.long
+        code: cython.long
+        for type_, client, tx, units, code in given:
             if not 0 <= type_ <= 255 or not 0 <= code < CODES_MAX:
                 raise ValueError(
                     f"a type is 0 to 255 and a code 0 to {CODES_MAX - 1}, not {type_} and {code}"
@@ -120,12 +125,14 @@ class Batch:
             batch.tx_column[row] = tx
             batch.amount_column[row] = units
             batch.outcome_column[row] = code
+            refused += code != UNDECIDED
             row += 1
         # These rows were never text.
         batch.offset_column = cython.NULL
         batch.rows = row
         batch.is_unchecked = True
-        _keep_first_outcomes(batch)
+        if refused:
+            _keep_first_outcomes(batch)
         return batch
 
     def __len__(self) -> int:
@@ -281,7 +288,8 @@ class Batch:
         """Give the part of rows in the digest of their stream, which is the sum of a hash of each row, modulo 2**64.
 
         The hash covers a row's type, client, tx, number in the stream, and amount if it is a deposit or withdrawal; for text
-        that could not be decoded, it covers the bytes. Batches, splits and formats make no difference.
+        that could not be decoded, it covers the bytes. Batches, splits and formats make no difference. Ask for it under the
+        batch's own settings: a ledger of narrower ids writes a decoder's code for an id that is too wide for it.
 
         Args:
             start: The first row.

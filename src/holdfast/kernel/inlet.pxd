@@ -42,5 +42,6 @@ cdef class Inlet:
     cdef int require_fresh(self) except -1
     cdef int require_own(self, Tally tally) except -1
     cdef Py_ssize_t skip(self, Batch batch, Py_ssize_t start, Py_ssize_t stop) except -1
+    cdef int follow_rows(self, Batch batch, Py_ssize_t start, Py_ssize_t stop, uint64_t position, uint64_t refused_before) except -1
     cdef int decide(self, Batch batch, Py_ssize_t start, Py_ssize_t stop) except -1
     cdef int take_text(self, object data, cbytes text, Py_ssize_t size) except -1

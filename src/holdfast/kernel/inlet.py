@@ -320,14 +320,16 @@ class Inlet:
         while start < stop:
             position: uint64_t = self.rows_before + tally.rows
             refused_before: uint64_t = tally.refused_rows
-            reached = pool.decide(batch, start, stop, tally, self.stream, position)
+            try:
+                reached = pool.decide(batch, start, stop, tally, self.stream, position)
+            except BaseException:
+                # The rows before the failure stand: they are counted, so they are followed and shown as well.
+                reached = start + cython.cast(cython.Py_ssize_t, self.rows_before + tally.rows - position)
+                self.follow_rows(batch, start, min(reached, stop), position, refused_before)
+                raise
             if not start < reached <= stop:
                 raise RuntimeError(f"decide() was given the rows {start} to {stop} and returned {reached}")
-            if self.has_digest:
-                self.digest += batch.add_digest(start, reached, position)
-            if pool.shows and tally.refused_rows > refused_before:
-                self.listener.on_refused(batch, start, reached, position)
-                self.require_own(tally)
+            self.follow_rows(batch, start, reached, position, refused_before)
             if tally.is_stopped:
                 self.listener.on_stopped(batch, reached - 1)
                 self.require_own(tally)
@@ -340,6 +342,25 @@ class Inlet:
         """Check that nobody ended the stream from within: its tally may be another stream's by now."""
         if tally is None or self.counts is not tally:
             raise ValueError("the stream was ended while its rows were decided")
+        return 0
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def follow_rows(
+        self,
+        batch: Batch,
+        start: cython.Py_ssize_t,
+        stop: cython.Py_ssize_t,
+        position: uint64_t,
+        refused_before: uint64_t,
+    ) -> cython.int:
+        """Add decided rows to the digest, and show those that were not applied."""
+        tally: Tally = self.counts
+        if self.has_digest:
+            self.digest += batch.add_digest(start, stop, position)
+        if self.pool.shows and tally.refused_rows > refused_before:
+            self.listener.on_refused(batch, start, stop, position)
+            self.require_own(tally)
         return 0
 
     @cython.cfunc

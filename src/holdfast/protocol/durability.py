@@ -1,4 +1,4 @@
-"""How many rows of a stream are durable, derived from the engine's watermarks."""
+"""How many rows of a stream are durable, known from an engine's watermarks alone."""
 
 from __future__ import annotations
 
@@ -8,15 +8,17 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from holdfast.engine.interface import AnyEngine
 
+MARKS_MAX = 64
+
 
 class DurableRows:
-    """Follows how many rows of one stream are durable.
+    """Follows one stream's position behind the engine's durable watermark.
 
-    While the engine's durable watermark is below the decided one, marks remember which watermark makes how many rows of the
-    stream durable.
+    While durable lags behind decided, marks say which of the engine's watermarks makes how many rows of the stream durable. If
+    there are too many of them, the newest one moves on: its rows count as durable a little later than they are.
 
     Args:
-        engine: The engine whose watermarks to follow.
+        engine: Whose watermarks.
     """
 
     __slots__ = ("_decided_at", "_engine", "_marks", "_rows", "_rows_decided")
@@ -28,12 +30,18 @@ class DurableRows:
         self._rows = 0
         self._marks: deque[tuple[int, int]] | None = None
 
-    def start(self, rows: int) -> None:
-        """Begin with this number of rows, all of them durable."""
-        self._rows = self._rows_decided = rows
+    @property
+    def decided_at(self) -> int:
+        """The engine's watermark that makes all rows durable."""
+        return self._decided_at
+
+    def start(self, rows: int, decided_at: int) -> None:
+        """Begin with so many rows, which this watermark of the engine makes durable."""
+        self._rows_decided = rows
+        self._decided_at = decided_at
 
     def note(self, rows: int) -> None:
-        """Note how many rows of the stream are decided now."""
+        """Learn that so many rows of the stream are decided by now."""
         if rows == self._rows_decided:
             return
         self._rows_decided = rows
@@ -41,10 +49,16 @@ class DurableRows:
         if self._engine.durable < self._decided_at:
             if self._marks is None:
                 self._marks = deque()
+            if len(self._marks) == MARKS_MAX:
+                self._marks.pop()
             self._marks.append((self._decided_at, rows))
 
+    def is_behind(self) -> bool:
+        """Whether there are rows that a crash would lose."""
+        return self._engine.durable < self._decided_at
+
     def count(self) -> int:
-        """Say how many rows of the stream a crash would not lose."""
+        """Give how many rows a crash would not lose."""
         durable = self._engine.durable
         if durable >= self._decided_at:
             self._marks = None

@@ -107,7 +107,7 @@ class Handshake:
                 self.position = self._context.registry.claim(directive.stream, self._owner)
                 self.skip = self.position.rows
                 settings = StreamSettings.of(self._context.engine.settings)
-                replies.append(Resume(*self.position, settings))
+                replies.append(Resume(self.position.rows, self.position.digest, settings))
             self.asked = directive
         elif directive != Directive(first_row=directive.first_row, digest=directive.digest):
             raise WireError(
@@ -144,6 +144,10 @@ class Handshake:
                 f"{name} is at row {self.position.rows}: with from={first_row}, {left_out} would be left out; "
                 f"send from={wanted} or less",
             )
+        if first_row == 1 and digest:
+            raise WireError(
+                ErrorCode.BAD_DIRECTIVE, "no rows come before from=1: leave digest out, or write 16 zeros"
+            )
         self.skip = wanted - first_row
         self.digest_before = 0 if first_row == 1 else digest
         if self.skip == 0 and digest is not None and digest != self.position.digest:
@@ -156,6 +160,16 @@ def stream_changed(stream: str | None, rows: int) -> WireError:
         ErrorCode.STREAM_CHANGED,
         f"stream {stream} is at row {rows}, and its rows up to there differ from those that are sent now; "
         "send a different input under a different name",
+    )
+
+
+def ended_too_early(stream: str | None, rows: int, missing: int) -> WireError:
+    """Say that the input cannot be the one that was sent under this name before."""
+    ended = "1 row" if missing == 1 else f"{missing} rows"
+    return WireError(
+        ErrorCode.STREAM_CHANGED,
+        f"stream {stream} is at row {rows}, and the input ended {ended} before that; "
+        "send all of it, or a different input under a different name",
     )
 
 

@@ -23,6 +23,8 @@ class Position(NamedTuple):
     """How many of its rows are decided."""
     digest: int = 0
     """The digest of these rows."""
+    decided_at: int = 0
+    """The engine's watermark that makes all of them durable."""
 
 
 _START = Position()

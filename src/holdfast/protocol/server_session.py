@@ -13,7 +13,7 @@ from holdfast.domain.outcome import Outcome
 from holdfast.kernel.csv.header import HeaderError
 from holdfast.kernel.inlet import PIECE_BYTES
 from holdfast.protocol.durability import DurableRows
-from holdfast.protocol.handshake import Handshake, stream_changed
+from holdfast.protocol.handshake import Handshake, ended_too_early, stream_changed
 from holdfast.protocol.messages import Ack, ErrorCode, Failure, RefusedRows, Summary, WireError
 from holdfast.protocol.registry import Position
 
@@ -64,6 +64,7 @@ class Session:
         "_events",
         "_handshake",
         "_inlet",
+        "_lags",
         "_line_began",
         "_line_bytes",
         "_line_number",
@@ -71,6 +72,7 @@ class Session:
         "_outlet",
         "_phase",
         "_position",
+        "_withholds",
         "received_at",
         "stream",
         "wake_at",
@@ -92,6 +94,9 @@ class Session:
         self._acked = -1
         self._ack_at = now - ACK_SECONDS_MIN
         self._durable = DurableRows(context.engine)
+        # Whether there are rows that an ack would name if they were durable; whether events wait until a position is durable.
+        self._lags = False
+        self._withholds = False
         self._opened_at = now
         # The length of the partial line, its number, and the time since when it has been partial.
         self._line_bytes = 0
@@ -159,7 +164,7 @@ class Session:
                 self._take(self._inlet, data, now)
         except WireError as error:
             return self.abort(error)
-        return self._take_events() if self._events else []
+        return self._take_events(now) if self._events else []
 
     def end_of_input(self, now: float) -> list[Event]:
         """Take the end of the input.
@@ -175,15 +180,15 @@ class Session:
                 self._end(now)
             except WireError as error:
                 return self.abort(error)
-        return self._take_events()
+        return self._take_events(now)
 
     def wake(self, now: float) -> list[Event]:
         """Give an ack or the summary that is due; see :attr:`wake_at`. Call it also when the durable watermark moves."""
         if self._phase == _FINISHED:
             self._sum_up(now)
-        elif self.wake_at is not None and now >= self.wake_at:
+        elif self.wants_acks and self.wake_at is not None and (self._lags or now >= self.wake_at):
             self._ack(now)
-        return self._take_events()
+        return self._take_events(now)
 
     def check(self, now: float, *, is_held: bool = False) -> list[Event]:
         """Check the time limits; call it now and then.
@@ -226,13 +231,17 @@ class Session:
         """
         if self._phase == _ENDED:
             return []
+        if self._withholds:
+            # The sender does not know yet where its stream is: it is not told before a crash could no longer change that.
+            self._events.clear()
+            self._withholds = False
         self._durable.note(self.position)
         self._ack_if_owed()
         self._context.failures[error.code] += 1
         durable, sequence = self._durable.count(), self._context.engine.durable
         self._events.append(Failure(error.code, error.message, durable, sequence))
         self.leave()
-        return self._take_events()
+        return self._take_events(self.received_at)
 
     def leave(self) -> None:
         """Release what is shared, because the connection is gone."""
@@ -245,7 +254,9 @@ class Session:
         inlet = self._inlet
         if self.stream is not None:
             digest = self._position.digest if inlet is None else inlet.digest
-            self._context.registry.release(self.stream, Position(self.position, digest))
+            self._durable.note(self.position)
+            position = Position(self.position, digest, self._durable.decided_at)
+            self._context.registry.release(self.stream, position)
         if inlet is not None:
             inlet.release()
 
@@ -348,14 +359,15 @@ class Session:
             asked.wants_refused,
         )
         self._position = handshake.position
-        self._durable.start(handshake.position.rows)
+        self._durable.start(self._position.rows, self._position.decided_at)
+        self._withholds = self._durable.is_behind()
         if handshake.has_ended:
             self._handshake = None
             self._checks_digest = handshake.digest_before is not None
             # A weak reference: the inlet must not keep a session alive whose connection is gone.
             self._inlet = self._context.open_inlet(self.stream, proxy(self), shows=self.wants_refused)
             if self.stream is not None:
-                self._inlet.follow(self.stream, *self._position)
+                self._inlet.follow(self.stream, self._position.rows, self._position.digest)
                 self._inlet.skip_rows(handshake.skip, handshake.digest_before or 0)
 
     def _end(self, now: float) -> None:
@@ -366,18 +378,15 @@ class Session:
         inlet = self._inlet
         if inlet is None:
             raise WireError(ErrorCode.BAD_HEADER, "the input is empty")
-        if self.stream is None or not self.wants_acks or not inlet.has_header:
+        # A row that was decided before is only compared, whether or not its line has an end.
+        if self.stream is None or not self.wants_acks or not inlet.has_header or inlet.rows_to_skip:
             try:
                 inlet.take(head)
                 inlet.finish()
             except HeaderError as error:
                 raise WireError(ErrorCode.BAD_HEADER, str(error)) from error
         if inlet.rows_to_skip and inlet.skipped:
-            raise WireError(
-                ErrorCode.STREAM_CHANGED,
-                f"stream {self.stream} is at row {self._position.rows}, and the input ended {inlet.rows_to_skip} rows before "
-                "that; send all of it, or a different input under a different name",
-            )
+            raise ended_too_early(self.stream, self._position.rows, inlet.rows_to_skip)
         if inlet.exceeds_budget:
             raise WireError(
                 ErrorCode.POLICY_ABORT, self._context.review.say_budget_exceeded(inlet.rows, inlet.refused)
@@ -389,7 +398,7 @@ class Session:
     def _sum_up(self, now: float) -> None:
         """End with a summary, once all rows are durable."""
         if self._durable.count() < self.position:
-            self.wake_at = None
+            self.wake_at = now + ACK_SECONDS_MIN
             return
         self._ack_at = now
         self._ack_if_owed()
@@ -423,7 +432,8 @@ class Session:
 
     def _ack(self, now: float) -> None:
         durable = self._durable.count()
-        self.wake_at = None
+        self._lags = self._durable.is_behind()
+        self.wake_at = now + ACK_SECONDS_MIN if self._lags else None
         if durable > max(self._acked, 0):
             self._acked = durable
             self._ack_at = now
@@ -433,6 +443,12 @@ class Session:
         if self.wants_acks and self.rows:
             self._ack(self._ack_at)
 
-    def _take_events(self) -> list[Event]:
+    def _take_events(self, now: float) -> list[Event]:
+        """Give the events, unless they begin with where a stream is and that is not durable yet."""
+        if self._withholds:
+            self._withholds = self._context.engine.durable < self._position.decided_at
+            if self._withholds:
+                self.wake_at = now + ACK_SECONDS_MIN
+                return []
         events, self._events = self._events, []
         return events

@@ -217,7 +217,7 @@ class Running:
         return self._pump.add(source, name)
 
     async def process(self, source: object, *, name: str | None = None) -> SourceReport:
-        """Run one source in the calling task and wait for its end; cancelling the task cancels the source.
+        """Run one source and wait for its end; cancelling this call cancels the source.
 
         Args:
             source: The source.
@@ -229,7 +229,7 @@ class Running:
         Raises:
             PolicyAbort: If its policy stopped it.
             InputError: If it has no usable header.
-            RuntimeError: If ``sources_max`` sources are open.
+            RuntimeError: If ``sources_max`` sources are open, or the run ends before the source does.
             TypeError: If it is not a source.
             ValueError: If the run has a source of this name.
             Exception: What the source itself raised.
@@ -243,8 +243,10 @@ class Running:
             Its outcome, once that is durable.
 
         Raises:
+            RuntimeError: If the run has ended.
             TypeError: If it is not a transaction.
         """
+        self._pump.check_open()
         return await self._run.apply(transaction)
 
     async def wait(self) -> None:

@@ -59,8 +59,9 @@ class Pump:
         self._opened: deque[Opened] = deque()
         self._sources: Iterator[tuple[str | None, object]] | None = None
         self._workers: set[asyncio.Task[None]] = set()
-        # Sources that run in their callers' tasks.
-        self._own_tasks = 0
+        # The workers of sources that somebody waits for, who is told what ends them.
+        self._awaited: set[asyncio.Task[None]] = set()
+        self._has_stopped = False
         self._help_is_called = False
         self._helpers = 1
         self._credit = TURN_BYTES
@@ -73,7 +74,7 @@ class Pump:
     @property
     def open_sources(self) -> int:
         """How many sources were added and have not ended, without those that are still in an iterator."""
-        return len(self._opened) + len(self._workers) + self._own_tasks
+        return len(self._opened) + len(self._workers)
 
     def add(self, source: object, name: str | None) -> str:
         """Run one more source; give its name.
@@ -107,36 +108,50 @@ class Pump:
             raise self._failure
 
     async def process(self, source: object, name: str | None) -> SourceReport:
-        """Run one source in the task that calls this, from its beginning to its end.
+        """Run one source by itself and wait for its end; cancelling this cancels the source.
 
         Raises:
-            RuntimeError: If ``sources_max`` sources are open.
-            Exception: The error that ended the source.
+            RuntimeError: If there are as many as there may be, or the run ends before the source does.
+            Exception: What ended the source.
         """
         self._check_room()
         opened = self._run.open(source, name)
-        self._own_tasks += 1
+        task = self._loop.create_task(self.drive(iter((opened,)), raises=True))
+        self._workers.add(task)
+        self._awaited.add(task)
         self._idle.clear()
+        task.add_done_callback(self._worker_ended)
         try:
-            await self.drive(iter((opened,)), raises=True)
-        finally:
-            self._own_tasks -= 1
-            self._set_idle()
+            await asyncio.wait((task,))
+        except asyncio.CancelledError:
+            task.cancel()
+            await _wait_for_all({task})
+            # A task that was cancelled before its first step has noted nothing.
+            self._run.close(opened[0], SourceState.CANCELLED)
+            raise
+        if task.cancelled():
+            raise RuntimeError(f"the run ended before source {opened[0].name} did")
+        task.result()
         return opened[0].report()
+
+    def check_open(self) -> None:
+        """Refuse what comes after the end.
+
+        Raises:
+            RuntimeError: If the run has ended.
+        """
+        if self._has_stopped:
+            raise RuntimeError("the run has ended: begin another one")
 
     async def stop(self) -> None:
         """Cancel all workers and wait until they have ended; a cancellation of this call takes effect after that."""
+        self._has_stopped = True
         self._sources = None
         unstarted = list(self._opened)
         self._opened.clear()
         for worker in self._workers:
             worker.cancel()
-        cancelled: asyncio.CancelledError | None = None
-        while self._workers:
-            try:
-                await asyncio.wait(self._workers)
-            except asyncio.CancelledError as error:
-                cancelled = error
+        cancelled = await _wait_for_all(self._workers)
         for stream, _ in unstarted:
             self._run.close(stream, SourceState.CANCELLED)
         if cancelled is not None:
@@ -269,18 +284,21 @@ class Pump:
     def _worker_ended(self, worker: asyncio.Task[None]) -> None:
         self._workers.discard(worker)
         failure = None if worker.cancelled() else worker.exception()
-        if failure is not None and self._failure is None:
+        if worker in self._awaited:
+            self._awaited.discard(worker)
+        elif failure is not None and self._failure is None:
             self._failure = failure
             # Nobody runs its sources any more; wait() raises this, and its caller stops the others.
             self._sources = None
         self._set_idle()
 
     def _set_idle(self) -> None:
-        is_busy = self._workers or self._opened or self._own_tasks or self._sources is not None
+        is_busy = self._workers or self._opened or self._sources is not None
         if self._failure is not None or not is_busy:
             self._idle.set()
 
     def _check_room(self) -> None:
+        self.check_open()
         if self.open_sources >= self._sources_max:
             raise RuntimeError(
                 f"{self._sources_max} sources are open, as many as sources_max allows: wait for one to end, or raise it"
@@ -294,6 +312,17 @@ def _explained(error: Exception, name: str) -> Exception:
     named = InputError(name, str(error))
     named.__cause__ = error
     return named
+
+
+async def _wait_for_all(tasks: set[asyncio.Task[None]]) -> asyncio.CancelledError | None:
+    """Wait until all tasks have ended; give a cancellation that came meanwhile."""
+    cancelled: asyncio.CancelledError | None = None
+    while pending := {task for task in tasks if not task.done()}:
+        try:
+            await asyncio.wait(pending)
+        except asyncio.CancelledError as error:
+            cancelled = error
+    return cancelled
 
 
 async def _close_source(pieces: Pieces, error: Exception | None) -> Exception | None:

@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 
 # Looking a member of an enumeration up costs as much as some rows.
 _RUNNING, _FAILED, _CANCELLED = SourceState.RUNNING, SourceState.FAILED, SourceState.CANCELLED
+_DURABLE_SECONDS = 0.001
+"""How often a transaction that waits to be durable looks whether it is."""
 _log = logging.getLogger("holdfast.streaming")
 
 
@@ -134,6 +136,9 @@ class StreamRun:
         """
         batch = Batch.from_rows([to_row(transaction, self._engine.settings)])
         self._engine.decide(batch, 0, 1, self._applied, None, 0)
+        decided = self._engine.decided
+        while self._engine.durable < decided:  # noqa: ASYNC110  # a watermark tells nobody that it moves
+            await asyncio.sleep(_DURABLE_SECONDS)
         return Outcome(batch.outcome(0))
 
     def end(self) -> None:
@@ -192,9 +197,10 @@ class StreamRun:
         return self._enter(name, group), pieces
 
     def _enter(self, name: str, group: SourceGroup) -> SourceRun:
-        stream = SourceRun(name, group)
-        if self.streams.setdefault(name, stream) is not stream:
+        streams = self.streams
+        if name in streams:
             raise ValueError(f"two sources are named {name!r}: give one of them another name")
+        stream = streams[name] = SourceRun(name, group)
         return stream
 
     def _group_of(self, name: str, policy: ErrorPolicy | None) -> SourceGroup:

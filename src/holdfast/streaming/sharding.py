@@ -86,6 +86,7 @@ class Shards:
             raise ValueError(f"shards are chosen by client or by source, not by {by!r}")
         self.by = by
         self.engines = tuple(make_engine() for _ in range(shards))
+        self._durable = 0
 
     def __len__(self) -> int:
         return len(self.engines)
@@ -102,13 +103,20 @@ class Shards:
 
     @property
     def durable(self) -> int:
-        """How many of these rows a crash would not lose."""
-        return sum(engine.durable for engine in self.engines)
+        """How many of these rows a crash would not lose.
+
+        Rows of one shard may be durable before earlier ones of another. So this moves on when all shards have caught up.
+        """
+        decided = self.decided
+        if all(engine.durable >= engine.decided for engine in self.engines):
+            self._durable = decided
+        return self._durable
 
     def apply(self, transaction: Transaction) -> Outcome:
         """Apply one transaction to its client's shard.
 
         Raises:
+            RuntimeError: If sources choose the shard.
             TypeError: If it is not a transaction.
         """
         batch = Batch.from_rows([to_row(transaction, self.settings)])
@@ -159,16 +167,31 @@ class Shards:
         stream: str | None = None,
         position: int = 0,
     ) -> int:
-        """Decide rows of a batch in their clients' shards, count them in a tally, and give the first row that was not decided."""
+        """Decide rows of a batch in their clients' shards, count them in a tally, and give the first row that was not decided.
+
+        The engines are told the stream, and the position of the first of these rows: a shard's rows are some of them.
+
+        Raises:
+            RuntimeError: If sources choose the shard, so that a row alone does not say where it goes.
+        """
+        if self.by == "source":
+            raise RuntimeError(
+                "sources choose the shard: decide rows with the engine of their source (Shards.engine_of)"
+            )
         tally = Tally() if tally is None else tally
         if tally.may_stop():
             return self._decide_in_turn(batch, start, stop, tally, stream, position)
         parts = routing.split(batch, start, stop, len(self.engines))
         # One after the other: for a few thousand rows, handing parts to threads costs more than it saves.
-        for engine, part in zip(self.engines, parts, strict=True):
-            if part is not None:
-                engine.decide(part, 0, part.rows, Tally(), stream, position)
-        return start + routing.gather(batch, start, parts, tally)
+        rows = 0
+        try:
+            for engine, part in zip(self.engines, parts, strict=True):
+                if part is not None:
+                    engine.decide(part, 0, part.rows, Tally(), stream, position)
+        finally:
+            # Also where a shard fails: the rows before the first one that it did not decide stand.
+            rows = routing.gather(batch, start, parts, tally)
+        return start + rows
 
     def _decide_in_turn(  # noqa: PLR0917  # as decide
         self, batch: Batch, start: int, stop: int, tally: Tally, stream: str | None, position: int

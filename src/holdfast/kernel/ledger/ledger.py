@@ -92,7 +92,8 @@ class Ledger:
         recorder: Gets every stretch of rows that was decided, in order, before anybody is told of them; None if nobody records.
             ``recorder.record(batch, start, stop, sequence, stream, position)`` gets the batch and its rows from ``start`` to
             before ``stop``, the number of rows decided before them, and their stream with the number of its rows before them.
-            What it raises reaches the caller, and the ledger decides nothing any more.
+            It copies what it keeps: the batch is filled anew afterwards. What it raises reaches the caller; the ledger then
+            decides and shows nothing any more.
 
     Raises:
         TypeError: If the settings are no :class:`Settings`.
@@ -108,7 +109,9 @@ class Ledger:
         self.tx_max = self.state.tx_max = settings.tx_max
         self.leases = []
         self.lock = PyThread_allocate_lock()
-        if self.lock == cython.NULL:
+        self.turn = PyThread_allocate_lock()
+        self.forks = hf_forks
+        if self.lock == cython.NULL or self.turn == cython.NULL:
             raise MemoryError
         _take_rules(cython.address(self.state.knobs), settings.rules)
         accounts: uint64_t = 1 << 16 if self.state.is_direct else 0
@@ -125,6 +128,8 @@ class Ledger:
         close_index(cython.address(self.state.client_index))
         if self.lock != cython.NULL:
             PyThread_free_lock(self.lock)
+        if self.turn != cython.NULL:
+            PyThread_free_lock(self.turn)
 
     @property
     def accounts(self) -> int:
@@ -194,12 +199,13 @@ class Ledger:
         reached: cython.Py_ssize_t
         self.enter()
         try:
-            if self.failure is not None:
-                raise RuntimeError(f"this ledger has stopped, since its recorder failed: {self.failure!r}")
+            self.check_failure()
             reached = self.decide_rows(batch, start, stop, counted)
+            # Also where the recorder fails: the rows are in memory.
+            self.decided += reached - start
             if self.recorder is not None and reached > start:
                 self.record(batch, start, reached, stream, position)
-            self.decided += reached - start
+            self.recorded = self.decided
         finally:
             self.leave()
         if reached < stop and not counted.is_stopped:
@@ -242,7 +248,7 @@ class Ledger:
         position: uint64_t,
     ) -> cython.int:
         try:
-            self.recorder.record(batch, start, stop, self.decided, stream, position)
+            self.recorder.record(batch, start, stop, self.recorded, stream, position)
         except BaseException as error:
             self.failure = error
             raise
@@ -250,22 +256,49 @@ class Ledger:
 
     @cython.cfunc
     @cython.exceptval(-1, check=False)
+    def check_failure(self) -> cython.int:
+        if self.failure is not None:
+            raise RuntimeError(f"this ledger has stopped, since its recorder failed: {self.failure!r}")
+        return 0
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
     def enter(self) -> cython.int:
         """Take the lock, waiting for another thread but never for this one."""
         me: cython.ulong = PyThread_get_thread_ident()
-        if not PyThread_acquire_lock(self.lock, NOWAIT_LOCK):
-            if self.owner == me:
-                raise RuntimeError(
-                    "this thread is deciding rows of this ledger right now; look at it, and decide others, after that"
-                )
-            if self.owner_forks != hf_forks:
+        if self.owner == me:
+            raise RuntimeError(
+                "this thread is deciding rows of this ledger right now; look at it, and decide others, after that"
+            )
+        # A thread that decides batch after batch must not come first each time.
+        if self.waiting or self.forks != hf_forks or not PyThread_acquire_lock(self.lock, NOWAIT_LOCK):
+            self.wait()
+        self.owner = me
+        return 0
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def wait(self) -> cython.int:
+        """Take the lock after the thread that has it, in turn."""
+        if self.forks != hf_forks:
+            if not PyThread_acquire_lock(self.lock, NOWAIT_LOCK):
                 raise RuntimeError(
                     "this process was forked while another thread decided rows of this ledger; fork between two batches"
                 )
-            with cython.nogil:
-                PyThread_acquire_lock(self.lock, WAIT_LOCK)
-        self.owner = me
-        self.owner_forks = hf_forks
+            # Threads that waited are not in this process, and one of them may have had the turn: that lock is left as it is.
+            self.turn = PyThread_allocate_lock()
+            self.waiting = 0
+            self.forks = hf_forks
+            if self.turn == cython.NULL:
+                PyThread_release_lock(self.lock)
+                raise MemoryError
+            return 0
+        self.waiting += 1
+        with cython.nogil:
+            PyThread_acquire_lock(self.turn, WAIT_LOCK)
+            PyThread_acquire_lock(self.lock, WAIT_LOCK)
+            PyThread_release_lock(self.turn)
+        self.waiting -= 1
         return 0
 
     @cython.cfunc
@@ -274,14 +307,35 @@ class Ledger:
         self.owner = 0
         PyThread_release_lock(self.lock)
 
-    def image(self):
-        """Take a point-in-time image of all accounts, in microseconds; it never changes.
+    def counts(self) -> tuple:
+        """Count accounts, locked accounts, transactions, open disputes, rows decided and rows recorded, all at one point in time.
 
         Raises:
             RuntimeError: If this thread is deciding rows right now.
         """
         self.enter()
         try:
+            return (
+                self.accounts,
+                self.locked_accounts,
+                self.transactions,
+                self.open_disputes,
+                self.decided,
+                self.recorded,
+            )
+        finally:
+            self.leave()
+
+    def image(self):
+        """Take a point-in-time image of all accounts, in microseconds; it never changes.
+
+        Raises:
+            RuntimeError: If this thread is deciding rows right now, or the recorder has failed: there are rows in memory then
+                that were recorded nowhere.
+        """
+        self.enter()
+        try:
+            self.check_failure()
             lease: ImageLease = ImageLease.__new__(ImageLease)
             lease.epoch = self.state.accounts.epoch
             lease.is_live = True
@@ -306,13 +360,14 @@ class Ledger:
         """Look an account up: (available units, held units, locked), or None if there is none.
 
         Raises:
-            RuntimeError: If this thread is deciding rows right now.
+            RuntimeError: If this thread is deciding rows right now, or the recorder has failed.
         """
         if not 0 <= client <= self.client_max:
             return None
         wanted: uint64_t = client
         self.enter()
         try:
+            self.check_failure()
             return _find_account(cython.address(self.state), wanted)
         finally:
             self.leave()
