@@ -61,6 +61,9 @@ class JobError(Exception):
         super().__init__(message)
         self.exit_code = exit_code
 
+    def __reduce__(self) -> tuple[type[JobError], tuple[str, int]]:
+        return type(self), (str(self), self.exit_code)
+
 
 class CommandOutput:
     """One output of a command, as a context manager: its failure is noted for the end, and costs no other output.

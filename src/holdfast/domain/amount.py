@@ -10,6 +10,7 @@ import re
 from decimal import Context, Decimal, Inexact, InvalidOperation
 
 from holdfast.domain.outcome import Outcome
+from holdfast.domain.picklable import Picklable
 from holdfast.domain.settings import DECIMALS_DEFAULT
 
 UNITS_MAX = 2**63 - 1
@@ -23,7 +24,7 @@ _PLAIN_DECIMAL = re.compile(r"([+-]?)(?:([0-9]+)(?:\.([0-9]*))?|\.([0-9]+))", re
 _EXACT = Context(prec=40, traps=[Inexact, InvalidOperation])
 
 
-class AmountError(ValueError):
+class AmountError(Picklable, ValueError):
     """A text or ``Decimal`` that is no amount; :attr:`outcome` says which of the decoder's codes it is."""
 
     def __init__(self, outcome: Outcome, value: object) -> None:

@@ -7,6 +7,8 @@ import io
 import os
 import stat
 
+from holdfast.domain.picklable import Picklable
+
 TYPE_CHECKING = False  # typing costs more to import than all of this
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -45,7 +47,7 @@ STDIN_NAME = "<stdin>"
 _READ_BYTES = 128 * 1024
 
 
-class InputError(OSError):
+class InputError(Picklable, OSError):
     """An input that cannot be read; the message is one sentence that names it.
 
     Args:
