@@ -34,11 +34,15 @@ if TYPE_CHECKING:
 __all__ = ["STDIN_NAME", "InputError", "InputStream", "open_input", "open_source"]
 
 _READ_BYTES = 128 * 1024
-# What a decompressor is given at a time. Small: it is copied as long as the output has no room for all it
-# stands for, and a corrupt place is known to within one slice.
+# What a decompressor is given at a time. Small: it is copied as long as the output has no room for all of
+# it, and a corrupt place is known to within one slice.
 _SLICE_BYTES = 16 * 1024
 # xz -9 needs 65 MiB; a hostile file asks for 4 GiB.
 _XZ_MEMORY_BYTES = 256 * 1024 * 1024
+# The limit that zstd itself has.
+_ZSTD_MEMORY_BYTES = 128 * 1024 * 1024
+# What the libraries say about a limit; they have no other way to tell it from corrupt data.
+_MEMORY_ERRORS = ("Memory usage limit exceeded", "requires too much memory")
 
 
 class InputStream:
@@ -137,16 +141,28 @@ class _Format:
         magics: What a member begins with, one of these.
         load: Imports what is needed; gives what makes a member's decompressor, and its error.
         padded: Whether zeros may follow a member.
+        memory_bytes_max: How much memory decompressing may take; 0 if the format needs little.
+        command: The program that decompresses such a file whatever it takes.
     """
 
     def __init__(
-        self, name: str, suffix: str, magics: tuple[bytes, ...], load: Callable[[], _Tools], *, padded: bool
+        self,
+        name: str,
+        suffix: str,
+        magics: tuple[bytes, ...],
+        load: Callable[[], _Tools],
+        *,
+        padded: bool,
+        memory_bytes_max: int = 0,
+        command: str = "",
     ) -> None:
         self.name = name
         self.suffix = suffix
         self.magics = magics
         self.load = load
         self.padded = padded
+        self.memory_bytes_max = memory_bytes_max
+        self.command = command
 
 
 class _Feed:
@@ -275,8 +291,17 @@ class _Decompressor:
         try:
             return member.decompress(data, limit)
         except self._member_error as error:
-            found = f"found between byte {self._slice_position} and byte {self._feed.position}"
-            raise InputError(self._name, f"corrupt {self._format.name} data, {found}: {error}") from error
+            raise InputError(self._name, self._describe(str(error))) from error
+
+    def _describe(self, reason: str) -> str:
+        format_ = self._format
+        if any(text in reason for text in _MEMORY_ERRORS):
+            return (
+                f"this {format_.name} data needs more memory than {format_.memory_bytes_max >> 20} MiB "
+                f"to decompress; decompress it first ({format_.command})"
+            )
+        where = f"between byte {self._slice_position} and byte {self._feed.position}"
+        return f"corrupt {format_.name} data {where}: {reason}"
 
     def _say_not_a_member(self) -> str:
         if not self._started:
@@ -288,7 +313,7 @@ def _load_gzip() -> _Tools:
     import zlib  # noqa: PLC0415  # as the other formats: only an input that needs it pays for it
 
     class GzipMember:
-        """zlib's decompressor behind the interface that the other formats share."""
+        """zlib's decompressor with the interface that the other formats share."""
 
         def __init__(self) -> None:
             self._inflater = zlib.decompressobj(wbits=16 + zlib.MAX_WBITS)
@@ -331,7 +356,7 @@ def _load_xz() -> _Tools:
     return lambda: lzma.LZMADecompressor(lzma.FORMAT_XZ, _XZ_MEMORY_BYTES), lzma.LZMAError
 
 
-# Second in each pair: what stands for a block, and for the end of a file with nothing in it.
+# After the level comes the mark of a block, or that of the end of a file with nothing in it.
 _BZIP2_MAGICS = tuple(
     b"BZh%d" % level + next_
     for level in range(1, 10)
@@ -341,8 +366,24 @@ _BZIP2_MAGICS = tuple(
 _ZSTD_MAGICS = (b"\x28\xb5\x2f\xfd", *(bytes([first]) + b"\x2a\x4d\x18" for first in range(0x50, 0x60)))
 _FORMATS = (
     _Format("gzip", ".gz", (b"\x1f\x8b\x08",), _load_gzip, padded=True),
-    _Format("zstd", ".zst", _ZSTD_MAGICS, _load_zstd, padded=False),
+    _Format(
+        "zstd",
+        ".zst",
+        _ZSTD_MAGICS,
+        _load_zstd,
+        padded=False,
+        memory_bytes_max=_ZSTD_MEMORY_BYTES,
+        command="zstd -dc --long=31",
+    ),
     _Format("bzip2", ".bz2", _BZIP2_MAGICS, _load_bzip2, padded=False),
-    _Format("xz", ".xz", (b"\xfd7zXZ\x00",), _load_xz, padded=True),
+    _Format(
+        "xz",
+        ".xz",
+        (b"\xfd7zXZ\x00",),
+        _load_xz,
+        padded=True,
+        memory_bytes_max=_XZ_MEMORY_BYTES,
+        command="xz -dc",
+    ),
 )
 _MAGIC_BYTES_MAX = max(len(magic) for format_ in _FORMATS for magic in format_.magics)

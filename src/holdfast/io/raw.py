@@ -74,6 +74,7 @@ class File:
 
     def __init__(self, path: str | None) -> None:
         self.name = STDIN_NAME if path is None else path
+        self._read_bytes = 0
         try:
             self._file = io.FileIO(0, closefd=False) if path is None else io.FileIO(path)
             self.size = self._remaining_bytes()
@@ -82,12 +83,28 @@ class File:
             raise
 
     def readinto(self, buffer: memoryview) -> int:
-        """Fill a buffer with one large read."""
+        """Fill a buffer with one large read.
+
+        Raises:
+            InputError: If the file ends before the size that it had when it was opened.
+            OSError: If it cannot be read.
+        """
+        count = self._read(buffer)
+        self._read_bytes += count
+        if not count and len(buffer) and self.size is not None and self._read_bytes < self.size:
+            raise InputError(
+                self.name,
+                f"the file ends at byte {self._read_bytes} but had {self.size} bytes when it was opened: "
+                "it was cut while it was read; give it again when nobody writes to it",
+            )
+        return count
+
+    def _read(self, buffer: memoryview) -> int:
         while True:
             try:
                 return os.readv(self._file.fileno(), [buffer])
             except BlockingIOError:
-                # Whoever gave us standard input left it non-blocking.
+                # The process that started this one left standard input non-blocking.
                 _wait_until_readable(self._file.fileno())
             except OSError as error:
                 error.filename = self.name
@@ -109,7 +126,7 @@ class File:
 
 
 class _FileObject:
-    """Somebody else's file object, which stays theirs to close."""
+    """A file object that the caller opened, and closes."""
 
     def __init__(self, source: ReadableInto, name: str) -> None:
         self.name = name
@@ -161,10 +178,16 @@ def open_raw(source: Source) -> Raw:
 
     Raises:
         OSError: If it is the path of something that cannot be opened.
+        InputError: If it is text with several lines: CSV is given as bytes.
         TypeError: If it is none of these, a file in text mode above all.
     """
     if isinstance(source, str | os.PathLike):
-        return File(os.fsdecode(source))
+        path = os.fsdecode(source)
+        if "\n" in path and not os.path.exists(path):
+            raise InputError(
+                "<str>", "text is taken for a path, and there is no such file; give CSV as bytes"
+            )
+        return File(path)
     if isinstance(source, bytes | bytearray | memoryview):
         view = memoryview(source)
         return _Chunks(iter([view]), f"<{type(source).__name__}>", view.nbytes)
@@ -174,10 +197,10 @@ def open_raw(source: Source) -> Raw:
     if isinstance(source, io.TextIOBase):
         raise _text_error(name)
     if hasattr(source, "readinto"):
-        return _FileObject(source, name)  # type: ignore[arg-type]  # hasattr has just looked  # type: ignore[arg-type]  # hasattr has just looked
+        return _FileObject(source, name)  # type: ignore[arg-type]  # hasattr has just looked
     if hasattr(source, "read"):
         # Not a generator: an exception out of read() would end it, and the next read would look like the end.
-        return _Chunks(iter(_reader(source, name), b""), name, None)  # type: ignore[arg-type]  # the same  # type: ignore[arg-type]  # the same
+        return _Chunks(iter(_reader(source, name), b""), name, None)  # type: ignore[arg-type]  # the same
     if hasattr(source, "__iter__"):
         return _Chunks(iter(source), name, None)
     raise TypeError(
