@@ -8,7 +8,7 @@ from holdfast._lazy import lazy_names
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from holdfast.domain.account import Account
-    from holdfast.domain.amount import AmountError
+    from holdfast.domain.amount import AmountError, units_from
     from holdfast.domain.outcome import Outcome, Severity
     from holdfast.domain.rules import Rules, RulesError, find_rules, make_rules
     from holdfast.domain.transaction import (
@@ -59,6 +59,7 @@ _HOMES = {
     "find_rules": "domain.rules",
     "make_rules": "domain.rules",
     "parse_policy": "engine.policy",
+    "units_from": "domain.amount",
 }
 
 __all__ = [
@@ -90,6 +91,7 @@ __all__ = [
     "find_rules",
     "make_rules",
     "parse_policy",
+    "units_from",
 ]
 
 __getattr__, __dir__ = lazy_names(__name__, _HOMES)
