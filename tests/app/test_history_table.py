@@ -16,6 +16,7 @@ import pytest
 import holdfast
 from holdfast.app.history_table import write_table
 from holdfast.engine.history import History
+from holdfast.engine.pipeline import read_input
 from holdfast.io.compression import open_source
 
 if TYPE_CHECKING:
@@ -40,7 +41,8 @@ def history(data: bytes = ROWS) -> Iterator[HistoryRow]:
     """Follow client 1 through an input."""
     engine = holdfast.Engine()
     with open_source(data) as stream:
-        yield from History(engine, client=1).rows(stream, engine.read(stream, keep_source=True))
+        batches = read_input(stream, engine.new_decoder(keep_source=True))
+        yield from History(engine, client=1).rows(stream, batches)
 
 
 def shown(columns: int | None, data: bytes = ROWS) -> list[str]:

@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+import holdfast
+
 from holdfast.domain.transaction import (
     Chargeback,
     Deposit,
@@ -19,7 +21,7 @@ from holdfast.domain.transaction import (
     Transaction,
     TransactionType,
     Withdrawal,
-    check_transaction,
+    not_a_transaction,
 )
 
 ALL: list[Transaction] = [
@@ -110,16 +112,15 @@ def test_what_numpy_has_beside_integers(wrong: Any) -> None:
         (Deposit, "not type: holdfast.Deposit"),
     ],
 )
-def test_what_is_no_transaction(value: object, hint: str) -> None:
+def test_what_is_no_transaction(value: Any, hint: str) -> None:
     """It is refused with what to write instead."""
-    with pytest.raises(TypeError, match=f"a transaction is needed, {hint}"):
-        check_transaction(value)
+    for give in (not_a_transaction, holdfast.Engine().apply):
+        with pytest.raises(TypeError, match=f"a transaction is needed, {hint}"):
+            _raise(give(value))
 
 
-@pytest.mark.parametrize("transaction", ALL, ids=repr)
-def test_what_is_a_transaction(transaction: Transaction) -> None:
-    """All five are."""
-    check_transaction(transaction)
+def _raise(error: Any) -> None:
+    raise error
 
 
 @pytest.mark.parametrize("wrong", [1.0, "1", True, None, Decimal(1)])

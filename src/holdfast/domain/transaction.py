@@ -129,17 +129,11 @@ class Chargeback(_Reference):
 Transaction = Deposit | Withdrawal | Dispute | Resolve | Chargeback
 
 
-def check_transaction(value: object) -> None:
-    """Refuse what is no transaction.
-
-    Raises:
-        TypeError: If it is none; the message says how to make one.
-    """
-    if isinstance(value, _Transfer | _Reference):
-        return
+def not_a_transaction(value: object) -> TypeError:
+    """Make the error about a value that should be a transaction; it says how to make one."""
     hint = (
-        'holdfast.Deposit(client=1, tx=1, amount="1.50"), or Withdrawal, Dispute, Resolve or Chargeback'
-        if not isinstance(value, str | bytes | bytearray)
-        else "rows of CSV are for Engine.process()"
+        "rows of CSV are for Engine.process()"
+        if isinstance(value, str | bytes | bytearray)
+        else 'holdfast.Deposit(client=1, tx=1, amount="1.50"), or Withdrawal, Dispute, Resolve or Chargeback'
     )
-    raise TypeError(f"a transaction is needed, not {type(value).__name__}: {hint}")
+    return TypeError(f"a transaction is needed, not {type(value).__name__}: {hint}")
