@@ -121,6 +121,11 @@ def read_rules(path: str) -> Rules:
     return make_rules(choices, origin=path)
 
 
+def find_name(rules: Rules) -> str:
+    """Give the name of the profile that has these rules, or ``custom``."""
+    return next((name for name, profile in PROFILES.items() if profile == rules), "custom")
+
+
 def find_rules(name: str | os.PathLike[str]) -> Rules:
     """Give the named profile, or the one in the TOML file of that name.
 

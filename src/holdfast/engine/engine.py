@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from operator import index
+
 from holdfast.domain.outcome import Outcome
+from holdfast.domain.rules import find_name
 from holdfast.domain.settings import (
     BATCH_ROWS_DEFAULT,
     CLIENT_BITS_DEFAULT,
@@ -80,6 +83,13 @@ class Engine:
         self._ledger = Ledger(self.settings, huge_pages=huge_pages)
         self.decide: Decide = self._ledger.decide
         """The one way in: ``decide(batch, start, stop, tally, stream, position)`` decides rows of a batch."""
+
+    def __repr__(self) -> str:
+        settings, ledger = self.settings, self._ledger
+        return (
+            f"<Engine: {ledger.decided} rows decided, {ledger.accounts} accounts; rules {find_name(settings.rules)}, "
+            f"{settings.decimals} decimals, {settings.client_bits}-bit clients, {settings.tx_bits}-bit txs>"
+        )
 
     @property
     def decided(self) -> int:
@@ -199,9 +209,11 @@ class Engine:
 
         Raises:
             KeyError: If the client has none.
+            TypeError: If the client is no integer.
         """
         from holdfast.domain.account import Account  # noqa: PLC0415  # dataclasses are slow to import; the command needs none
 
+        client = index(client)
         found = self.find_balances(client)
         if found is None:
             raise KeyError(client)
