@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from itertools import chain, islice
 
+from holdfast.app.escaping import one_line
 from holdfast.app.terminal import terminal_columns
 from holdfast.domain.amount import format_units
 from holdfast.domain.outcome import Outcome, Phase
@@ -52,7 +53,7 @@ def write_table(file: BinaryIO, rows: Iterator[HistoryRow], decimals: int) -> in
     for row in chain(first, rows):
         if row.input != input_name:
             input_name = row.input
-            file.write(_encoded(f"{'' if count == 0 else chr(10)}{_printable(input_name)}\n{head}"))
+            file.write(_encoded(f"{'' if count == 0 else chr(10)}{one_line(input_name)}\n{head}"))
         file.write(_encoded(write_row(_table_cells(row, decimals))))
         count += 1
     return count
@@ -187,7 +188,3 @@ def _encoded(text: str) -> bytes:
 
 def _quoted(cell: str) -> str:
     return '"' + cell.replace('"', '""') + '"' if any(mark in cell for mark in ',"\r\n') else cell
-
-
-def _printable(name: str) -> str:
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in name)

@@ -8,6 +8,8 @@ import sys
 from datetime import UTC, datetime
 from typing import Literal, Protocol
 
+from holdfast.app.escaping import one_line
+
 _LEVELS = (logging.WARNING, logging.INFO, logging.DEBUG)
 _OWN_FIELDS = frozenset({"time", "level", "logger", "message", "exception", "stack"})
 _RECORD_ATTRIBUTES = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName"}
@@ -46,7 +48,7 @@ class TextFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """Write a record as text."""
-        parts = [_escaped(f"{_time(record)} {record.levelname} {record.name}: {record.getMessage()}")]
+        parts = [one_line(f"{_time(record)} {record.levelname} {record.name}: {record.getMessage()}")]
         if record.exc_info:
             parts.append(self.formatException(record.exc_info))
         if record.stack_info:
@@ -114,7 +116,3 @@ def _dump(fields: dict[str, object]) -> str:
     except (TypeError, ValueError):
         # A NaN, a cycle, a key that is no text: a log line is worth more than the shape of its fields.
         return json.dumps({key: str(value) for key, value in fields.items()})
-
-
-def _escaped(text: str) -> str:
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)

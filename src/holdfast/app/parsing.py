@@ -6,6 +6,7 @@ import argparse
 
 from holdfast import __version__
 from holdfast.app.commands import COMMANDS
+from holdfast.app.escaping import one_line
 from holdfast.app.help import HelpFormatter
 
 TYPE_CHECKING = False  # typing costs as much to import as argparse
@@ -42,7 +43,7 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """End the process: a message, where to read more, exit code 2."""
-        line = f"holdfast: {_printable(message)} ({self.prog} --help says more)\n"
+        line = f"holdfast: {one_line(message)} ({self.prog} --help says more)\n"
         self.exit(_EXIT_USAGE, line)
 
     def groups(self) -> Iterator[tuple[str, list[argparse.Action]]]:
@@ -170,8 +171,3 @@ def _closest(name: str, names: list[str]) -> str | None:
 
     longer = [known for known in names if len(name) > _SHORT_OPTION_LENGTH and known.startswith(name)]
     return next(iter(longer or get_close_matches(name, names, 1)), None)
-
-
-def _printable(text: str) -> str:
-    """Keep what an argument may hold (line ends, escape sequences) from a terminal."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
