@@ -86,7 +86,7 @@ def make_parsers(command: str) -> Parsers:
     )
     of_command = whole
     for name, one in COMMANDS.items():
-        # The summary is the help line that belongs to the whole; the options are made when they are asked for.
+        # Help on the whole shows the summary; the options are made for one command only.
         described = f"{one.summary[0].upper()}{one.summary[1:]}."
         parser = commands.add_parser(
             name, help=one.summary, description=described, allow_abbrev=False, formatter_class=HelpFormatter
@@ -141,7 +141,7 @@ def parse(arguments: Sequence[str]) -> tuple[argparse.Namespace, Refuse]:
 def _refuse_unknown(command: Parser, arguments: Sequence[str]) -> None:
     """Refuse options that do not exist, before argparse misses others.
 
-    It would also take ``-output`` for ``-o utput``, and write a file that nobody asked for.
+    It would also take ``-output`` for ``-o utput``, and write a file called ``utput``.
     """
     names = command.option_names()
     for word in arguments[1:]:

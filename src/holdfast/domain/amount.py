@@ -41,7 +41,7 @@ def parse_units(text: str, decimals: int = DECIMALS_DEFAULT, excess_decimals: st
     Args:
         text: The amount, without blanks around it.
         decimals: How many decimals are kept, 0 to 9.
-        excess_decimals: What becomes of further decimals other than zeros: ``refuse``, ``half_even`` or
+        excess_decimals: What to do about further decimals other than zeros: ``refuse``, ``half_even`` or
             ``truncate``.
 
     Returns:
@@ -85,7 +85,7 @@ def units_from(
     Args:
         value: The amount; blanks around a text do not count.
         decimals: How many decimals are kept, 0 to 9.
-        excess_decimals: What becomes of further decimals: ``refuse``, ``half_even`` or ``truncate``.
+        excess_decimals: What to do about further decimals: ``refuse``, ``half_even`` or ``truncate``.
 
     Raises:
         TypeError: For a float or anything else: a float is not exact.

@@ -1,7 +1,7 @@
 """Outcome codes: one for every row, in order of precedence, each with its severity and its explanation.
 
-The numbers are stable for ever: they are stored in journals and sent over wires. Gaps are fine. No number
-means both "not yet decided" and "applied": zero is :data:`UNDECIDED` and belongs to no outcome.
+The numbers never change: they are stored in journals and sent over wires. Gaps are fine. No number means both "not yet
+decided" and "applied": zero is :data:`UNDECIDED`, which is no outcome.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ class Picklable:
     """Makes an exception picklable whose constructor takes something else than its message.
 
     By default an exception is made again by calling its class with its message, which fails for such a class: a
-    ``multiprocessing.Pool`` whose worker raises it then hangs. Goes before the exception that a class is based on.
+    ``multiprocessing.Pool`` whose worker raises it then hangs. List it before the exception class among the bases.
     """
 
     __slots__ = ()

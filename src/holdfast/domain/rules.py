@@ -1,4 +1,4 @@
-"""What professionals disagree on, as configuration: the knobs, the named profiles, and TOML in and out."""
+"""What engines disagree on, as configuration: the knobs, the named profiles, and TOML in and out."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class Rules(NamedTuple):
     refused_tx_id: str = "reusable"
     """Whether a refused deposit or withdrawal uses up its tx id: ``reusable``, ``burned``."""
     excess_decimals: str = "refuse"
-    """What becomes of more decimals than are kept: ``refuse``, ``half_even``, ``truncate``."""
+    """What to do about more decimals than are kept: ``refuse``, ``half_even``, ``truncate``."""
 
     def to_toml(self) -> str:
         """Write the knobs as a TOML document that :func:`read_rules` reads."""
@@ -101,7 +101,7 @@ def make_rules(choices: Mapping[str, object], base: Rules = STANDARD, origin: st
 
 
 def read_rules(path: str) -> Rules:
-    """Read a profile of one's own from a TOML file.
+    """Read a custom profile from a TOML file.
 
     The file holds knobs and, optionally, ``profile = "cards"``: the named profile that holds for the knobs
     left out (``standard`` without it).

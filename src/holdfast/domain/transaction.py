@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class TransactionType(NamedNumber):
-    """The types and the numbers that stand for them in type columns. Zero is no type."""
+    """The types, with their numbers in type columns. Zero is no type."""
 
     DEPOSIT = 1
     WITHDRAWAL = 2
@@ -42,10 +42,9 @@ class _Transfer:
     """A transaction that moves money and can be referred to.
 
     Args:
-        client: The client's id; whether it is in range is for the engine to say.
+        client: The client's id; the engine decides whether it is in range.
         tx: The transaction's id.
-        amount: A str or Decimal amount, or an int count of units. Whether it is a proper one is for the
-            engine to say.
+        amount: A str or Decimal amount, or an int count of units. The engine decides whether it is valid.
 
     Raises:
         TypeError: For an id that is no integer or an amount that is not exact, a float above all.

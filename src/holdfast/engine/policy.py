@@ -39,7 +39,7 @@ class Action(Enum):
     SILENT = "silent"
     """Count it, go on."""
     ABORT = "abort"
-    """Stop after this row: the rows before it stand, none after it is applied."""
+    """Stop at this row: the rows before it stay applied, none after it is."""
     BUDGET = "budget"
     """Skip it while the budget lasts; abort at the row that exceeds the budget."""
     CALLBACK = "callback"
@@ -59,7 +59,7 @@ class Budget(NamedTuple):
 
 
 class ErrorPolicy:
-    """Decides what happens to rows that are not applied. The base class skips them all.
+    """Decides what to do about rows that are not applied. The base class skips them all.
 
     Override :meth:`severity` to classify outcomes differently, :meth:`action` to answer differently,
     :meth:`decide` to look at rows.
@@ -171,7 +171,7 @@ class CompiledPolicy:
 
     @property
     def shows_rows(self) -> bool:
-        """Whether the policy may stop at rows, which must then be shown."""
+        """Whether rows themselves will be needed: those at which the policy stops."""
         return any(self._table)
 
     def tally(self) -> Tally:

@@ -1,7 +1,7 @@
 """Inputs as plain bytes: gzip, zstd, bzip2 and xz are decompressed while they are read.
 
-The format is told by a path's suffix and, where that says nothing, by the first bytes. Reading streams: one
-read gives no more than its buffer takes, however much a compressed byte stands for.
+A path's suffix tells the format; where there is none, the first bytes do. Reading streams: one read gives no more than
+fits its buffer, however well the data was compressed.
 """
 
 from __future__ import annotations
@@ -94,7 +94,7 @@ class InputStream:
         return self._feed.position
 
     def close(self) -> None:
-        """Close what was opened for this input; standard input and other people's files stay open."""
+        """Close what was opened for this input; standard input and file objects of the caller stay open."""
         self._closed = True
         self._raw.close()
 
@@ -119,7 +119,7 @@ def open_source(source: Source) -> InputStream:
     """Open anything that bytes can come from.
 
     Args:
-        source: A path, bytes, a binary file object (it stays yours to close), or an iterable of bytes.
+        source: A path, bytes, a binary file object (which you close), or an iterable of bytes.
 
     Raises:
         OSError: If it is a path and cannot be opened.
@@ -232,7 +232,7 @@ class _Feed:
         return count > 0
 
     def _read_raw(self, buffer: memoryview) -> int:
-        # A terminal gives more after its end; nobody else does.
+        # A terminal gives more after its end.
         count = 0 if self._ended else self._raw.readinto(buffer)
         self._ended = count == 0
         self._read += count
@@ -362,7 +362,7 @@ _BZIP2_MAGICS = tuple(
     for level in range(1, 10)
     for next_ in (bytes.fromhex("314159265359"), bytes.fromhex("177245385090"))
 )
-# A frame, or one that carries somebody's metadata, which decompresses to nothing.
+# A frame, or one with metadata, which decompresses to nothing.
 _ZSTD_MAGICS = (b"\x28\xb5\x2f\xfd", *(bytes([first]) + b"\x2a\x4d\x18" for first in range(0x50, 0x60)))
 _FORMATS = (
     _Format("gzip", ".gz", (b"\x1f\x8b\x08",), _load_gzip, padded=True),

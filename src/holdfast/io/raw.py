@@ -1,4 +1,4 @@
-"""Where the bytes of an input come from: a file, standard input, or an object that Python code hands over."""
+"""Where the bytes of an input come from: a file, standard input, or a Python object."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ class File:
             raise InputError(
                 self.name,
                 f"the file ends at byte {self._read_bytes} but had {self.size} bytes when it was opened: "
-                "it was cut while it was read; give it again when nobody writes to it",
+                "it was cut while it was read; read it again when no program writes to it",
             )
         return count
 

@@ -262,7 +262,7 @@ def _way_to_read(name: str, is_float: cython.bint) -> str:
 def is_usable_as_it_stands(
     column: cython.pointer[cython.const[Column]], item_bytes: cython.Py_ssize_t
 ) -> cython.bint:
-    """Say whether the items have this width and stand on addresses where the machine wants them."""
+    """Say whether the items have this width and are aligned."""
     return column.item_bytes == item_bytes and cython.cast(cython.size_t, column.items) % item_bytes == 0
 
 

@@ -19,7 +19,7 @@ _MAGICS: tuple[tuple[bytes, str, str], ...] = (
     (b"Obj\x01", "an Avro file", _TABLE),
     (b"ORC", "an ORC file", _TABLE),
     (b"SQLite format 3\0", "an SQLite database", "export the table as CSV (sqlite3 -header -csv)"),
-    (b"%PDF-", "a PDF document", "export the table behind it as CSV"),
+    (b"%PDF-", "a PDF document", "export the data as CSV"),
     (b"{\\rtf", "an RTF document", "save the table as CSV"),
     (b"\x1f\x8b", "gzip data", _COMPRESSED),
     (b"\x28\xb5\x2f\xfd", "zstd data", _COMPRESSED),
@@ -35,7 +35,7 @@ _MAGICS: tuple[tuple[bytes, str, str], ...] = (
     (b"\xff\xd8\xff", "an image", "give a CSV file"),
     (b"\xff\xfe", "UTF-16 text", "convert it to UTF-8 (iconv -f UTF-16 -t UTF-8)"),
     (b"\xfe\xff", "UTF-16 text", "convert it to UTF-8 (iconv -f UTF-16 -t UTF-8)"),
-    (b"\x16\x03", "the begin of a TLS connection", "use TLS on both sides, or on neither"),
+    (b"\x16\x03", "the beginning of a TLS connection", "use TLS on both sides, or on neither"),
 )
 _TAR_MAGIC_OFFSET = 257
 _SEPARATORS = ((b";", "semicolons"), (b"\t", "tabs"), (b"|", "vertical bars"), (None, "blanks"))
