@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 
 import holdfast
-
 from holdfast.domain.transaction import (
     Chargeback,
     Deposit,
