@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from holdfast.io.raw import Source
+    from holdfast.io.input_types import Input
 
 DATA = b"type,client,tx,amount\n" * 20_000
 
@@ -67,7 +67,7 @@ def _pieces() -> Iterator[bytes]:
     ],
     ids=lambda value: type(value).__name__,
 )
-def test_python_objects(source: Source, name: str, size: int | None) -> None:
+def test_python_objects(source: Input, name: str, size: int | None) -> None:
     """Bytes, binary files and iterables of bytes all read alike."""
     stream = open_source(source)
     assert (stream.name, stream.raw_size) == (name, size)

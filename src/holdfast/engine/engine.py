@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from holdfast.domain.rules import Rules
     from holdfast.domain.transaction import Transaction
     from holdfast.engine.report import Report
-    from holdfast.io.raw import Source
+    from holdfast.io.input_types import Input
     from holdfast.io.rejects import RejectWriter
     from holdfast.kernel.batch import _ColumnSource as ColumnSource
     from holdfast.kernel.inlet import Decide
@@ -165,8 +165,8 @@ class Engine:
 
     def process(
         self,
-        source: Source | InputStream,
-        *more: Source | InputStream,
+        source: Input | InputStream,
+        *more: Input | InputStream,
         policy: ErrorPolicy | None = None,
         rejects: RejectWriter | None = None,
         on_progress: Callable[[int, int, int], None] | None = None,
@@ -194,7 +194,7 @@ class Engine:
 
     def process_each(
         self,
-        sources: Iterable[Source | InputStream],
+        sources: Iterable[Input | InputStream],
         *,
         policy: ErrorPolicy | None = None,
         rejects: RejectWriter | None = None,

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Protocol, Self
 
-    from holdfast.io.raw import Raw, Source
+    from holdfast.io.input_types import Input
+    from holdfast.io.raw import Raw
 
     class _Member(Protocol):
         """Decompresses one member (a frame, a stream) of a file that may have several."""
@@ -115,7 +116,7 @@ def open_input(name: str) -> InputStream:
     return InputStream(File(None)) if name == "-" else open_source(name)
 
 
-def open_source(source: Source) -> InputStream:
+def open_source(source: Input) -> InputStream:
     """Open anything that bytes can come from.
 
     Args:

@@ -11,24 +11,10 @@ from holdfast.domain.picklable import Picklable
 
 TYPE_CHECKING = False  # typing costs more to import than all of this
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterator
     from typing import Protocol
 
-    Chunk = bytes | bytearray | memoryview
-
-    class Readable(Protocol):
-        """A binary file object that gives bytes."""
-
-        def read(self, size: int, /) -> bytes | None:
-            """Give up to so many bytes; none at the end."""
-
-    class ReadableInto(Protocol):
-        """A binary file object that fills a buffer."""
-
-        def readinto(self, buffer: memoryview, /) -> int | None:
-            """Fill a buffer and give the number of bytes; 0 at the end."""
-
-    Source = str | os.PathLike[str] | Chunk | Readable | ReadableInto | Iterable[Chunk]
+    from holdfast.io.input_types import Chunk, Input, Readable, ReadableInto
 
     class Raw(Protocol):
         """The bytes of an input as they are stored."""
@@ -170,7 +156,7 @@ class _Chunks:
         self._rest = memoryview(b"")
 
 
-def open_raw(source: Source) -> Raw:
+def open_raw(source: Input) -> Raw:
     """Open anything that bytes can come from.
 
     Args:
