@@ -174,8 +174,16 @@ def make_engine(options: argparse.Namespace, refuse: Refuse, *, huge_pages: bool
             batch_rows=options.batch_rows,
             huge_pages=huge_pages,
         )
-    except (RulesError, ValueError) as error:
-        refuse(str(error))
+    except RulesError as error:
+        refuse(f"--rules: {error}")
+    except ValueError as error:
+        refuse(_with_option(str(error)))
+
+
+def _with_option(message: str) -> str:
+    """Let a message about a setting, ``batch_rows is ...``, name its option."""
+    name, blank, rest = message.partition(" ")
+    return f"--{name.replace('_', '-')}{blank}{rest}" if name in RULES_DEFAULTS else message
 
 
 def start_log(runner: Runner, options: argparse.Namespace) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from holdfast.kernel.csv.other_formats import describe_mistake, describe_other_format
-
 NEEDED = ("type", "client", "tx")
 KNOWN = (*NEEDED, "amount")
 IGNORED = len(KNOWN)
@@ -33,6 +31,11 @@ def parse_header(line: bytes, line_number: int, bytes_max: int) -> bytes:
     try:
         return _find_roles(line, found, bytes_max)
     except HeaderError:
+        from holdfast.kernel.csv.other_formats import (  # noqa: PLC0415  # only for what is no CSV
+            describe_mistake,
+            describe_other_format,
+        )
+
         if (other_format := describe_other_format(line)) is not None:
             raise HeaderError(other_format) from None
         if (mistake := describe_mistake(line, NEEDED)) is not None:
