@@ -50,7 +50,7 @@ CIRCLES_LEFT = {
 """Pairs of files that still import each other."""
 
 RUNNER = {
-    "app/runner", "app/signals", "app/standard_streams", "io/descriptors", "io/outputs", "io/permissions",
+    "app/escaping", "app/runner", "app/signals", "app/standard_streams", "io/descriptors", "io/outputs", "io/permissions",
 }  # fmt: skip
 """The files that make up the runner and its outputs, which know nothing of payments."""
 
