@@ -156,6 +156,7 @@ OTHER_FORMATS = {
     "blanks": CSV.replace(b",", b"  "),
     "sep=": b"sep=;\n" + CSV.replace(b",", b";"),
     "a header comes first": ROWS,
+    "binary data": bytes(range(256)).replace(b"\n", b"") * 20,
     "TLS": b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + bytes(500),
 }
 

@@ -37,6 +37,10 @@ _MAGICS: tuple[tuple[bytes, str, str], ...] = (
     (b"\xfe\xff", "UTF-16 text", "convert it to UTF-8 (iconv -f UTF-16 -t UTF-8)"),
     (b"\x16\x03", "the beginning of a TLS connection", "use TLS on both sides, or on neither"),
 )
+_FIRST_PRINTABLE = 0x20
+# One byte in so many is a control character, in a line that is long enough to tell: random bytes have three times as many.
+_BINARY_SHARE = 25
+_BINARY_BYTES_MIN = 24
 _TAR_MAGIC_OFFSET = 257
 _SEPARATORS = ((b";", "semicolons"), (b"\t", "tabs"), (b"|", "vertical bars"), (None, "blanks"))
 _TYPES = frozenset({b"deposit", b"withdrawal", b"dispute", b"resolve", b"chargeback"})
@@ -53,7 +57,7 @@ def describe_other_format(line: bytes) -> str | None:
             return _say(name, advice)
     if line[_TAR_MAGIC_OFFSET:].startswith(b"ustar"):
         return _say("a tar archive", "unpack it first")
-    return _describe_text(line.strip().lower())
+    return _describe_text(line.strip().lower()) or _describe_bytes(line)
 
 
 def _describe_text(line: bytes) -> str | None:
@@ -73,6 +77,14 @@ def _describe_text(line: bytes) -> str | None:
         )
     if 2 * line.count(b"\0") >= len(line) - 1 > 0:
         return _say("UTF-16 text", "convert it to UTF-8 (iconv -f UTF-16LE -t UTF-8)")
+    return None
+
+
+def _describe_bytes(line: bytes) -> str | None:
+    """Tell what is no text in any encoding: it has control characters in numbers."""
+    controls = sum(byte < _FIRST_PRINTABLE and byte not in b"\t\r" for byte in line)
+    if len(line) >= _BINARY_BYTES_MIN and controls * _BINARY_SHARE > len(line):
+        return _say("binary data", "give a CSV file")
     return None
 
 
