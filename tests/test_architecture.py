@@ -74,7 +74,7 @@ FILE_LINES_EXCEPTIONS = {
     # One class: the columns and every way to make them.
     "kernel/batch.py": 500,
     # One class: the state of a stream and the ways into it, for pieces of any size, and what one stream leaves to the next.
-    "kernel/csv/decoder.py": 560,
+    "kernel/csv/decoder.py": 580,
 }
 
 FUNCTION_LINES_MAX = 70

@@ -27,7 +27,7 @@ class Severity(Enum):
     MALFORMED = "malformed"
     """The row is not a transaction at all."""
     REFUSED = "refused"
-    """A transaction that the rules do not allow as things stand."""
+    """A transaction that the rules do not allow in the account's present state."""
     PARTNER = "partner"
     """The sender referred to something that is not there."""
     DUPLICATE = "duplicate"
