@@ -28,7 +28,7 @@ DEBUG := .build/debug/venv
 SANITIZE := .build/sanitize/venv
 FUZZ := .build/fuzz/venv
 
-SOURCES := pyproject.toml setup.py README.md LICENSE \
+SOURCES := pyproject.toml setup.py MANIFEST.in README.md LICENSE man/holdfast.1 \
 	$(sort $(shell find src -name '*.py' -o -name '*.pyi' -o -name '*.pxd' -o -name 'py.typed'))
 
 # For the beginning of a recipe's line: prints the one sentence that says what is missing.
@@ -52,6 +52,11 @@ test-release: $(RELEASE)/.installed $(RELEASE)/.dev ## ... against the release k
 .PHONY: test-debug
 test-debug: $(DEBUG)/.installed $(DEBUG)/.test ## ... against the debug kernel alone
 	$(DEBUG)/bin/python $(PYTEST) $(NOT_OF_THE_KERNEL:%=--ignore=%) $(PYTEST_ARGS)
+
+.PHONY: man
+man: ## Write the manual page from the parsers of the command
+	$(MAKE) $(RELEASE)/.installed
+	$(RELEASE)/bin/python man/make_page.py > man/holdfast.1
 
 .PHONY: lint
 lint: $(RELEASE)/.installed $(RELEASE)/.dev ## Check style and types

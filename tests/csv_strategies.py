@@ -91,6 +91,8 @@ _ODD_HEADERS = [
     b"type,client,tx,amount,\xff",
     b'"ty""pe",client,tx',
     b"deposit,1,1,1",
+    b"type,client,tx,amount,\r",
+    b"type\r,client,tx,amount",
     "type,client,tx,amount\u017f".encode(),
     b"type;client;tx;amount",
     b"type,client,tx,amount," + b"x" * 5000,

@@ -120,10 +120,13 @@ def read_header(line: Line | None, config: Config) -> list[bytes]:
     """Give the names of all columns in lower case.
 
     Raises:
-        UnusableHeaderError: If there is no header, or a column that is needed is missing or named twice.
+        UnusableHeaderError: If there is no header, it has a CR that ends no line, or a column that is needed is
+            missing or named twice.
     """
     if line is None:
         raise UnusableHeaderError("no header")
+    if b"\r" in line.raw:
+        raise UnusableHeaderError(line.raw)
     try:
         check_length(line.raw, config)
         names = [field.lower() for field in split_fields(line.raw)]

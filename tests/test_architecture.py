@@ -50,7 +50,7 @@ CIRCLES_LEFT = {
 """Pairs of files that still import each other."""
 
 RUNNER = {
-    "app/runner", "app/signals", "app/standard_streams", "io/descriptors", "io/outputs", "io/permissions",
+    "app/escaping", "app/runner", "app/signals", "app/standard_streams", "io/descriptors", "io/outputs", "io/permissions",
 }  # fmt: skip
 """The files that make up the runner and its outputs, which know nothing of payments."""
 
@@ -74,7 +74,7 @@ FILE_LINES_EXCEPTIONS = {
     # One class: the columns and every way to make them.
     "kernel/batch.py": 520,
     # One class: the state of a stream and the ways into it, for pieces of any size, and what one stream leaves to the next.
-    "kernel/csv/decoder.py": 560,
+    "kernel/csv/decoder.py": 580,
 }
 
 FUNCTION_LINES_MAX = 70

@@ -3,14 +3,15 @@
 The names below are imported when they are first used, so that ``import holdfast`` costs next to nothing.
 """
 
-from holdfast._lazy import lazy_names
+from holdfast._lazy import lazy_names as _lazy_names
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from holdfast.domain.account import Account
-    from holdfast.domain.amount import AmountError
+    from holdfast.domain.amount import AmountError, units_from
     from holdfast.domain.outcome import Outcome, Severity
     from holdfast.domain.rules import Rules, RulesError, find_rules, make_rules
+    from holdfast.domain.settings import Settings, make_settings
     from holdfast.domain.transaction import (
         Chargeback,
         Deposit,
@@ -25,8 +26,10 @@ if TYPE_CHECKING:
     from holdfast.engine.policy import Action, Budget, ErrorPolicy, PolicyError, TablePolicy, parse_policy
     from holdfast.engine.report import Report
     from holdfast.engine.run import PolicyAbort
+    from holdfast.io.input_types import Input
     from holdfast.io.raw import InputError
     from holdfast.io.rejects import Rejection, RejectWriter
+    from holdfast.kernel.batch import Batch
 
 __version__ = "0.1.0"
 
@@ -35,12 +38,14 @@ _HOMES = {
     "Accounts": "engine.accounts",
     "Action": "engine.policy",
     "AmountError": "domain.amount",
+    "Batch": "kernel.batch",
     "Budget": "engine.policy",
     "Chargeback": "domain.transaction",
     "Deposit": "domain.transaction",
     "Dispute": "domain.transaction",
     "Engine": "engine.engine",
     "ErrorPolicy": "engine.policy",
+    "Input": "io.input_types",
     "InputError": "io.raw",
     "Outcome": "domain.outcome",
     "PolicyAbort": "engine.run",
@@ -51,6 +56,7 @@ _HOMES = {
     "Resolve": "domain.transaction",
     "Rules": "domain.rules",
     "RulesError": "domain.rules",
+    "Settings": "domain.settings",
     "Severity": "domain.outcome",
     "TablePolicy": "engine.policy",
     "Transaction": "domain.transaction",
@@ -58,7 +64,9 @@ _HOMES = {
     "Withdrawal": "domain.transaction",
     "find_rules": "domain.rules",
     "make_rules": "domain.rules",
+    "make_settings": "domain.settings",
     "parse_policy": "engine.policy",
+    "units_from": "domain.amount",
 }
 
 __all__ = [
@@ -66,12 +74,14 @@ __all__ = [
     "Accounts",
     "Action",
     "AmountError",
+    "Batch",
     "Budget",
     "Chargeback",
     "Deposit",
     "Dispute",
     "Engine",
     "ErrorPolicy",
+    "Input",
     "InputError",
     "Outcome",
     "PolicyAbort",
@@ -82,6 +92,7 @@ __all__ = [
     "Resolve",
     "Rules",
     "RulesError",
+    "Settings",
     "Severity",
     "TablePolicy",
     "Transaction",
@@ -89,7 +100,9 @@ __all__ = [
     "Withdrawal",
     "find_rules",
     "make_rules",
+    "make_settings",
     "parse_policy",
+    "units_from",
 ]
 
-__getattr__, __dir__ = lazy_names(__name__, _HOMES)
+__getattr__, __dir__ = _lazy_names(__name__, _HOMES)

@@ -29,6 +29,7 @@ def lazy_names(
         return value
 
     def list_names() -> list[str]:
-        return sorted({*vars(sys.modules[package]), *homes})
+        # What is public, and what every module has; not what the package itself uses.
+        return sorted({*(name for name in vars(sys.modules[package]) if name.startswith("__")), *homes})
 
     return get_name, list_names

@@ -7,9 +7,10 @@ import sys
 
 import pytest
 
-from holdfast.app.cli import build_parser, is_plain, plain_options
+from holdfast.app.cli import is_plain, plain_options
+from holdfast.app.parsing import make_parsers
 
-COMMANDS = ("process", "check", "explain", "serve", "send", "token")
+COMMANDS = ("process", "check", "explain", "serve", "send", "token", "completion")
 FAR = ("holdfast.app.commands.send", "holdfast.client", "holdfast.streaming", "asyncio")
 """What commands on files do without."""
 
@@ -18,7 +19,7 @@ FAR = ("holdfast.app.commands.send", "holdfast.client", "holdfast.streaming", "a
 def test_plain_command_lines_mean_what_the_parser_makes_of_them(files: list[str]) -> None:
     """File names and nothing else: the same options, to the last one, with and without the parser."""
     assert is_plain(files)
-    parsed = build_parser("process").parse_args(["process", *files])
+    parsed = make_parsers("process").whole.parse_args(["process", *files])
     assert vars(plain_options(files)) == vars(parsed)
 
 
@@ -82,6 +83,6 @@ def test_the_plain_command_needs_no_parser() -> None:
 
 def test_all_commands_are_listed() -> None:
     """Help on the whole names every command with what it does."""
-    text = build_parser("process").format_help()
+    text = make_parsers("process").whole.format_help()
     for command in COMMANDS:
         assert f"\n    {command} " in text

@@ -155,9 +155,10 @@ def test_nothing_in_a_pipe() -> None:
 
 
 @pytest.mark.parametrize(("columns", "length"), [(20, 19), (200, None), (0, None)])
-def test_it_fits_the_terminal(columns: int, length: int | None) -> None:
+def test_it_fits_the_terminal(columns: int, length: int | None, monkeypatch: pytest.MonkeyPatch) -> None:
     """On a real terminal the line is cut before the last column; one that does not know its width has 80."""
     leader, follower = pty.openpty()
+    monkeypatch.delenv("COLUMNS", raising=False)
     fcntl.ioctl(follower, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
     clock = Clock()
     with open(follower, "w", encoding="utf-8") as stream:

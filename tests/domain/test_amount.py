@@ -13,7 +13,7 @@ from holdfast.domain.amount import (
     UNITS_MAX,
     UNITS_MIN,
     AmountError,
-    check_amount_type,
+    exact_amount,
     format_units,
     parse_units,
     to_decimal,
@@ -228,6 +228,6 @@ def test_units_from_rounds() -> None:
 def test_no_other_types(value: object) -> None:
     """A float is a mistake of the caller's, and so is everything else that is not exact."""
     with pytest.raises(TypeError, match=type(value).__name__):
-        check_amount_type(value)
+        exact_amount(value)
     with pytest.raises(TypeError):
         units_from(value)  # type: ignore[arg-type]

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
 
-from holdfast.domain.outcome import UNDECIDED, Outcome, Phase, Severity
+from holdfast.domain.outcome import UNDECIDED, NamedNumber, Outcome, Phase, Severity
+from holdfast.domain.transaction import TransactionType
 
 # Stored in journals and sent over wires: never edit a line of this table, only add.
 PINNED = [
@@ -52,6 +54,16 @@ def test_explanation(outcome: Outcome) -> None:
     assert outcome.explanation.endswith(".")
     assert outcome.explanation.count(". ") == 0
     assert [out for out in Outcome if out.explanation == outcome.explanation] == [outcome]
+
+
+@pytest.mark.parametrize("member", [*Outcome, *TransactionType], ids=repr)
+def test_written_as_its_name(member: NamedNumber) -> None:
+    """In text it is its name; number formats, repr and JSON show the number, which it still is."""
+    assert str(member) == f"{member}" == "%s" % member == member.name  # noqa: UP031  # that form too
+    assert f"{member:>22}|{member:<22}|" == f"{member.name:>22}|{member.name:<22}|"
+    assert f"{member:d}" == "%d" % member == json.dumps(member) == str(int(member))  # noqa: UP031
+    assert f"{member:#04x}" == f"{int(member):#04x}"
+    assert repr(member) == f"<{type(member).__name__}.{member.name}: {int(member)}>"
 
 
 def test_look_up_by_number() -> None:

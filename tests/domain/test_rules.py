@@ -73,6 +73,23 @@ def test_make_rules_refuses_knobs() -> None:
         make_rules({"locked_deposits": "accept"})
 
 
+def test_make_rules_and_files_take_the_same(tmp_path: Path) -> None:
+    """A mapping may name its profile as a file does; it goes before the base, and knobs go before it."""
+    choices = {"profile": "cards", "locked_withdrawal": "accept"}
+    path = tmp_path / "mine.toml"
+    path.write_text("".join(f'{knob} = "{value}"\n' for knob, value in choices.items()), encoding="utf-8")
+    assert make_rules(choices) == read_rules(str(path)) == CARDS._replace(locked_withdrawal="accept")
+    assert make_rules({"profile": "standard"}, CARDS) == STANDARD
+    assert choices == {"profile": "cards", "locked_withdrawal": "accept"}
+
+
+@pytest.mark.parametrize("profile", ["visa", "", 1, None, ["cards"]])
+def test_make_rules_refuses_profiles(profile: object) -> None:
+    """A profile that does not exist is refused with those that do."""
+    with pytest.raises(RulesError, match="rules: profile is one of standard, cards, not"):
+        make_rules({"profile": profile})
+
+
 @given(rules())
 def test_toml_round_trip(tmp_path_factory: pytest.TempPathFactory, profile: Rules) -> None:
     """What is written as TOML is read back the same."""
@@ -117,8 +134,18 @@ def test_find_rules(tmp_path: Path) -> None:
     path.write_text(CARDS.to_toml(), encoding="utf-8")
     assert find_rules("standard") is STANDARD
     assert find_rules("cards") is CARDS
-    assert find_rules(str(path)) == CARDS
+    assert find_rules(str(path)) == find_rules(path) == CARDS
     with pytest.raises(RulesError, match="no rules profile 'visa': give standard, cards or the path"):
         find_rules("visa")
     with pytest.raises(FileNotFoundError):
         find_rules(str(tmp_path / "none.toml"))
+
+
+@pytest.mark.parametrize("wrong", [None, 1, b"cards", ["cards"], {"locked_deposit": "accept"}])
+def test_find_rules_takes_names(wrong: object) -> None:
+    """What is no name is refused with what can be given; a mapping is for make_rules."""
+    with pytest.raises(
+        TypeError, match=r"rules are a profile's name, the path of a .toml file or Rules, not"
+    ) as caught:
+        find_rules(wrong)  # type: ignore[arg-type]
+    assert ("make_rules()" in str(caught.value)) == isinstance(wrong, dict)

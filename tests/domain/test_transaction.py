@@ -6,9 +6,12 @@ import copy
 import pickle
 from dataclasses import FrozenInstanceError
 from decimal import Decimal
+from typing import Any
 
+import numpy as np
 import pytest
 
+import holdfast
 from holdfast.domain.transaction import (
     Chargeback,
     Deposit,
@@ -17,6 +20,7 @@ from holdfast.domain.transaction import (
     Transaction,
     TransactionType,
     Withdrawal,
+    not_a_transaction,
 )
 
 ALL: list[Transaction] = [
@@ -65,8 +69,57 @@ def test_is_a_value(transaction: Transaction) -> None:
 def test_references_have_no_amount(transaction: Transaction) -> None:
     """A dispute, resolve or chargeback has no amount, not even an empty one."""
     assert not hasattr(transaction, "amount")
-    with pytest.raises(TypeError):
+    message = f"a {type(transaction).__name__} takes client and tx and no amount: its amount is that of the transaction"
+    with pytest.raises(TypeError, match=message):
         type(transaction)(1, 2, "1.5")  # type: ignore[call-arg]
+    for amount in ("1.5", "", None):
+        with pytest.raises(TypeError, match=message):
+            type(transaction)(client=1, tx=2, amount=amount)  # type: ignore[call-arg]
+    with pytest.raises(TypeError, match="missing 1 required positional argument: 'tx'"):
+        type(transaction)(client=1)  # type: ignore[call-arg]
+
+
+@pytest.mark.parametrize("integer", [np.int64(7), np.uint8(7), np.uint64(7), np.array(7), TransactionType(3)])
+def test_integers_of_any_library(integer: int) -> None:
+    """An integer of numpy is an integer, for ids and for units; what is kept is an int."""
+    deposit = Deposit(client=integer, tx=integer, amount=integer)
+    assert deposit == Deposit(int(integer), int(integer), int(integer))
+    assert {type(value) for value in (deposit.client, deposit.tx, deposit.amount)} == {int}
+    assert Dispute(integer, integer) == Dispute(int(integer), int(integer))
+    assert type(Dispute(integer, integer).tx) is int
+
+
+@pytest.mark.parametrize("wrong", [np.bool_(True), np.float64(1), np.float32(1), np.array([1]), np.str_("1")])
+def test_what_numpy_has_beside_integers(wrong: Any) -> None:
+    """Its truth values, floats and arrays are none."""
+    with pytest.raises(TypeError, match="client is an int"):
+        Deposit(wrong, 2, "1")
+    with pytest.raises(TypeError, match="tx is an int"):
+        Dispute(1, wrong)
+    if not isinstance(wrong, np.str_):
+        with pytest.raises(TypeError, match="an amount is a str, a Decimal or an int of units"):
+            Deposit(1, 2, wrong)
+
+
+@pytest.mark.parametrize(
+    ("value", "hint"),
+    [
+        (("deposit", 1, 1, "1"), r'not tuple: holdfast.Deposit\(client=1, tx=1, amount="1.50"\)'),
+        ({"type": "deposit"}, "not dict: holdfast.Deposit"),
+        (None, "not NoneType: holdfast.Deposit"),
+        (b"deposit,1,1,1", r"not bytes: rows of CSV are for Engine.process\(\)"),
+        (Deposit, "not type: holdfast.Deposit"),
+    ],
+)
+def test_what_is_no_transaction(value: Any, hint: str) -> None:
+    """It is refused with what to write instead."""
+    for give in (not_a_transaction, holdfast.Engine().apply):
+        with pytest.raises(TypeError, match=f"a transaction is needed, {hint}"):
+            _raise(give(value))
+
+
+def _raise(error: Any) -> None:
+    raise error
 
 
 @pytest.mark.parametrize("wrong", [1.0, "1", True, None, Decimal(1)])
@@ -92,7 +145,7 @@ def test_reference_ids_are_ints(kind: type[Dispute | Resolve | Chargeback], wron
 @pytest.mark.parametrize("kind", [Deposit, Withdrawal])
 def test_amounts_are_never_floats(kind: type[Deposit | Withdrawal]) -> None:
     """A float is refused with a hint, and so is everything that is not exact."""
-    with pytest.raises(TypeError, match="not float; write it as text or Decimal"):
+    with pytest.raises(TypeError, match=r"not float; write it as text .* or Decimal: a float is not exact"):
         kind(1, 2, 1.5)  # type: ignore[arg-type]
     with pytest.raises(TypeError, match="not bool"):
         kind(1, 2, True)

@@ -42,7 +42,7 @@ def assert_one_line(errors: str, *parts: str) -> None:
         (b"type;client;tx;amount\n", "'type;client;tx;amount'"),
         (b"deposit,1,1,1\n", "'deposit,1,1,1'"),
         (b"type,client,tx,TX\n", "the column tx more than once"),
-        (HEADER.decode().encode("utf-16"), "NUL byte"),
+        (HEADER.decode().encode("utf-16"), "this looks like UTF-16 text"),
         (bytes(range(128, 256)) * 10, "not UTF-8"),
         (b"7" * 1_000_000, "longer than 4096 bytes"),
     ],
@@ -104,7 +104,7 @@ def test_files_before_and_behind_options(source: Path, tmp_path: Path) -> None:
     assert run("check", later, "-q", source).code == 3
     code, output, errors = run(source, "-q", later, "--colour", "red")
     assert (code, output) == (2, b"")
-    assert "unrecognized arguments: --colour" in errors
+    assert "there is no option --colour" in errors
 
 
 def test_a_missing_later_file_is_found_before_the_work(source: Path, tmp_path: Path) -> None:
@@ -258,11 +258,12 @@ def test_json_errors(source: Path, tmp_path: Path) -> None:
         (("--nonesuch",), "--nonesuch"),
         (("--on-error", "explode"), "'explode' is no action"),
         (("--on-error", "budget:200%"), "0 to 100"),
-        (("--rules", "nonesuch"), "no rules profile 'nonesuch'"),
+        (("--rules", "nonesuch"), "--rules: no rules profile 'nonesuch'"),
         (("--decimals", "10"), "--decimals"),
         (("--decimals", "x"), "--decimals"),
         (("--client-bits", "24"), "--client-bits"),
-        (("--batch-rows", "0"), "batch_rows"),
+        (("--batch-rows", "0"), "--batch-rows is 1 to 1048576, not 0"),
+        (("--row-bytes-max", "9999999"), "--row-bytes-max is 1 to 1048576, not 9999999"),
         (("--batch-rows", "-1"), "--batch-rows"),
         (("--row-bytes-max", "1e3"), "'1e3' is not a whole number"),
         (("--log-format", "xml"), "--log-format"),
@@ -271,11 +272,10 @@ def test_json_errors(source: Path, tmp_path: Path) -> None:
     ],
 )
 def test_usage_errors(arguments: tuple[str, ...], said: str, source: Path) -> None:
-    """What the command line cannot mean is 2, with the usage and a line that shows what was written."""
+    """What the command line cannot mean is 2, with one line that shows what was written and where to read more."""
     code, output, errors = run(*arguments, source)
     assert (code, output) == (2, b"")
-    assert errors.startswith("usage: holdfast ")
-    assert said in errors.splitlines()[-1]
+    assert_one_line(errors, said, "(holdfast process --help says more)")
 
 
 @pytest.mark.parametrize(
@@ -292,7 +292,7 @@ def test_usage_errors_of_explain(arguments: tuple[str, ...], said: str, source: 
     """A history needs one client or one tx that there can be."""
     code, output, errors = run("explain", source, *arguments)
     assert (code, output) == (2, b"")
-    assert said in errors.splitlines()[-1]
+    assert_one_line(errors, said, "(holdfast explain --help says more)")
 
 
 def test_a_rules_file_that_is_none(source: Path, tmp_path: Path) -> None:

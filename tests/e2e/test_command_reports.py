@@ -38,6 +38,10 @@ REFUSED_LINES = {
     7: Outcome.DUPLICATE_TX,
 }
 ACCOUNTS = OUTPUT_HEADER + b"1,5.0000,0.0000,5.0000,false\n2,1.0000,0.0000,1.0000,false\n"
+REMARK = (
+    "holdfast: 4 of 6 rows were not applied (MALFORMED_ROW 1, DUPLICATE_TX 1, TX_NOT_FOUND 1, INSUFFICIENT_FUNDS 1); "
+    "--rejects FILE lists them\n"
+)
 FINE = HEADER + b"deposit,1,1,5\n"
 
 
@@ -75,20 +79,23 @@ def test_a_share_that_is_exceeded_at_the_end(mixed: Path) -> None:
     code, output, errors = run("--on-error", "budget:50%", mixed)
     assert (code, output) == (1, ACCOUNTS)
     assert errors == "holdfast: 4 of 6 rows were not applied, which exceeds the budget of 50%\n"
-    assert run("--on-error", "budget:70%", mixed) == (0, ACCOUNTS, "")
+    assert run("--on-error", "budget:70%", mixed)[:2] == (0, ACCOUNTS)
 
 
 def test_fail_on_reject(mixed: Path) -> None:
     """Refused rows exit 3 where that is asked for, with the accounts written; without any the exit code is 0."""
-    assert run("--fail-on-reject", mixed) == (3, ACCOUNTS, "")
-    assert run("--fail-on-reject", "--on-error", "silent", mixed) == (3, ACCOUNTS, "")
+    assert run("--fail-on-reject", mixed)[:2] == (3, ACCOUNTS)
+    assert run("--fail-on-reject", "--on-error", "silent", mixed)[:2] == (3, ACCOUNTS)
     assert run("--fail-on-reject", data=FINE).code == 0
 
 
 def test_check(mixed: Path) -> None:
-    """Check writes no accounts: silence and 0 where all rows are applied, a summary and 3 where not, 1 for a policy."""
+    """Check writes no accounts: silence and 0 where all rows are applied, a line and 3 where not, 1 for a policy."""
     assert run("check", data=FINE) == (0, b"", "")
     code, output, errors = run("check", mixed)
+    assert (code, output) == (3, b"")
+    assert errors == REMARK
+    code, output, errors = run("check", "--summary", mixed)
     assert (code, output) == (3, b"")
     assert re.search(r"^rows +6$", errors, re.MULTILINE)
     assert re.search(r"^ +DUPLICATE_TX +1$", errors, re.MULTILINE)
@@ -136,7 +143,9 @@ def test_rejects_are_csv_with_the_rows_as_they_were(tmp_path: Path) -> None:
 def test_rejects_of_several_inputs(mixed: Path, tmp_path: Path) -> None:
     """All inputs share the file; without a bad row it is a header alone."""
     rejects = tmp_path / "rejects.csv"
-    assert run(mixed, "-", "--rejects", rejects, data=HEADER + b"nonsense\n") == (0, ACCOUNTS, "")
+    code, output, errors = run(mixed, "-", "--rejects", rejects, data=HEADER + b"nonsense\n")
+    assert (code, output) == (0, ACCOUNTS)
+    assert errors.endswith("DUPLICATE_TX 1, TX_NOT_FOUND 1, INSUFFICIENT_FUNDS 1)\n")
     with rejects.open(newline="") as file:
         found = list(csv.DictReader(file))
     expected = [(str(mixed), line, outcome.name) for line, outcome in REFUSED_LINES.items()]
@@ -161,7 +170,9 @@ def test_summary(mixed: Path) -> None:
     """On request the command ends with counts, on standard error only."""
     code, output, errors = run("--summary", mixed)
     assert (code, output) == (0, ACCOUNTS)
-    summary = dict(line.split(None, 1) for line in errors.splitlines())
+    *lines, remark = errors.splitlines()
+    assert f"{remark}\n" == REMARK
+    summary = dict(line.split(None, 1) for line in lines)
     assert re.fullmatch(r"\d+\.\d{3} \([\d,]+ rows/s\)", summary.pop("seconds"))
     assert summary == {
         "rows": "6", "applied": "2", "refused": "4", "MALFORMED_ROW": "1", "DUPLICATE_TX": "1",
@@ -172,7 +183,7 @@ def test_summary(mixed: Path) -> None:
 def test_json_summary(mixed: Path, tmp_path: Path) -> None:
     """The same as JSON, in a file; also of a run that a policy stopped."""
     path = tmp_path / "summary.json"
-    assert run("--json-summary", path, mixed) == (0, ACCOUNTS, "")
+    assert run("--json-summary", path, mixed) == (0, ACCOUNTS, REMARK)
     summary = json.loads(path.read_text())
     assert summary.pop("seconds") > 0
     assert summary.pop("rows_per_second") > 0
@@ -217,7 +228,7 @@ def test_json_log_lines_parse(mixed: Path) -> None:
     """Every line on standard error is a JSON object; single rows have fields of their own, the summary as well."""
     code, output, errors = run("-v", "--log-format", "json", mixed)
     assert (code, output) == (0, ACCOUNTS)
-    *rows, summary = (json.loads(line) for line in errors.splitlines())
+    *rows, summary, remark = (json.loads(line) for line in errors.splitlines())
     assert [(row["line"], row["code"]) for row in rows] == [
         (line, outcome.name) for line, outcome in REFUSED_LINES.items()
     ]
@@ -225,6 +236,9 @@ def test_json_log_lines_parse(mixed: Path) -> None:
         ("INFO", "holdfast.engine", str(mixed))
     }
     assert (summary["message"], summary["rows"], summary["refused"]) == ("summary", 6, 4)
+    assert f"holdfast: {remark['message']}\n" == REMARK
+    assert (remark["level"], remark["rows"], remark["refused"]) == ("WARNING", 6, 4)
+    assert remark["refused_by_code"] == {outcome.name: 1 for outcome in REFUSED_LINES.values()}
 
 
 def test_a_row_forges_no_log_line(tmp_path: Path) -> None:
@@ -233,7 +247,10 @@ def test_a_row_forges_no_log_line(tmp_path: Path) -> None:
     path.write_bytes(HEADER + b"evil\r\x1b[2J\xe2\x80\xa8holdfast: all is well,1,1,1\n")
     text = run("-v", path).errors
     assert "\x1b" not in text
-    assert len([line for line in text.splitlines() if "holdfast" in line]) == 1
+    assert len([line for line in text.splitlines() if "holdfast" in line]) == 2
+    assert [line for line in text.splitlines() if line.startswith("holdfast: ")] == [
+        "holdfast: 1 of 1 rows was not applied (UNKNOWN_TYPE 1); --rejects FILE lists them"
+    ]
 
 
 def test_quiet_says_nothing_but_errors(mixed: Path, tmp_path: Path) -> None:
@@ -243,9 +260,39 @@ def test_quiet_says_nothing_but_errors(mixed: Path, tmp_path: Path) -> None:
     assert "No such file" in run("-q", tmp_path / "missing.csv").errors
 
 
-def test_nothing_is_said_without_being_asked(mixed: Path) -> None:
-    """In a pipe the command says nothing on standard error, refused rows or not."""
-    assert run(mixed) == (0, ACCOUNTS, "")
+def test_rows_that_are_not_applied_are_said(mixed: Path) -> None:
+    """Without being asked, in one line; what went well is not talked about, and a policy's line says all there is."""
+    assert run(mixed) == (0, ACCOUNTS, REMARK)
+    assert run("check", mixed) == (3, b"", REMARK)
+    assert run(data=FINE).errors == ""
+    assert run(mixed, "--on-error", "silent").errors == REMARK
+    assert run(mixed, "--on-error", "abort").errors.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("rows", "code"),
+    [
+        (b"type,client,tx,amt\ndeposit,1,1,5\n", "MISSING_AMOUNT"),
+        (HEADER + b"deposit,70000,1,5\n", "INVALID_CLIENT"),
+        (HEADER + b"credit,1,1,5\n", "UNKNOWN_TYPE"),
+    ],
+)
+def test_a_column_that_is_called_otherwise_is_no_silent_success(rows: bytes, code: str) -> None:
+    """An amt column, wide ids, other words for types: all rows are refused, and that is said."""
+    for command in ((), ("check",)):
+        errors = run(*command, data=rows).errors
+        assert errors == f"holdfast: 1 of 1 rows was not applied ({code} 1); --rejects FILE lists them\n"
+
+
+def test_inputs_without_rows_are_said(tmp_path: Path) -> None:
+    """A header alone is valid, and is named: somebody may have expected more."""
+    path = tmp_path / "empty.csv"
+    path.write_bytes(HEADER)
+    remark = f"holdfast: {path}: 0 rows, a header and nothing else\n"
+    assert run(path) == (0, OUTPUT_HEADER, remark)
+    assert run("check", path) == (0, b"", remark)
+    assert run("check", path, "-", data=FINE) == (0, b"", remark)
+    assert run("check", "-q", path) == (0, b"", "")
 
 
 # --- explain ---
@@ -349,12 +396,12 @@ def test_progress_on_a_terminal() -> None:
         process.stdin.flush()
         shown += _read_terminal(master, r"21\.2 k rows, ")
         code, output, _ = finish(process)
-        shown += _read_terminal(master, r" \r$")
+        shown += _read_terminal(master, r" \rholdfast: 21,198 of 21,200 rows were not applied .*\n")
     finally:
         process.kill()
         os.close(master)
     assert (code, output) == (0, OUTPUT_HEADER + b"1,10.0000,0.0000,10.0000,false\n")
-    assert "\n" not in shown
+    assert shown.count("\n") == 1
 
 
 def test_progress_with_a_pipe_among_the_files(tmp_path: Path) -> None:

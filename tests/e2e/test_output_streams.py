@@ -27,8 +27,8 @@ from e2e.output_faults import OLD, stalled_reader
 # --- standard output ---
 
 STDOUT_COMMANDS = {
-    "process": ("process",),
-    "accounts by name": ("process", "-o", "-"),
+    "process": ("process", "-q"),
+    "accounts by name": ("process", "-q", "-o", "-"),
     "rejects": ("check", "-q", "--rejects", "-"),
     "summary": ("check", "-q", "--json-summary", "-"),
 }

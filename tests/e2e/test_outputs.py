@@ -203,7 +203,7 @@ def test_every_failure_is_said(tmp_path: Path) -> None:
     link.symlink_to("/dev/full")
     result = finish(
         start(
-            str(source), "--rejects", "/dev/full", "--json-summary", str(link), "--fail-on-reject",
+            str(source), "--rejects", "/dev/full", "--json-summary", str(link), "--fail-on-reject", "-q",
             stdout=subprocess.PIPE,
         )
     )  # fmt: skip

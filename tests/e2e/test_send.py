@@ -49,7 +49,10 @@ def test_a_file_sent_is_a_file_processed(transactions: Path, tmp_path: Path) -> 
             "--json-summary", tmp_path / "sent.json", "--fail-on-reject",
         )  # fmt: skip
         assert server.stop() == 0
-    assert (sent.code, sent.output, sent.errors) == (3, b"", "")
+    assert (sent.code, sent.output) == (3, b"")
+    assert (
+        sent.errors == alone.errors == "holdfast: 5 of 3,000 rows were not applied (INSUFFICIENT_FUNDS 5)\n"
+    )
     assert (tmp_path / "served.csv").read_bytes() == alone.output
     assert (tmp_path / "sent.csv").read_bytes() == (tmp_path / "alone.csv").read_bytes()
     report, processed = (json.loads((tmp_path / name).read_bytes()) for name in ("sent.json", "alone.json"))
@@ -72,7 +75,7 @@ def test_several_files_and_a_pipe_are_resumable_streams(transactions: Path, tmp_
             ([], HEADER + ROWS + b"deposit,1,9001,1\ndeposit,70000,9002,1\ndeposit,1,9003,1"),
         ):
             result = send(*files, *to, tmp_path / "report.json", data=data)
-            assert (result.code, result.errors) == (0, "")
+            assert result.code == 0
             reports.append(json.loads((tmp_path / "report.json").read_bytes()))
         assert [(report["rows"], report["skipped"]) for report in reports] == [
             (3000, 0),
@@ -94,6 +97,16 @@ def test_the_summary_and_the_refused_rows_are_said(tmp_path: Path) -> None:
     assert (
         "rows       2\napplied    1\nrefused    1\n  INVALID_AMOUNT       1\nskipped    0\n" in result.errors
     )
+
+
+def test_an_input_without_rows_is_said(tmp_path: Path) -> None:
+    """As by the command on files: a header alone is valid, and named."""
+    path = tmp_path / "empty.csv"
+    path.write_bytes(HEADER)
+    with serving(tmp_path) as server:
+        to = ("--to", f"127.0.0.1:{server.port}")
+        assert send(path, *to) == (0, b"", f"holdfast: {path}: 0 rows, a header and nothing else\n")
+        assert send(path, *to, "-q") == (0, b"", "")
 
 
 def test_a_token_comes_from_a_file_or_the_environment(
@@ -271,4 +284,4 @@ def test_a_terminal_shows_how_far_it_is(tmp_path: Path) -> None:
                 break
     os.close(primary)
     assert re.search(rb"\r[0-9]+ rows, [0-9]+ rows/s, [0-9.]+ k?B, [0-9]+ refused", seen)
-    assert seen.endswith(b" \r")
+    assert re.search(rb" \rholdfast: [0-9]+ of [0-9]+ rows were not applied [^\n]*\n$", seen)

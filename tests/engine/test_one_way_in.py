@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from holdfast import Transaction
     from holdfast.engine.interface import AnyEngine
     from holdfast.protocol.messages import Event
+    from holdfast.streaming import SourceData
 
 HEADER = b"type,client,tx,amount\n"
 TEXT = HEADER + b"deposit,1,1,5.0\nnonsense\nwithdrawal,1,2,9\ndeposit,99999,3,1\ndispute,1,1,\n"
@@ -85,7 +86,7 @@ def by_columns(engine: Engine) -> None:
     assert list(codes) == [1, 12, 40, 13, 1]
 
 
-def by_source(source: Callable[[], object]) -> Callable[[Engine], None]:
+def by_source(source: Callable[[], SourceData]) -> Callable[[Engine], None]:
     """Run a source."""
 
     def run(engine: Engine) -> None:
@@ -107,7 +108,7 @@ def by_session(engine: Engine) -> None:
     session.end_of_input(0.0)
 
 
-TRANSACTIONS = [
+TRANSACTIONS: list[Transaction] = [
     Deposit(1, 1, "5.0"),
     Deposit(1, 9, "x"),
     Withdrawal(1, 2, "9"),

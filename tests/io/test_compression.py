@@ -187,7 +187,7 @@ def test_corrupt(tmp_path: Path, name: str) -> None:
     compressed[place] ^= 0x10
     error = _error(bytes(compressed), tmp_path / "a")
     reason = str(error.strerror)
-    assert reason.startswith(f"corrupt {name} data, found between byte ")
+    assert reason.startswith(f"corrupt {name} data between byte ")
     start, end = [int(word.strip(":")) for word in reason.split() if word.strip(":").isdecimal()][:2]
     assert place <= end <= len(compressed)
     assert 0 <= end - start <= 16_384
@@ -253,11 +253,54 @@ print(total, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
     assert grown_kib < 16 * 1024
 
 
-def test_xz_memory_is_limited(tmp_path: Path) -> None:
-    """A file that asks for gigabytes of memory to be read is refused."""
-    path = tmp_path / "a.xz"
-    data = bytearray(lzma.compress(b"x", filters=[{"id": lzma.FILTER_LZMA2, "dict_size": 512 * 1024 * 1024}]))
-    assert "Memory usage limit exceeded" in str(_error(bytes(data), path))
+def _xz_with_dictionary(code: int) -> bytes:
+    """Make an xz file whose header asks for a larger dictionary than it was made with."""
+    data = bytearray(lzma.compress(TEXT))
+    header = 12  # bytes of the stream's header, before that of the block
+    length = 4 * data[header]  # without its checksum
+    assert data[header + 2 : header + 4] == b"\x21\x01"  # LZMA2, with one byte that says how large
+    data[header + 4] = code
+    checksum = zlib.crc32(data[header : header + length])
+    data[header + length : header + length + 4] = checksum.to_bytes(4, "little")
+    return bytes(data)
+
+
+def _zstd_with_window(descriptor: int) -> bytes:
+    """Make a zstd frame whose header asks for a larger window than it was made with."""
+    compressor = zstd.ZstdCompressor()
+    data = bytearray(compressor.compress(TEXT) + compressor.flush())
+    assert not data[4] & 0x20  # not a single segment: the window is given
+    data[5] = descriptor
+    return bytes(data)
+
+
+@pytest.mark.parametrize(
+    ("suffix", "data", "limit"),
+    [
+        # Dictionaries of 384 MiB and of 4 GiB - 1, windows of 256 MiB and of 2 GiB.
+        (".xz", _xz_with_dictionary(33), "xz data needs more memory than 256 MiB"),
+        (".xz", _xz_with_dictionary(40), "xz data needs more memory than 256 MiB"),
+        (".zst", _zstd_with_window(0x90), "zstd data needs more memory than 128 MiB"),
+        (".zst", _zstd_with_window(0xA8), "zstd data needs more memory than 128 MiB"),
+    ],
+)
+def test_memory_is_limited(tmp_path: Path, suffix: str, data: bytes, limit: str) -> None:
+    """A file that takes much memory to be read is refused; it is not said to be corrupt."""
+    message = str(_error(data, tmp_path / f"a{suffix}"))
+    assert limit in message
+    assert "decompress it first" in message
+    assert "corrupt" not in message
+
+
+@pytest.mark.parametrize(
+    ("suffix", "data"), [(".xz", _xz_with_dictionary(30)), (".zst", _zstd_with_window(0x88))]
+)
+def test_large_windows_within_the_limit(tmp_path: Path, suffix: str, data: bytes) -> None:
+    """128 MiB are no reason to refuse a file."""
+    path = tmp_path / f"a{suffix}"
+    path.write_bytes(data)
+    with open_input(str(path)) as stream:
+        assert _read_all(stream) == TEXT
 
 
 def test_detection_waits_for_no_more_than_it_needs() -> None:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from holdfast.io.raw import Source
+    from holdfast.io.input_types import Input
 
 DATA = b"type,client,tx,amount\n" * 20_000
 
@@ -67,7 +67,7 @@ def _pieces() -> Iterator[bytes]:
     ],
     ids=lambda value: type(value).__name__,
 )
-def test_python_objects(source: Source, name: str, size: int | None) -> None:
+def test_python_objects(source: Input, name: str, size: int | None) -> None:
     """Bytes, binary files and iterables of bytes all read alike."""
     stream = open_source(source)
     assert (stream.name, stream.raw_size) == (name, size)
@@ -141,6 +141,68 @@ def test_what_cannot_be_opened(tmp_path: Path, name: str, error: type[OSError]) 
     with pytest.raises(error) as caught:
         open_input(path)
     assert caught.value.filename == path
+
+
+@pytest.mark.parametrize("suffix", ["", ".gz"])
+@pytest.mark.parametrize("kept", [0, 1, 100, 5_000])
+def test_a_file_that_is_cut_while_it_is_read(tmp_path: Path, suffix: str, kept: int) -> None:
+    """Its size was known: an end before that is an error, compressed or not, and not the end of the input."""
+    path = tmp_path / f"a.csv{suffix}"
+    data = os.urandom(10_000)
+    path.write_bytes(gzip.compress(data) if suffix else data)
+    size = path.stat().st_size
+    with open_input(str(path)) as stream:
+        os.truncate(path, kept)
+        with pytest.raises(InputError, match=f"ends at byte {kept} but had {size} .* cut while it was read"):
+            _read_all(stream)
+
+
+def test_a_file_that_is_cut_between_two_reads(tmp_path: Path) -> None:
+    """The same for what was read from before it was cut; nothing that was read is taken for all of it."""
+    path = tmp_path / "a.csv"
+    path.write_bytes(DATA)
+    with open_input(str(path)) as stream:
+        assert stream.readinto(bytearray(1_000)) == 1_000
+        os.truncate(path, 500)
+        with pytest.raises(InputError, match="ends at byte 131072 but had 440000"):
+            _read_all(stream)
+
+
+def test_a_file_that_grows_while_it_is_read(tmp_path: Path) -> None:
+    """What was added by the time the end is reached is read as well."""
+    path = tmp_path / "a.csv"
+    path.write_bytes(DATA)
+    with open_input(str(path)) as stream, path.open("ab", buffering=0) as file:
+        file.write(b"more\n")
+        assert _read_all(stream) == DATA + b"more\n"
+
+
+def test_standard_input_in_the_middle_of_a_file(tmp_path: Path) -> None:
+    """What was read before counts for nothing: the rest is all there."""
+    path = tmp_path / "a.csv"
+    path.write_bytes(b"first line\n" + DATA)
+    program = (
+        "import os\n"
+        "from holdfast.io.compression import open_input\n"
+        "os.read(0, 11)\n"
+        "stream, buffer, total = open_input('-'), bytearray(65536), 0\n"
+        "while count := stream.readinto(buffer):\n"
+        "    total += count\n"
+        "print(total)\n"
+    )
+    with path.open("rb") as file:
+        done = subprocess.run(
+            [sys.executable, "-c", program], stdin=file, capture_output=True, check=True, timeout=60
+        )
+    assert int(done.stdout) == len(DATA)
+
+
+def test_text_that_is_no_path() -> None:
+    """CSV given as text is taken for a path; the message says so instead of quoting all of it."""
+    with pytest.raises(
+        InputError, match="text is taken for a path, and there is no such file; give CSV as bytes"
+    ):
+        open_source("type,client,tx,amount\ndeposit,1,1,1\n")
 
 
 def test_a_read_error_names_the_file() -> None:

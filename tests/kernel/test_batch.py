@@ -336,38 +336,38 @@ WRONG: list[tuple[str, Callable[[], Any], str]] = [
     (
         "types",
         lambda: np.array(TYPES),
-        r"types: integers of at most 8 bits are needed, not 64; convert .*astype\('uint8'\)",
+        r"types: integers of at most 8 bits are needed, not 64; bytes\(column.tolist\(\)\) converts them",
     ),
     (
         "types",
         lambda: pa.array(TYPES),
-        r"types: integers of at most 8 bits are needed, not 64; convert .*cast\('uint8'\)",
+        r"types: integers of at most 8 bits are needed, not 64; bytes\(column.tolist\(\)\) converts them",
     ),
     (
         "clients",
         lambda: np.array([1.0, 2, 3]),
-        r"clients: integers in this machine's .* not items of format 'd'; convert",
+        r"clients: integers in this machine's .* not items of format 'd'; floats lose digits",
     ),
     ("clients", lambda: np.array([True] * 3), r"clients: integers .* format '\?'"),
     (
         "clients",
         lambda: np.array([1, 2, 3], ">i8"),
-        r"clients: integers in this machine's byte order .* format '>q'",
+        r"clients: integers in this machine's byte order .* format '>q'; swap its bytes first",
     ),
     ("clients", lambda: np.array([1, 2, 3], "M8[s]"), r"clients: ndarray lends no buffer of integers \("),
     (
         "clients",
         lambda: np.arange(6)[::2],
-        r"clients: the items do not stand side by side in memory; copy them first",
+        r"clients: the items are not side by side in memory; copy them first",
     ),
-    ("clients", lambda: np.arange(3)[::-1], r"clients: the items do not stand side by side"),
+    ("clients", lambda: np.arange(3)[::-1], r"clients: the items are not side by side"),
     ("clients", lambda: np.arange(3).reshape(3, 1), r"clients: one dimension is needed, not 2"),
     ("clients", lambda: np.array(1), r"clients: one dimension is needed, not 0"),
     ("clients", lambda: None, r"clients: NoneType is neither"),
     (
         "clients",
         lambda: pa.array([1.0, 2, 3]),
-        r"clients: Arrow integers are needed, not an array of format 'g'; convert",
+        r"clients: Arrow integers are needed, not an array of format 'g'; floats lose digits",
     ),
     (
         "clients",
@@ -392,24 +392,48 @@ WRONG: list[tuple[str, Callable[[], Any], str]] = [
     (
         "clients",
         lambda: pa.chunked_array([CLIENTS]),
-        r"clients: ChunkedArray may hold its items in several pieces; make it one",
+        r"clients: ChunkedArray may have its items in several pieces; make it one",
     ),
     ("clients", Strange, r"clients: Strange.__arrow_c_array__\(\) gives no Arrow capsules"),
     (
         "amounts",
         lambda: np.array(AMOUNTS, "uint64"),
-        r"amounts: these are signed, and not every uint64 fits; convert",
+        r"amounts: int64 is needed, and not every uint64 fits; array.array",
     ),
     (
         "amounts",
         lambda: pa.array(AMOUNTS, pa.uint64()),
-        r"amounts: these are signed, and not every uint64 fits",
+        r"amounts: int64 is needed, and not every uint64 fits",
     ),
-    ("amounts", lambda: np.array(AMOUNTS, "float64"), r"amounts: integers .* format 'd'"),
+    (
+        "amounts",
+        lambda: np.array(AMOUNTS, "float64"),
+        r"amounts: integers .* format 'd'; floats are not exact: read amounts as text or Decimal and scale them to units",
+    ),
+    (
+        "amounts",
+        lambda: pa.array([1.0, 2.0, 3.0], pa.float32()),
+        r"amounts: Arrow integers .* format 'f'; floats are not exact: read amounts as text or Decimal and scale them",
+    ),
+    (
+        "amounts",
+        lambda: np.array([1, 2, 3], object),
+        r"amounts: integers .* format 'O'; read amounts as text or Decimal",
+    ),
+    (
+        "amounts",
+        lambda: ["1.0"] * 3,
+        r"amounts: list is neither .* read amounts as text or Decimal and scale them",
+    ),
+    (
+        "types",
+        lambda: pa.array(["deposit"] * 3),
+        r"types: Arrow integers .* 'u'; give TransactionType numbers",
+    ),
     (
         "amounts",
         lambda: pa.array([1, 2, 3], pa.decimal128(10, 4)),
-        r"amounts: Arrow integers .* format 'd:10,4'",
+        r"amounts: Arrow integers .* format 'd:10,4'; scale decimals to units exactly: pyarrow.compute.multiply",
     ),
 ]
 

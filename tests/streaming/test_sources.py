@@ -142,9 +142,9 @@ def test_text_files_and_other_objects_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "rows.csv"
     path.write_bytes(HEADER)
     with path.open() as file, pytest.raises(TypeError, match="open the file in binary mode"):
-        run(StreamProcessor(Engine()).merge([file]))
+        run(StreamProcessor(Engine()).merge([file]))  # type: ignore[list-item]
     with pytest.raises(TypeError, match="not object"):
-        run(StreamProcessor(Engine()).merge([object()]))
+        run(StreamProcessor(Engine()).merge([object()]))  # type: ignore[list-item]
 
 
 _AMOUNTS = amount_texts() | st.builds(Decimal, st.from_regex(r"-?[0-9]{1,12}(\.[0-9]{1,6})?", fullmatch=True))

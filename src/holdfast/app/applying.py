@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import argparse
 
     from holdfast.app.options import Refuse
+    from holdfast.app.remarks import EmptyInputs
     from holdfast.app.runner import Runner
     from holdfast.engine.engine import Engine
     from holdfast.engine.report import Report
@@ -41,6 +42,7 @@ def apply_files(
     options: argparse.Namespace,
     engine: Engine,
     policy: CompiledPolicy,
+    empty_inputs: EmptyInputs,
     *,
     keeps_on_signal: bool = False,
 ) -> tuple[Report, PolicyAbort | None]:
@@ -51,6 +53,7 @@ def apply_files(
         options: The command line.
         engine: What the rows are applied to.
         policy: What to do about rows that are not applied.
+        empty_inputs: Notes the inputs without rows.
         keeps_on_signal: Whether a signal ends the work early and keeps what was done by then.
 
     Returns:
@@ -61,9 +64,14 @@ def apply_files(
         OSError: If an input cannot be read.
     """
     if options.rejects is None:
-        return _apply(runner, options, engine, policy, None, keeps_on_signal=keeps_on_signal)
+        return _apply(
+            runner, options, engine, policy, empty_inputs, rejects=None, keeps_on_signal=keeps_on_signal
+        )
     with runner.output(options.rejects, whole=keeps_on_signal) as file:
-        return _apply(runner, options, engine, policy, RejectWriter(file), keeps_on_signal=keeps_on_signal)
+        rejects = RejectWriter(file)
+        return _apply(
+            runner, options, engine, policy, empty_inputs, rejects=rejects, keeps_on_signal=keeps_on_signal
+        )
 
 
 def _apply(
@@ -71,8 +79,9 @@ def _apply(
     options: argparse.Namespace,
     engine: Engine,
     policy: CompiledPolicy,
-    rejects: RejectWriter | None,
+    empty_inputs: EmptyInputs,
     *,
+    rejects: RejectWriter | None,
     keeps_on_signal: bool,
 ) -> tuple[Report, PolicyAbort | None]:
     draw, clear = make_progress(options)
@@ -84,7 +93,8 @@ def _apply(
     run = Run(engine, policy, rejects, on_progress)
     try:
         check_inputs(options.files)
-        return run.process(open_inputs(runner, options.files)), None
+        streams = open_inputs(runner, options.files)
+        return run.process(empty_inputs.watch(streams, lambda: run.report().rows)), None
     except PolicyAbort as abort:
         return abort.report, abort
     except Interrupted:

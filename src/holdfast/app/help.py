@@ -3,21 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import os
+import sys
+
+from holdfast.app.terminal import terminal_columns
 
 
 class HelpFormatter(argparse.RawDescriptionHelpFormatter):
-    """As it says, but knows the width of the terminal without an import; argparse makes one for every option."""
+    """Keeps descriptions as they are, and finds the terminal's width without an import: one is made for every option."""
 
     def __init__(self, prog: str) -> None:
-        super().__init__(prog, width=_columns())
-
-
-def _columns() -> int:
-    columns = os.environ.get("COLUMNS", "")
-    if columns.isdigit() and int(columns) > 0:
-        return int(columns) - 2
-    try:
-        return os.get_terminal_size().columns - 2
-    except OSError:
-        return 78
+        super().__init__(prog, width=terminal_columns(sys.stdout) - 2)

@@ -8,6 +8,8 @@ import sys
 from datetime import UTC, datetime
 from typing import Literal, Protocol
 
+from holdfast.app.escaping import one_line
+
 _LEVELS = (logging.WARNING, logging.INFO, logging.DEBUG)
 _OWN_FIELDS = frozenset({"time", "level", "logger", "message", "exception", "stack"})
 _RECORD_ATTRIBUTES = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName"}
@@ -16,8 +18,8 @@ _RECORD_ATTRIBUTES = frozenset(logging.makeLogRecord({}).__dict__) | {"message",
 class JsonFormatter(logging.Formatter):
     """One JSON object a line: time, level, logger, message, what ``extra`` holds, and the exception's text.
 
-    Every record comes out as valid JSON: a value that JSON does not know becomes its text, and an extra field
-    named like one of the formatter's own gets a ``_`` behind its name.
+    Every record is valid JSON: a value that JSON does not know becomes its text, and an extra field that is named like one
+    of the formatter's own gets a ``_`` after its name.
     """
 
     def format(self, record: logging.LogRecord) -> str:
@@ -40,13 +42,13 @@ class JsonFormatter(logging.Formatter):
 class TextFormatter(logging.Formatter):
     """One line for people, ``TIME LEVEL LOGGER: MESSAGE``, and below it the exception, if any.
 
-    The message says all there is to say; what ``extra`` holds is the same for machines. What a partner sent may
-    be part of a message: its control characters are escaped, so that it forges no line.
+    The message says everything; ``extra`` has the same for machines. A message may quote what a partner sent: its control
+    characters are escaped, so that it forges no line.
     """
 
     def format(self, record: logging.LogRecord) -> str:
         """Write a record as text."""
-        parts = [_escaped(f"{_time(record)} {record.levelname} {record.name}: {record.getMessage()}")]
+        parts = [one_line(f"{_time(record)} {record.levelname} {record.name}: {record.getMessage()}")]
         if record.exc_info:
             parts.append(self.formatException(record.exc_info))
         if record.stack_info:
@@ -69,7 +71,7 @@ def configure_logging(
     verbosity: int,
     stream: LogStream | None = None,
 ) -> None:
-    """Send the records of ``holdfast`` to standard error; called again, it replaces what it did before.
+    """Send the records of ``holdfast`` to standard error; a second call replaces the first.
 
     Args:
         format: For people or for machines.
@@ -112,9 +114,5 @@ def _dump(fields: dict[str, object]) -> str:
     try:
         return json.dumps(fields, default=str, allow_nan=False)
     except (TypeError, ValueError):
-        # A NaN, a cycle, a key that is no text: a log line is worth more than the shape of its fields.
+        # A NaN, a cycle, a key that is no text: the log line matters more than the types of its fields.
         return json.dumps({key: str(value) for key, value in fields.items()})
-
-
-def _escaped(text: str) -> str:
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)

@@ -1,6 +1,6 @@
-"""The options that several commands have in common, what holds without them, and the engine they describe.
+"""The options that several commands share, their defaults, and the engine that they describe.
 
-Read by every command, so argparse is left to those that parse options: see :mod:`holdfast.app.cli`.
+Every command imports this, so argparse is imported elsewhere: see :mod:`holdfast.app.parsing`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from holdfast.engine.engine import Engine
 
     Refuse = Callable[[str], NoReturn]
-    """Ends the command with its usage and a message: what the command line says cannot be."""
+    """Ends the command with exit code 2 and a message: the command line is wrong."""
 
 RULES_DEFAULTS: Mapping[str, object] = {
     "rules": "standard",
@@ -50,8 +50,8 @@ EXPLAIN_DEFAULTS: Mapping[str, object] = {
 
 _SECONDS_DIGITS_MAX = 12
 _ON_ERROR_HELP = (
-    "what to do about rows that are not applied: skip (the default; counted, and logged with -v), silent, abort, "
-    "budget:ROWS, budget:PERCENT%%; "
+    "what to do about rows that are not applied: skip (the default: count them, and log them with -v), silent (count them), "
+    "abort (stop at the first), budget:ROWS or budget:PERCENT%% (stop when there are more); "
     "by severity (malformed, refused, partner, duplicate) or code: skip,malformed=abort,DUPLICATE_TX=silent"
 )
 
@@ -69,7 +69,7 @@ def add_process(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--snapshot-on-signal",
         action="store_true",
-        help="when SIGINT, SIGTERM or SIGHUP stops the work, write accounts, rejects and summary as they are by then",
+        help="when SIGINT, SIGTERM or SIGHUP stops the work, write accounts, rejects and summary as they are at that moment",
     )
     parser.add_argument(
         "--write-on-abort",
@@ -101,7 +101,7 @@ def add_explain(parser: argparse.ArgumentParser) -> None:
 
 
 def add_rules(parser: argparse.ArgumentParser) -> None:
-    """Add what an engine is made from; see :func:`make_engine`."""
+    """Add the options that describe an engine; see :func:`make_engine`."""
     parser.set_defaults(**RULES_DEFAULTS)
     rules = parser.add_argument_group("rules and widths")
     rules.add_argument(
@@ -124,7 +124,7 @@ def add_rules(parser: argparse.ArgumentParser) -> None:
         "--row-bytes-max",
         type=whole_number,
         metavar="N",
-        help="length limit of a row without its line end (%(default)s)",
+        help="how long a row may be, without its line end (%(default)s)",
     )
     rules.add_argument(
         "--batch-rows", type=whole_number, metavar="N", help="rows decided at a time (%(default)s)"
@@ -132,17 +132,20 @@ def add_rules(parser: argparse.ArgumentParser) -> None:
 
 
 def add_log(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
-    """Add how much is said on standard error and how; see :func:`start_log`. Gives the group, for more of the kind."""
+    """Add the options of logging; see :func:`start_log`. Gives their group, for further ones."""
     parser.set_defaults(**LOG_DEFAULTS)
-    said = parser.add_argument_group("what is said on standard error")
-    said.add_argument(
-        "-v", "--verbose", action="count", help="log more, every row that is not applied; -vv: all"
+    log = parser.add_argument_group("logging, on standard error")
+    log.add_argument(
+        "-v",
+        "--verbose",
+        action="count",
+        help="log more, every row that is not applied among it; -vv: log everything",
     )
-    said.add_argument("-q", "--quiet", action="store_true", help="say nothing but errors")
-    said.add_argument(
+    log.add_argument("-q", "--quiet", action="store_true", help="write errors only")
+    log.add_argument(
         "--log-format", choices=("text", "json"), help="how log lines and errors are written (%(default)s)"
     )
-    return said
+    return log
 
 
 def make_engine(options: argparse.Namespace, refuse: Refuse, *, huge_pages: bool) -> Engine:
@@ -171,12 +174,20 @@ def make_engine(options: argparse.Namespace, refuse: Refuse, *, huge_pages: bool
             batch_rows=options.batch_rows,
             huge_pages=huge_pages,
         )
-    except (RulesError, ValueError) as error:
-        refuse(str(error))
+    except RulesError as error:
+        refuse(f"--rules: {error}")
+    except ValueError as error:
+        refuse(_with_option(str(error)))
+
+
+def _with_option(message: str) -> str:
+    """Let a message about a setting, ``batch_rows is ...``, name its option."""
+    name, blank, rest = message.partition(" ")
+    return f"--{name.replace('_', '-')}{blank}{rest}" if name in RULES_DEFAULTS else message
 
 
 def start_log(runner: Runner, options: argparse.Namespace) -> None:
-    """Say on standard error what the options of :func:`add_log` ask for, the runner's error messages included."""
+    """Configure logging, and the form of the runner's error messages, as the options of :func:`add_log` say."""
     from holdfast.app.logs import configure_logging, error_as_json  # noqa: PLC0415  # slow to import
 
     configure_logging(options.log_format, -1 if options.quiet else options.verbose, runner.stderr)
@@ -185,19 +196,19 @@ def start_log(runner: Runner, options: argparse.Namespace) -> None:
 
 
 def whole_number(text: str) -> int:
-    """Read what an option wants as a number: digits and nothing else."""
+    """Read the value of an option that is a number: digits and nothing else."""
     if not (text.isascii() and text.isdigit()):
-        import argparse  # noqa: PLC0415  # whoever parses has imported it
+        import argparse  # noqa: PLC0415  # the parser has imported it
 
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number")
     return int(text)
 
 
 def number_of_seconds(text: str) -> float:
-    """Read what an option wants as a time: seconds, a decimal fraction perhaps."""
+    """Read the value of an option that is a time: seconds, perhaps with a fraction."""
     digits = text.replace(".", "", 1)
     if not (digits.isascii() and digits.isdigit()) or len(text) > _SECONDS_DIGITS_MAX:
-        import argparse  # noqa: PLC0415  # whoever parses has imported it
+        import argparse  # noqa: PLC0415  # the parser has imported it
 
         raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds")
     return float(text)
@@ -208,18 +219,25 @@ def _add_files(parser: argparse.ArgumentParser) -> None:
         "files",
         nargs="*",
         metavar="FILE",
-        help="CSV with a header; plain, .gz, .zst, .bz2 or .xz; - is standard input, as is a pipe where no file is named",
+        help="CSV with a header, plain or compressed (.gz, .zst, .bz2, .xz); - is standard input, which is also read "
+        "if no FILE is given",
     )
 
 
 def _add_run(parser: argparse.ArgumentParser) -> None:
-    """Add what commands that decide rows have in common."""
+    """Add the options that ``process`` and ``check`` share."""
     add_rules(parser)
     refused = parser.add_argument_group("rows that are not applied")
     refused.add_argument("--on-error", metavar="POLICY", help=_ON_ERROR_HELP)
     refused.add_argument(
-        "--rejects", metavar="FILE", help="list them here: input, line, byte offset, code, reason, row"
+        "--rejects",
+        metavar="FILE",
+        help="list them in this file, as CSV: input, line, byte offset, code, reason, row",
     )
-    said = add_log(parser)
-    said.add_argument("--summary", action="store_true", help="end with a summary, as -v does")
-    said.add_argument("--json-summary", metavar="FILE", help="write the summary here as JSON")
+    log = add_log(parser)
+    log.add_argument(
+        "--summary",
+        action="store_true",
+        help="end with a summary: rows, accounts, seconds (-v does so as well)",
+    )
+    log.add_argument("--json-summary", metavar="FILE", help="write the summary here as JSON")

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import time
+
+from holdfast.app.terminal import terminal_columns
 
 TYPE_CHECKING = False  # typing is slow to import
 if TYPE_CHECKING:
@@ -11,7 +12,6 @@ if TYPE_CHECKING:
     from typing import TextIO
 
 _REDRAW_SECONDS = 0.1
-_COLUMNS_DEFAULT = 80
 _LETTERS = ("k", "M", "G", "T", "P")
 
 
@@ -19,9 +19,9 @@ class Progress:
     """One line that is drawn over and over; nothing at all where the stream is no terminal.
 
     Args:
-        total_bytes: How many bytes there are to read; None if nobody knows (a pipe).
+        total_bytes: How many bytes there are to read; None if that is unknown (a pipe).
         stream: Where to draw, standard error; None if it is closed.
-        clock: Gives seconds, from any start.
+        clock: Gives seconds since some moment.
     """
 
     def __init__(
@@ -36,7 +36,7 @@ class Progress:
         self._drawn_columns = 0
 
     def update(self, rows: int, refused: int, bytes_read: int) -> None:
-        """Say how far the job is; draws ten times a second at most, so that it can be called for every batch.
+        """Show how far the job is: at most ten times a second, so that this can be called for every batch.
 
         Args:
             rows: How many rows were read so far.
@@ -72,19 +72,11 @@ class Progress:
 
     def _draw(self, line: str) -> None:
         # The last column stays empty: some terminals wrap as soon as it is written to.
-        columns = self._columns() - 1
+        columns = terminal_columns(self._stream) - 1
         line = line[:columns]
-        # Blanks over the rest of the former line, in the same write: a line that is cleared first flickers.
+        # Blanks over the rest of the line before, in the same write: a line that is cleared first flickers.
         self._write("\r" + line.ljust(min(self._drawn_columns, columns)))
         self._drawn_columns = len(line)
-
-    def _columns(self) -> int:
-        try:
-            columns = os.get_terminal_size(self._stream.fileno()).columns if self._stream else 0
-        except (OSError, ValueError):
-            columns = 0
-        # A terminal that does not know its width says 0.
-        return columns or _COLUMNS_DEFAULT
 
     def _write(self, text: str) -> None:
         if self._stream is None:
@@ -93,7 +85,7 @@ class Progress:
             self._stream.write(text)
             self._stream.flush()
         except OSError:
-            # The terminal is gone; the job is not about its progress line.
+            # The terminal is gone, and the job goes on without a progress line.
             self._stream = None
 
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import os
 
+from holdfast.app.escaping import one_line
 from holdfast.app.signals import Interrupted, StopSignals
 from holdfast.app.standard_streams import (
     StandardError,
@@ -60,6 +61,9 @@ class JobError(Exception):
     def __init__(self, message: str, exit_code: int = EXIT_ERROR) -> None:
         super().__init__(message)
         self.exit_code = exit_code
+
+    def __reduce__(self) -> tuple[type[JobError], tuple[str, int]]:
+        return type(self), (str(self), self.exit_code)
 
 
 class CommandOutput:
@@ -313,13 +317,13 @@ class _Stdout:
 def _explain(error: Exception) -> tuple[int, str]:
     """Give the exit code of an error and what there is to say about it."""
     if isinstance(error, JobError):
-        return error.exit_code, _one_line(str(error))
+        return error.exit_code, one_line(str(error))
     if isinstance(error, MemoryError):
         return EXIT_ERROR, "out of memory"
     if isinstance(error, OSError):
         reason = error.strerror or str(error) or type(error).__name__
         named = reason if error.filename is None else f"{_text(error.filename)}: {reason}"
-        return EXIT_ERROR, _one_line(named)
+        return EXIT_ERROR, one_line(named)
     return EXIT_BUG, _bug_report(error)
 
 
@@ -327,21 +331,16 @@ def _exit_code(end: SystemExit) -> tuple[int, str | None]:
     """What ``sys.exit`` was given: nothing, a code or a message."""
     if end.code is None:
         return EXIT_DONE, None
-    return (end.code, None) if isinstance(end.code, int) else (EXIT_ERROR, _one_line(str(end.code)))
+    return (end.code, None) if isinstance(end.code, int) else (EXIT_ERROR, one_line(str(end.code)))
 
 
 def _bug_report(error: Exception) -> str:
     import traceback  # noqa: PLC0415  # never needed, if all goes well
 
-    summary = _one_line(f"{type(error).__name__}: {error}")
+    summary = one_line(f"{type(error).__name__}: {error}")
     trace = "".join(traceback.format_exception(error)).rstrip("\n")
     return f"internal error, {summary}; please report it with what follows\n{trace}"
 
 
 def _text(filename: object) -> str:
     return os.fsdecode(filename) if isinstance(filename, bytes) else str(filename)
-
-
-def _one_line(text: str) -> str:
-    """Keep what a name may hold (line ends, escape sequences) from a terminal and from forging lines."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)

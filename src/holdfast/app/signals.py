@@ -36,6 +36,9 @@ class Interrupted(Exception):  # noqa: N818  # not an error: somebody asked the 
         super().__init__(f"stopped by {signal.Signals(signal_number).name}")
         self.signal_number = signal_number
 
+    def __reduce__(self) -> tuple[type[Interrupted], tuple[int]]:
+        return type(self), (self.signal_number,)
+
 
 class StopSignals:
     """Handles SIGINT, SIGTERM and SIGHUP between :meth:`install` and :meth:`restore`."""

@@ -1,10 +1,10 @@
 """Sends transactions to a Holdfast server: files, pipes or single transactions, exactly once, whatever the network does.
 
 :func:`send` and :class:`Client` block, :func:`send_async` and :class:`AsyncClient` are awaited. The names are imported
-when they are first used: whoever blocks does without asyncio.
+when they are first used: a program that blocks does without asyncio.
 """
 
-from holdfast._lazy import lazy_names
+from holdfast._lazy import lazy_names as _lazy_names
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -63,4 +63,4 @@ __all__ = [
     "send_async",
 ]
 
-__getattr__, __dir__ = lazy_names(__name__, _HOMES)
+__getattr__, __dir__ = _lazy_names(__name__, _HOMES)

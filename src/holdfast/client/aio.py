@@ -26,14 +26,14 @@ if TYPE_CHECKING:
     from holdfast.client.pump import Request, Requests
     from holdfast.client.report import RefusedRow, SendReport
     from holdfast.domain.transaction import Transaction
-    from holdfast.io.raw import Source
+    from holdfast.io.input_types import Input
     from holdfast.net.address import Address
 
 _Result = TypeVar("_Result")
 
 
 async def send_async(
-    source: Source | Iterable[Transaction] | AsyncIterable[Transaction] | AsyncIterable[bytes] | list[str],
+    source: Input | Iterable[Transaction] | AsyncIterable[Transaction] | AsyncIterable[bytes] | list[str],
     to: str | Address,
     *,
     stream: str | None = None,

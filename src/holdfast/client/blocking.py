@@ -29,14 +29,14 @@ if TYPE_CHECKING:
     from holdfast.client.report import RefusedRow, SendReport
     from holdfast.domain.transaction import Transaction
     from holdfast.io.compression import InputStream
-    from holdfast.io.raw import Source
+    from holdfast.io.input_types import Input
     from holdfast.net.address import Address
 
     Waiting = Callable[[], AbstractContextManager[object]]
 
 
 def send(
-    source: Source | Iterable[Transaction] | list[str],
+    source: Input | Iterable[Transaction] | list[str],
     to: str | Address,
     *,
     stream: str | None = None,

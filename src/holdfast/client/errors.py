@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from holdfast.domain.picklable import Picklable
+
 if TYPE_CHECKING:
     from holdfast.client.report import SendReport
     from holdfast.protocol.messages import ErrorCode
 
 
-class SendError(Exception):
+class SendError(Picklable, Exception):
     """Sending ended before the server had taken everything."""
 
     report: SendReport | None = None

@@ -6,10 +6,12 @@ otherwise). Nothing here takes or gives a float.
 
 from __future__ import annotations
 
+import operator
 import re
 from decimal import Context, Decimal, Inexact, InvalidOperation
 
 from holdfast.domain.outcome import Outcome
+from holdfast.domain.picklable import Picklable
 from holdfast.domain.settings import DECIMALS_DEFAULT
 
 UNITS_MAX = 2**63 - 1
@@ -23,7 +25,7 @@ _PLAIN_DECIMAL = re.compile(r"([+-]?)(?:([0-9]+)(?:\.([0-9]*))?|\.([0-9]+))", re
 _EXACT = Context(prec=40, traps=[Inexact, InvalidOperation])
 
 
-class AmountError(ValueError):
+class AmountError(Picklable, ValueError):
     """A text or ``Decimal`` that is no amount; :attr:`outcome` says which of the decoder's codes it is."""
 
     def __init__(self, outcome: Outcome, value: object) -> None:
@@ -39,7 +41,7 @@ def parse_units(text: str, decimals: int = DECIMALS_DEFAULT, excess_decimals: st
     Args:
         text: The amount, without blanks around it.
         decimals: How many decimals are kept, 0 to 9.
-        excess_decimals: What becomes of further decimals other than zeros: ``refuse``, ``half_even`` or
+        excess_decimals: What to do about further decimals other than zeros: ``refuse``, ``half_even`` or
             ``truncate``.
 
     Returns:
@@ -70,7 +72,7 @@ def parse_units(text: str, decimals: int = DECIMALS_DEFAULT, excess_decimals: st
 
 
 def _rounds_up(units: int, excess: str) -> bool:
-    """Whether the digits behind the last kept one round it away from zero, half to even."""
+    """Whether the digits after the last kept one round it away from zero, half to even."""
     half = "5".ljust(len(excess), "0")
     return excess > half or (excess == half and units % 2 == 1)
 
@@ -80,11 +82,16 @@ def units_from(
 ) -> int:
     """Turn an amount given in Python into units: text and ``Decimal`` are amounts, an int counts units.
 
+    Args:
+        value: The amount; blanks around a text do not count.
+        decimals: How many decimals are kept, 0 to 9.
+        excess_decimals: What to do about further decimals: ``refuse``, ``half_even`` or ``truncate``.
+
     Raises:
         TypeError: For a float or anything else: a float is not exact.
         AmountError: As :func:`parse_units`.
     """
-    check_amount_type(value)
+    value = exact_amount(value)
     if isinstance(value, Decimal):
         if not value.is_finite():
             raise AmountError(Outcome.INVALID_AMOUNT, value)
@@ -103,15 +110,37 @@ def units_from(
     return value
 
 
-def check_amount_type(value: object) -> None:
-    """Refuse what cannot be an exact amount.
+def exact_amount(value: object) -> str | Decimal | int:
+    """Give what can be an exact amount, an integer of any library as an int.
 
     Raises:
-        TypeError: Unless the value is a str, a Decimal or an int (and not a bool).
+        TypeError: Unless the value is a str, a Decimal or an integer (and not a bool).
     """
-    if isinstance(value, bool) or not isinstance(value, str | Decimal | int):
-        hint = "; write it as text or Decimal, a float is not exact" if isinstance(value, float) else ""
-        raise TypeError(f"an amount is a str, a Decimal or an int of units, not {type(value).__name__}{hint}")
+    if isinstance(value, str | Decimal):
+        return value
+    number = exact_integer(value)
+    if number is None:
+        raise TypeError(
+            f"an amount is a str, a Decimal or an int of units, not {type(value).__name__}{_amount_hint(value)}"
+        )
+    return number
+
+
+def exact_integer(value: object) -> int | None:
+    """Give an integer of any library (numpy's as well) as an int; None for what is no integer, a bool among them."""
+    if isinstance(value, bool):
+        return None
+    try:
+        return operator.index(value)  # type: ignore[arg-type]  # that is the question
+    except TypeError:
+        return None
+
+
+def _amount_hint(value: object) -> str:
+    if isinstance(value, bytes | bytearray):
+        return "; decode it"
+    is_float = hasattr(value, "__float__") and not isinstance(value, bool)
+    return '; write it as text ("1.50") or Decimal: a float is not exact' if is_float else ""
 
 
 def format_units(units: int, decimals: int = DECIMALS_DEFAULT) -> str:

@@ -19,7 +19,7 @@ class _Meta(type):
     def __new__(mcs, name: str, bases: tuple[type, ...], namespace: dict[str, object]) -> type:
         if not bases:
             return super().__new__(mcs, name, bases, namespace)
-        # The names are all that counts: the annotations are text, as they are for whoever imports from __future__.
+        # Only the names matter: the annotations are text in a module that imports them from __future__.
         fields: dict[str, str] = namespace.pop("__annotations__")  # type: ignore[assignment]
         defaults = [namespace.pop(field) for field in fields if field in namespace]
         made = namedtuple(name, fields, defaults=defaults, module=str(namespace["__module__"]))  # type: ignore[misc]  # noqa: PYI024  # the fields are known when it runs

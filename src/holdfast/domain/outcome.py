@@ -1,7 +1,7 @@
 """Outcome codes: one for every row, in order of precedence, each with its severity and its explanation.
 
-The numbers are stable for ever: they are stored in journals and sent over wires. Gaps are fine. No number
-means both "not yet decided" and "applied": zero is :data:`UNDECIDED` and belongs to no outcome.
+The numbers never change: they are stored in journals and sent over wires. Gaps are fine. No number means both "not yet
+decided" and "applied": zero is :data:`UNDECIDED`, which is no outcome.
 """
 
 from __future__ import annotations
@@ -13,7 +13,10 @@ if TYPE_CHECKING:
     from typing import Self
 
 UNDECIDED = 0
-"""What an outcome column holds for a row that nobody has decided on yet."""
+"""What an outcome column holds for a row that is not decided yet."""
+
+
+_NUMBER_FORMATS = frozenset("bcdoxXneEfFgG%")
 
 
 class Severity(Enum):
@@ -24,7 +27,7 @@ class Severity(Enum):
     MALFORMED = "malformed"
     """The row is not a transaction at all."""
     REFUSED = "refused"
-    """A transaction that the rules do not allow as things stand."""
+    """A transaction that the rules do not allow in the account's present state."""
     PARTNER = "partner"
     """The sender referred to something that is not there."""
     DUPLICATE = "duplicate"
@@ -34,14 +37,26 @@ class Severity(Enum):
 
 
 class Phase(Enum):
-    """The step that decides: rows are decoded first, then held against the rules."""
+    """The step that decides: rows are decoded first, then checked against the rules."""
 
     APPLIED = "applied"
     DECODE = "decode"
     RULES = "rules"
 
 
-class Outcome(IntEnum):
+class NamedNumber(IntEnum):
+    """A number that is written as its name, in text and in format strings; ``d`` and the like write the number."""
+
+    def __str__(self) -> str:
+        return self.name
+
+    def __format__(self, format_spec: str) -> str:
+        if format_spec[-1:] in _NUMBER_FORMATS:
+            return int.__format__(self, format_spec)
+        return format(self.name, format_spec)
+
+
+class Outcome(NamedNumber):
     """What became of one row. Declaration order is precedence: the first check that fails gives the code."""
 
     severity: Severity

@@ -1,7 +1,7 @@
 """Values that refuse every change with the same error.
 
-``@dataclass(frozen=True, slots=True)`` makes the class anew to give it slots, and its refusal still means the class
-before: whatever is no field, and any attribute of a subclass that is none, ends in a TypeError about ``super()``.
+``@dataclass(frozen=True, slots=True)`` creates the class a second time to give it slots, but its ``__setattr__`` refers to
+the first one: setting what is no field, or any attribute of a subclass, ends in a TypeError about ``super()``.
 """
 
 from __future__ import annotations

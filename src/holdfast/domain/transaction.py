@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import IntEnum
 from typing import TYPE_CHECKING, ClassVar
 
-from holdfast.domain.amount import check_amount_type
+from holdfast.domain.amount import exact_amount, exact_integer
+from holdfast.domain.outcome import NamedNumber
 from holdfast.domain.sealed import sealed
 
 if TYPE_CHECKING:
     from decimal import Decimal
+    from typing import Self
 
 
-class TransactionType(IntEnum):
-    """The types and the numbers that stand for them in type columns. Zero is no type."""
+class TransactionType(NamedNumber):
+    """The types, with their numbers in type columns. Zero is no type."""
 
     DEPOSIT = 1
     WITHDRAWAL = 2
@@ -23,9 +24,16 @@ class TransactionType(IntEnum):
     CHARGEBACK = 5
 
 
-def _check_id(name: str, value: object) -> None:
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise TypeError(f"{name} is an int, not {type(value).__name__}")
+_REFERENCE_FIELDS = ("client", "tx")
+
+
+def _exact_id(name: str, value: object) -> int:
+    """Give an id as an int: those of numpy are integers as well, a bool and a float are none."""
+    number = exact_integer(value)
+    if number is None:
+        hint = "; convert it where it is read: int(text)" if isinstance(value, str | bytes) else ""
+        raise TypeError(f"{name} is an int, not {type(value).__name__}{hint}")
+    return number
 
 
 @sealed
@@ -34,13 +42,12 @@ class _Transfer:
     """A transaction that moves money and can be referred to.
 
     Args:
-        client: The client's id; whether it is in range is for the engine to say.
+        client: The client's id; the engine decides whether it is in range.
         tx: The transaction's id.
-        amount: A str or Decimal amount, or an int count of units. Whether it is a proper one is for the
-            engine to say.
+        amount: A str or Decimal amount, or an int count of units. The engine decides whether it is valid.
 
     Raises:
-        TypeError: For an id that is no int or an amount that is not exact, a float above all.
+        TypeError: For an id that is no integer or an amount that is not exact, a float above all.
     """
 
     client: int
@@ -48,9 +55,9 @@ class _Transfer:
     amount: str | Decimal | int
 
     def __post_init__(self) -> None:
-        _check_id("client", self.client)
-        _check_id("tx", self.tx)
-        check_amount_type(self.amount)
+        object.__setattr__(self, "client", _exact_id("client", self.client))
+        object.__setattr__(self, "tx", _exact_id("tx", self.tx))
+        object.__setattr__(self, "amount", exact_amount(self.amount))
 
 
 @sealed
@@ -63,15 +70,24 @@ class _Reference:
         tx: The id of the transaction referred to.
 
     Raises:
-        TypeError: For an id that is no int.
+        TypeError: For an id that is no integer, and for an amount.
     """
 
     client: int
     tx: int
 
+    if not TYPE_CHECKING:
+
+        def __new__(cls, *arguments: object, **named: object) -> Self:
+            if "amount" in named or len(arguments) > len(_REFERENCE_FIELDS):
+                raise TypeError(
+                    f"a {cls.__name__} takes client and tx and no amount: its amount is that of the transaction that tx names"
+                )
+            return object.__new__(cls)
+
     def __post_init__(self) -> None:
-        _check_id("client", self.client)
-        _check_id("tx", self.tx)
+        object.__setattr__(self, "client", _exact_id("client", self.client))
+        object.__setattr__(self, "tx", _exact_id("tx", self.tx))
 
 
 class Deposit(_Transfer):
@@ -110,3 +126,13 @@ class Chargeback(_Reference):
 
 
 Transaction = Deposit | Withdrawal | Dispute | Resolve | Chargeback
+
+
+def not_a_transaction(value: object) -> TypeError:
+    """Make the error about a value that should be a transaction; it says how to make one."""
+    hint = (
+        "rows of CSV are for Engine.process()"
+        if isinstance(value, str | bytes | bytearray)
+        else 'holdfast.Deposit(client=1, tx=1, amount="1.50"), or Withdrawal, Dispute, Resolve or Chargeback'
+    )
+    return TypeError(f"a transaction is needed, not {type(value).__name__}: {hint}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from operator import index
 
 from holdfast.kernel.csv.encoder import encode_accounts
 
@@ -36,6 +37,9 @@ class Accounts:
         """How many of the accounts are locked."""
         return self._image.locked_accounts
 
+    def __repr__(self) -> str:
+        return f"<Accounts: {len(self)} ({self.locked_accounts} locked), after {self.sequence} rows>"
+
     def __len__(self) -> int:
         return len(self._image)
 
@@ -48,7 +52,7 @@ class Accounts:
                 yield Account(client, available, held, locked, self._decimals)
 
     def __contains__(self, client: object) -> bool:
-        return isinstance(client, int) and self._image.find(client) is not None
+        return hasattr(client, "__index__") and self._image.find(index(client)) is not None
 
     def __getitem__(self, client: int) -> Account:
         """Look a client's account up.
@@ -62,9 +66,14 @@ class Accounts:
         return account
 
     def get(self, client: int) -> Account | None:
-        """Look a client's account up, or give None."""
+        """Look a client's account up, or give None.
+
+        Raises:
+            TypeError: If the client is no integer.
+        """
         from holdfast.domain.account import Account  # noqa: PLC0415  # see above
 
+        client = index(client)
         found = self._image.find(client)
         return None if found is None else Account(client, *found, self._decimals)
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from operator import index
+
 from holdfast.domain.outcome import Outcome
+from holdfast.domain.rules import find_name
 from holdfast.domain.settings import (
     BATCH_ROWS_DEFAULT,
     CLIENT_BITS_DEFAULT,
@@ -29,7 +32,7 @@ if TYPE_CHECKING:
     from holdfast.domain.rules import Rules
     from holdfast.domain.transaction import Transaction
     from holdfast.engine.report import Report
-    from holdfast.io.raw import Source
+    from holdfast.io.input_types import Input
     from holdfast.io.rejects import RejectWriter
     from holdfast.kernel.batch import _ColumnSource as ColumnSource
     from holdfast.kernel.inlet import Decide
@@ -84,6 +87,13 @@ class Engine:
         It is an attribute, the ledger's own method, so that no call comes between: to see every row, set :attr:`recorder`; a
         subclass that wants to stand between sets the attribute.
         """
+
+    def __repr__(self) -> str:
+        settings, ledger = self.settings, self._ledger
+        return (
+            f"<Engine: {ledger.decided} rows decided, {ledger.accounts} accounts; rules {find_name(settings.rules)}, "
+            f"{settings.decimals} decimals, {settings.client_bits}-bit clients, {settings.tx_bits}-bit txs>"
+        )
 
     @property
     def decided(self) -> int:
@@ -150,8 +160,8 @@ class Engine:
 
     def process(
         self,
-        source: Source | InputStream,
-        *more: Source | InputStream,
+        source: Input | InputStream,
+        *more: Input | InputStream,
         policy: ErrorPolicy | None = None,
         rejects: RejectWriter | None = None,
         on_progress: Callable[[int, int, int], None] | None = None,
@@ -179,7 +189,7 @@ class Engine:
 
     def process_each(
         self,
-        sources: Iterable[Source | InputStream],
+        sources: Iterable[Input | InputStream],
         *,
         policy: ErrorPolicy | None = None,
         rejects: RejectWriter | None = None,
@@ -194,9 +204,11 @@ class Engine:
 
         Raises:
             KeyError: If the client has none.
+            TypeError: If the client is no integer.
         """
         from holdfast.domain.account import Account  # noqa: PLC0415  # dataclasses are slow to import; the command needs none
 
+        client = index(client)
         found = self.find_balances(client)
         if found is None:
             raise KeyError(client)

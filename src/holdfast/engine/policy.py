@@ -28,7 +28,7 @@ _ROWS_MAX = 10**18 - 1
 
 
 class PolicyError(ValueError):
-    """A policy that is written wrongly."""
+    """A policy that cannot be used: what it says is not an action, or an action lacks what it needs."""
 
 
 class Action(Enum):
@@ -39,7 +39,7 @@ class Action(Enum):
     SILENT = "silent"
     """Count it, go on."""
     ABORT = "abort"
-    """Stop after this row: the rows before it stand, none after it is applied."""
+    """Stop at this row: the rows before it stay applied, none after it is."""
     BUDGET = "budget"
     """Skip it while the budget lasts; abort at the row that exceeds the budget."""
     CALLBACK = "callback"
@@ -53,13 +53,13 @@ class Budget(NamedTuple):
     ppm: int = 0
 
     def __str__(self) -> str:
-        """Say it as it is written on the command line."""
+        """Write it as on the command line."""
         whole, rest = divmod(self.ppm, _PPM_PER_PERCENT)
         return f"{whole}.{rest:04}".rstrip("0").rstrip(".") + "%" if self.ppm else str(self.rows)
 
 
 class ErrorPolicy:
-    """Decides what happens to rows that are not applied. The base class skips them all.
+    """Decides what to do about rows that are not applied. The base class skips them all.
 
     Override :meth:`severity` to classify outcomes differently, :meth:`action` to answer differently,
     :meth:`decide` to look at rows.
@@ -67,6 +67,13 @@ class ErrorPolicy:
 
     budget: Budget | None = None
     """What ``Action.BUDGET`` counts against."""
+
+    def __repr__(self) -> str:
+        return (
+            f"{type(self).__name__}()"
+            if self.budget is None
+            else f"{type(self).__name__}(budget={self.budget})"
+        )
 
     def severity(self, outcome: Outcome) -> Severity:
         """Classify an outcome; asked once per code."""
@@ -115,6 +122,19 @@ class TablePolicy(ErrorPolicy):
         if Action.CALLBACK in used and callback is None:
             raise PolicyError("a policy with the action callback needs a callback")
 
+    def __repr__(self) -> str:
+        """Show the policy as :func:`parse_policy` reads it."""
+        named = {severity.value: action for severity, action in self._by_severity.items()}
+        named.update({outcome.name: action for outcome, action in self._by_outcome.items()})
+        items = [
+            self._written(self._default),
+            *(f"{name}={self._written(action)}" for name, action in named.items()),
+        ]
+        return f"{type(self).__name__}({','.join(items)!r})"
+
+    def _written(self, action: Action) -> str:
+        return f"{action.value}:{self.budget}" if action is Action.BUDGET else action.value
+
     def action(self, outcome: Outcome, severity: Severity) -> Action:
         """Look the outcome up, then its severity."""
         return self._by_outcome.get(outcome, self._by_severity.get(severity, self._default))
@@ -151,7 +171,7 @@ class CompiledPolicy:
 
     @property
     def shows_rows(self) -> bool:
-        """Whether the policy may stop at rows, which must then be shown."""
+        """Whether rows themselves will be needed: those at which the policy stops."""
         return any(self._table)
 
     def tally(self) -> Tally:

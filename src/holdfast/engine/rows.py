@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from holdfast.domain.amount import AmountError, units_from
 from holdfast.domain.outcome import UNDECIDED, Outcome
-from holdfast.domain.transaction import Deposit, Transaction, Withdrawal
+from holdfast.domain.transaction import Deposit, Transaction, Withdrawal, not_a_transaction
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -34,9 +34,7 @@ def to_rows(transactions: Iterable[Transaction], settings: Settings) -> list[Row
 def to_row(transaction: Transaction, settings: Settings) -> Row:
     """Convert one transaction; see :func:`to_rows`."""
     if not isinstance(transaction, Transaction):
-        raise TypeError(
-            f"{type(transaction).__name__} is no transaction: make it a Deposit, Withdrawal, Dispute, Resolve or Chargeback"
-        )
+        raise not_a_transaction(transaction)
     type_, client, tx, units = transaction.type, transaction.client, transaction.tx, 0
     if not 0 <= client <= settings.client_max:
         return type_, 0, 0, 0, Outcome.INVALID_CLIENT

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 
 from holdfast.domain.outcome import Outcome
+from holdfast.domain.picklable import Picklable
 from holdfast.engine.pipeline import read_input
 from holdfast.engine.report import Report
 from holdfast.engine.review import Review
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from holdfast.kernel.batch import Batch
 
 
-class PolicyAbort(Exception):  # noqa: N818  # the policy's decision, not an error of the engine's
+class PolicyAbort(Picklable, Exception):  # noqa: N818  # the policy's decision, not an error of the engine's
     """A policy stopped the run: the rows before the named one stand; that row and the rows after it were not applied.
 
     Args:

@@ -1,7 +1,7 @@
 """Inputs as plain bytes: gzip, zstd, bzip2 and xz are decompressed while they are read.
 
-The format is told by a path's suffix and, where that says nothing, by the first bytes. Reading streams: one
-read gives no more than its buffer takes, however much a compressed byte stands for.
+A path's suffix tells the format; where there is none, the first bytes do. Reading streams: one read gives no more than
+fits its buffer, however well the data was compressed.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Protocol, Self
 
-    from holdfast.io.raw import Raw, Source
+    from holdfast.io.input_types import Input
+    from holdfast.io.raw import Raw
 
     class _Member(Protocol):
         """Decompresses one member (a frame, a stream) of a file that may have several."""
@@ -34,11 +35,15 @@ if TYPE_CHECKING:
 __all__ = ["STDIN_NAME", "InputError", "InputStream", "open_input", "open_source"]
 
 _READ_BYTES = 128 * 1024
-# What a decompressor is given at a time. Small: it is copied as long as the output has no room for all it
-# stands for, and a corrupt place is known to within one slice.
+# What a decompressor is given at a time. Small: it is copied as long as the output has no room for all of
+# it, and a corrupt place is known to within one slice.
 _SLICE_BYTES = 16 * 1024
 # xz -9 needs 65 MiB; a hostile file asks for 4 GiB.
 _XZ_MEMORY_BYTES = 256 * 1024 * 1024
+# The limit that zstd itself has.
+_ZSTD_MEMORY_BYTES = 128 * 1024 * 1024
+# What the libraries say about a limit; they have no other way to tell it from corrupt data.
+_MEMORY_ERRORS = ("Memory usage limit exceeded", "requires too much memory")
 
 
 class InputStream:
@@ -90,7 +95,7 @@ class InputStream:
         return self._feed.position
 
     def close(self) -> None:
-        """Close what was opened for this input; standard input and other people's files stay open."""
+        """Close what was opened for this input; standard input and file objects of the caller stay open."""
         self._closed = True
         self._raw.close()
 
@@ -111,11 +116,11 @@ def open_input(name: str) -> InputStream:
     return InputStream(File(None)) if name == "-" else open_source(name)
 
 
-def open_source(source: Source) -> InputStream:
+def open_source(source: Input) -> InputStream:
     """Open anything that bytes can come from.
 
     Args:
-        source: A path, bytes, a binary file object (it stays yours to close), or an iterable of bytes.
+        source: A path, bytes, a binary file object (which you close), or an iterable of bytes.
 
     Raises:
         OSError: If it is a path and cannot be opened.
@@ -137,16 +142,28 @@ class _Format:
         magics: What a member begins with, one of these.
         load: Imports what is needed; gives what makes a member's decompressor, and its error.
         padded: Whether zeros may follow a member.
+        memory_bytes_max: How much memory decompressing may take; 0 if the format needs little.
+        command: The program that decompresses such a file whatever it takes.
     """
 
     def __init__(
-        self, name: str, suffix: str, magics: tuple[bytes, ...], load: Callable[[], _Tools], *, padded: bool
+        self,
+        name: str,
+        suffix: str,
+        magics: tuple[bytes, ...],
+        load: Callable[[], _Tools],
+        *,
+        padded: bool,
+        memory_bytes_max: int = 0,
+        command: str = "",
     ) -> None:
         self.name = name
         self.suffix = suffix
         self.magics = magics
         self.load = load
         self.padded = padded
+        self.memory_bytes_max = memory_bytes_max
+        self.command = command
 
 
 class _Feed:
@@ -216,7 +233,7 @@ class _Feed:
         return count > 0
 
     def _read_raw(self, buffer: memoryview) -> int:
-        # A terminal gives more after its end; nobody else does.
+        # A terminal gives more after its end.
         count = 0 if self._ended else self._raw.readinto(buffer)
         self._ended = count == 0
         self._read += count
@@ -275,8 +292,17 @@ class _Decompressor:
         try:
             return member.decompress(data, limit)
         except self._member_error as error:
-            found = f"found between byte {self._slice_position} and byte {self._feed.position}"
-            raise InputError(self._name, f"corrupt {self._format.name} data, {found}: {error}") from error
+            raise InputError(self._name, self._describe(str(error))) from error
+
+    def _describe(self, reason: str) -> str:
+        format_ = self._format
+        if any(text in reason for text in _MEMORY_ERRORS):
+            return (
+                f"this {format_.name} data needs more memory than {format_.memory_bytes_max >> 20} MiB "
+                f"to decompress; decompress it first ({format_.command})"
+            )
+        where = f"between byte {self._slice_position} and byte {self._feed.position}"
+        return f"corrupt {format_.name} data {where}: {reason}"
 
     def _say_not_a_member(self) -> str:
         if not self._started:
@@ -288,7 +314,7 @@ def _load_gzip() -> _Tools:
     import zlib  # noqa: PLC0415  # as the other formats: only an input that needs it pays for it
 
     class GzipMember:
-        """zlib's decompressor behind the interface that the other formats share."""
+        """zlib's decompressor with the interface that the other formats share."""
 
         def __init__(self) -> None:
             self._inflater = zlib.decompressobj(wbits=16 + zlib.MAX_WBITS)
@@ -331,18 +357,34 @@ def _load_xz() -> _Tools:
     return lambda: lzma.LZMADecompressor(lzma.FORMAT_XZ, _XZ_MEMORY_BYTES), lzma.LZMAError
 
 
-# Second in each pair: what stands for a block, and for the end of a file with nothing in it.
+# After the level comes the mark of a block, or that of the end of a file with nothing in it.
 _BZIP2_MAGICS = tuple(
     b"BZh%d" % level + next_
     for level in range(1, 10)
     for next_ in (bytes.fromhex("314159265359"), bytes.fromhex("177245385090"))
 )
-# A frame, or one that carries somebody's metadata, which decompresses to nothing.
+# A frame, or one with metadata, which decompresses to nothing.
 _ZSTD_MAGICS = (b"\x28\xb5\x2f\xfd", *(bytes([first]) + b"\x2a\x4d\x18" for first in range(0x50, 0x60)))
 _FORMATS = (
     _Format("gzip", ".gz", (b"\x1f\x8b\x08",), _load_gzip, padded=True),
-    _Format("zstd", ".zst", _ZSTD_MAGICS, _load_zstd, padded=False),
+    _Format(
+        "zstd",
+        ".zst",
+        _ZSTD_MAGICS,
+        _load_zstd,
+        padded=False,
+        memory_bytes_max=_ZSTD_MEMORY_BYTES,
+        command="zstd -dc --long=31",
+    ),
     _Format("bzip2", ".bz2", _BZIP2_MAGICS, _load_bzip2, padded=False),
-    _Format("xz", ".xz", (b"\xfd7zXZ\x00",), _load_xz, padded=True),
+    _Format(
+        "xz",
+        ".xz",
+        (b"\xfd7zXZ\x00",),
+        _load_xz,
+        padded=True,
+        memory_bytes_max=_XZ_MEMORY_BYTES,
+        command="xz -dc",
+    ),
 )
 _MAGIC_BYTES_MAX = max(len(magic) for format_ in _FORMATS for magic in format_.magics)

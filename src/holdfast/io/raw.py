@@ -1,4 +1,4 @@
-"""Where the bytes of an input come from: a file, standard input, or an object that Python code hands over."""
+"""Where the bytes of an input come from: a file, standard input, or a Python object."""
 
 from __future__ import annotations
 
@@ -7,26 +7,14 @@ import io
 import os
 import stat
 
+from holdfast.domain.picklable import Picklable
+
 TYPE_CHECKING = False  # typing costs more to import than all of this
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterator
     from typing import Protocol
 
-    Chunk = bytes | bytearray | memoryview
-
-    class Readable(Protocol):
-        """A binary file object that gives bytes."""
-
-        def read(self, size: int, /) -> bytes | None:
-            """Give up to so many bytes; none at the end."""
-
-    class ReadableInto(Protocol):
-        """A binary file object that fills a buffer."""
-
-        def readinto(self, buffer: memoryview, /) -> int | None:
-            """Fill a buffer and give the number of bytes; 0 at the end."""
-
-    Source = str | os.PathLike[str] | Chunk | Readable | ReadableInto | Iterable[Chunk]
+    from holdfast.io.input_types import Chunk, Input, Readable, ReadableInto
 
     class Raw(Protocol):
         """The bytes of an input as they are stored."""
@@ -45,7 +33,7 @@ STDIN_NAME = "<stdin>"
 _READ_BYTES = 128 * 1024
 
 
-class InputError(OSError):
+class InputError(Picklable, OSError):
     """An input that cannot be read; the message is one sentence that names it.
 
     Args:
@@ -72,6 +60,7 @@ class File:
 
     def __init__(self, path: str | None) -> None:
         self.name = STDIN_NAME if path is None else path
+        self._read_bytes = 0
         try:
             self._file = io.FileIO(0, closefd=False) if path is None else io.FileIO(path)
             self.size = self._remaining_bytes()
@@ -80,12 +69,28 @@ class File:
             raise
 
     def readinto(self, buffer: memoryview) -> int:
-        """Fill a buffer with one large read."""
+        """Fill a buffer with one large read.
+
+        Raises:
+            InputError: If the file ends before the size that it had when it was opened.
+            OSError: If it cannot be read.
+        """
+        count = self._read(buffer)
+        self._read_bytes += count
+        if not count and len(buffer) and self.size is not None and self._read_bytes < self.size:
+            raise InputError(
+                self.name,
+                f"the file ends at byte {self._read_bytes} but had {self.size} bytes when it was opened: "
+                "it was cut while it was read; read it again when no program writes to it",
+            )
+        return count
+
+    def _read(self, buffer: memoryview) -> int:
         while True:
             try:
                 return os.readv(self._file.fileno(), [buffer])
             except BlockingIOError:
-                # Whoever gave us standard input left it non-blocking.
+                # The process that started this one left standard input non-blocking.
                 _wait_until_readable(self._file.fileno())
             except OSError as error:
                 error.filename = self.name
@@ -107,7 +112,7 @@ class File:
 
 
 class _FileObject:
-    """Somebody else's file object, which stays theirs to close."""
+    """A file object that the caller opened, and closes."""
 
     def __init__(self, source: ReadableInto, name: str) -> None:
         self.name = name
@@ -151,7 +156,7 @@ class _Chunks:
         self._rest = memoryview(b"")
 
 
-def open_raw(source: Source) -> Raw:
+def open_raw(source: Input) -> Raw:
     """Open anything that bytes can come from.
 
     Args:
@@ -159,10 +164,16 @@ def open_raw(source: Source) -> Raw:
 
     Raises:
         OSError: If it is the path of something that cannot be opened.
+        InputError: If it is text with several lines: CSV is given as bytes.
         TypeError: If it is none of these, a file in text mode above all.
     """
     if isinstance(source, str | os.PathLike):
-        return File(os.fsdecode(source))
+        path = os.fsdecode(source)
+        if "\n" in path and not os.path.exists(path):
+            raise InputError(
+                "<str>", "text is taken for a path, and there is no such file; give CSV as bytes"
+            )
+        return File(path)
     if isinstance(source, bytes | bytearray | memoryview):
         view = memoryview(source)
         return _Chunks(iter([view]), f"<{type(source).__name__}>", view.nbytes)
@@ -172,10 +183,10 @@ def open_raw(source: Source) -> Raw:
     if isinstance(source, io.TextIOBase):
         raise _text_error(name)
     if hasattr(source, "readinto"):
-        return _FileObject(source, name)  # type: ignore[arg-type]  # hasattr has just looked  # type: ignore[arg-type]  # hasattr has just looked
+        return _FileObject(source, name)  # type: ignore[arg-type]  # hasattr has just looked
     if hasattr(source, "read"):
         # Not a generator: an exception out of read() would end it, and the next read would look like the end.
-        return _Chunks(iter(_reader(source, name), b""), name, None)  # type: ignore[arg-type]  # the same  # type: ignore[arg-type]  # the same
+        return _Chunks(iter(_reader(source, name), b""), name, None)  # type: ignore[arg-type]  # the same
     if hasattr(source, "__iter__"):
         return _Chunks(iter(source), name, None)
     raise TypeError(

@@ -21,7 +21,7 @@ class Rejection(NamedTuple):
     """A row that was not applied."""
 
     input: str
-    """The name of the input that has it."""
+    """The name of its input."""
     line: int
     """On which line, the first being 1; of a row that was never text, its number in the input."""
     offset: int
@@ -62,7 +62,7 @@ def find_rejection(
         batch: Where it is; one that was decoded from text keeps it.
         row: Its place in the batch.
         outcome: Why it was not applied.
-        input_name: The input that it belongs to.
+        input_name: The name of its input.
         number: Its number in the input, the first being 1: what stands for the line of a row that was never text.
         decimals: With how many decimals its amount is written then.
     """

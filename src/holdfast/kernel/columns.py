@@ -2,8 +2,11 @@
 
 Buffers are what numpy, array.array, ctypes and memoryview lend. Arrow arrays come through the Arrow PyCapsule
 interface, so that no Arrow library is needed here. What is found out about a column is where its items are,
-how wide they are, and which are null; nothing is copied. Whoever takes a column keeps the owner that comes
-with it for as long as it looks at the items.
+how wide they are, and which are null; nothing is copied. The owner that comes with a column has to be kept for as
+long as its items are used.
+
+The columns are money, so an error never suggests a conversion that rounds, truncates or wraps: ``astype`` of numpy
+does all three without a word.
 """
 
 import sys
@@ -37,6 +40,11 @@ _SIGNED = frozenset("bhilqn")
 _UNSIGNED = frozenset("BHILQN")
 _NATIVE_ORDER = frozenset({"@", "=", "<" if sys.byteorder == "little" else ">"})
 # Arrow's letters are the same on all machines: int8 to int64, and the same unsigned.
+_FLOATS = frozenset("efdg")
+_WAY_TO_COUNT_UNITS = (
+    "read amounts as text or Decimal and scale them to units exactly: "
+    "array.array('q', [holdfast.units_from(amount) for amount in amounts])"
+)
 _ARROW_BYTES = {"c": 1, "C": 1, "s": 2, "S": 2, "i": 4, "I": 4, "l": 8, "L": 8}
 
 
@@ -80,12 +88,12 @@ def read_column(
     if column.item_bytes > item_bytes_max:
         raise TypeError(
             f"{name}: integers of at most {8 * item_bytes_max} bits are needed, not {8 * column.item_bytes}; "
-            f"convert them first (numpy: .astype('uint8'), pyarrow: .cast('uint8'))"
+            f"bytes(column.tolist()) converts them, and refuses what is too large"
         )
     if not is_id and column.item_bytes == 8 and not column.is_signed:
         raise TypeError(
-            f"{name}: these are signed, and not every uint64 fits; "
-            "convert them first (numpy: .astype('int64'), pyarrow: .cast('int64'))"
+            f"{name}: int64 is needed, and not every uint64 fits; "
+            "array.array('q', column.tolist()) converts them, and refuses what is too large"
         )
     return owner
 
@@ -98,12 +106,12 @@ def _read_buffer(name: str, source: object, column: cython.pointer[Column]) -> o
     except TypeError:
         if hasattr(source, "__arrow_c_stream__"):
             raise TypeError(
-                f"{name}: {type(source).__name__} may hold its items in several pieces; "
+                f"{name}: {type(source).__name__} may have its items in several pieces; "
                 "make it one array first (pyarrow: .combine_chunks(), polars: .to_arrow())"
             ) from None
         raise TypeError(
             f"{name}: {type(source).__name__} is neither a buffer of integers nor an Arrow array; "
-            f"make it one first (array.array('q', ...), numpy.array(..., 'int64'))"
+            f"make it one first: {_way_to_make(name)}"
         ) from None
     except (BufferError, ValueError) as error:
         raise TypeError(f"{name}: {type(source).__name__} lends no buffer of integers ({error})") from error
@@ -114,8 +122,7 @@ def _read_buffer(name: str, source: object, column: cython.pointer[Column]) -> o
         )
     if not view.c_contiguous:
         raise TypeError(
-            f"{name}: the items do not stand side by side in memory; "
-            "copy them first (numpy.ascontiguousarray)"
+            f"{name}: the items are not side by side in memory; copy them first (numpy.ascontiguousarray)"
         )
     letter = view.format
     if len(letter) == 2 and letter[0] in _NATIVE_ORDER:
@@ -123,7 +130,7 @@ def _read_buffer(name: str, source: object, column: cython.pointer[Column]) -> o
     if letter not in _SIGNED and letter not in _UNSIGNED:
         raise TypeError(
             f"{name}: integers in this machine's byte order are needed, not items of format {view.format!r}; "
-            f"convert them first (numpy: .astype('int64'))"
+            f"{_way_to_convert(name, view.format)}"
         )
     column.rows = view.shape[0]
     column.item_bytes = view.itemsize
@@ -161,7 +168,7 @@ def _read_arrow(name: str, source: object, column: cython.pointer[Column]) -> ob
     if letter not in _ARROW_BYTES or array.n_buffers != 2:
         raise TypeError(
             f"{name}: Arrow integers are needed, not an array of format {letter!r}; "
-            f"convert it first (pyarrow: .cast('int64'))"
+            f"{_way_to_convert_arrow(name, letter)}"
         )
     column.rows = array.length
     column.item_bytes = _ARROW_BYTES[letter]
@@ -206,12 +213,56 @@ class _ArrowOwner:
 
 
 @cython.cfunc
+def _way_to_make(name: str) -> str:
+    """Say how a column is made of Python's own values."""
+    if name == "types":
+        return "bytes(numbers) of TransactionType numbers"
+    if name == "amounts":
+        return f"array.array('q', units); {_WAY_TO_COUNT_UNITS}"
+    return "array.array('Q', ids)"
+
+
+@cython.cfunc
+def _way_to_convert(name: str, letter: str) -> str:
+    """Say what to do about a buffer of something else: its format is one of the struct module's."""
+    bare = letter.lstrip("@=<>!")
+    if bare in _SIGNED or bare in _UNSIGNED:
+        return "swap its bytes first (numpy: column.astype(column.dtype.newbyteorder('=')))"
+    return _way_to_read(name, bare in _FLOATS)
+
+
+@cython.cfunc
+def _way_to_convert_arrow(name: str, letter: str) -> str:
+    """Say what to do about an Arrow array of something else: its format is one of Arrow's."""
+    if name == "amounts" and letter.startswith("d:"):
+        return (
+            "scale decimals to units exactly: pyarrow.compute.multiply(column, Decimal(10**4)).cast('int64') for four "
+            "decimals, which fails where an amount has more"
+        )
+    return _way_to_read(name, letter in _FLOATS)
+
+
+@cython.cfunc
+def _way_to_read(name: str, is_float: cython.bint) -> str:
+    if name == "types":
+        return "give TransactionType numbers, 1 deposit to 5 chargeback: bytes(numbers)"
+    if name == "amounts":
+        return f"{'floats are not exact: ' if is_float else ''}{_WAY_TO_COUNT_UNITS}"
+    if is_float:
+        return (
+            "floats lose digits of large ids: read the column as integers where it is read "
+            "(pandas makes floats of a column with missing values; dtype='Int64' keeps integers)"
+        )
+    return "read the column as integers: array.array('Q', [int(text) for text in column]) for text"
+
+
+@cython.cfunc
 @cython.nogil
 @cython.exceptval(check=False)
 def is_usable_as_it_stands(
     column: cython.pointer[cython.const[Column]], item_bytes: cython.Py_ssize_t
 ) -> cython.bint:
-    """Say whether the items have this width and stand on addresses where the machine wants them."""
+    """Say whether the items have this width and are aligned."""
     return column.item_bytes == item_bytes and cython.cast(cython.size_t, column.items) % item_bytes == 0
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import TYPE_CHECKING, NamedTuple
 
+from holdfast.domain.picklable import Picklable
 from holdfast.domain.rules import STANDARD, make_rules
 from holdfast.domain.settings import (
     CLIENT_BITS_DEFAULT,
@@ -81,7 +82,7 @@ _RETRYABLE = frozenset(
 )
 
 
-class WireError(Exception):
+class WireError(Picklable, Exception):
     """An error that ends a connection: a code for programs and a sentence for people.
 
     Args:

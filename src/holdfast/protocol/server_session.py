@@ -352,12 +352,7 @@ class Session:
             self._adopt(handshake)
 
     def _adopt(self, handshake: Handshake) -> None:
-        asked = handshake.asked
-        self.stream, self.wants_acks, self.wants_refused = (
-            asked.stream,
-            asked.wants_acks,
-            asked.wants_refused,
-        )
+        self.stream, self.wants_acks, self.wants_refused, *_ = handshake.asked
         self._position = handshake.position
         self._durable.start(self._position.rows, self._position.decided_at)
         self._withholds = self._durable.is_behind()

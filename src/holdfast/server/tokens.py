@@ -12,6 +12,7 @@ import os
 import re
 import stat
 
+from holdfast.domain.picklable import Picklable
 from holdfast.io.outputs import append_line
 
 TYPE_CHECKING = False  # typing costs as much to import as argparse
@@ -29,7 +30,7 @@ _ENTRY = re.compile(r"sha256:([0-9a-f]{64})((?:[ \t]+[A-Za-z0-9._:/*-]+)+)")
 _FILE_BYTES_MAX = 16 * 1024 * 1024
 
 
-class TokenFileError(OSError):
+class TokenFileError(Picklable, OSError):
     """A file of tokens that cannot be used; the message names it, the line, and what to do."""
 
     def __init__(self, path: str, reason: str) -> None:

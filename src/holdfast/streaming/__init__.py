@@ -3,7 +3,7 @@
 The names below are imported when they are first used, so that a program pays only for those that it uses.
 """
 
-from holdfast._lazy import lazy_names
+from holdfast._lazy import lazy_names as _lazy_names
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from holdfast.streaming.processor import Running, StreamProcessor
     from holdfast.streaming.sharding import MergedAccounts, ShardOverlapError, Shards
     from holdfast.streaming.snapshots import Snapshot, Snapshots
+    from holdfast.streaming.source_types import SourceData
     from holdfast.streaming.sources import Source
     from holdfast.streaming.statistics import SourceReport, SourceState
 
@@ -22,6 +23,7 @@ _HOMES = {
     "Snapshot": "streaming.snapshots",
     "Snapshots": "streaming.snapshots",
     "Source": "streaming.sources",
+    "SourceData": "streaming.source_types",
     "SourceReport": "streaming.statistics",
     "SourceState": "streaming.statistics",
     "StreamProcessor": "streaming.processor",
@@ -38,6 +40,7 @@ __all__ = [
     "Snapshot",
     "Snapshots",
     "Source",
+    "SourceData",
     "SourceReport",
     "SourceState",
     "StreamProcessor",
@@ -46,4 +49,4 @@ __all__ = [
     "throttled",
 ]
 
-__getattr__, __dir__ = lazy_names(__name__, _HOMES)
+__getattr__, __dir__ = _lazy_names(__name__, _HOMES)

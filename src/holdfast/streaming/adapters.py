@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from holdfast.engine.interface import AnyEngine
     from holdfast.io.rejects import Rejection
+    from holdfast.streaming.sources import AnySource
 
     RejectSink = RejectWriter | Callable[[Rejection], Awaitable[None] | None]
 
@@ -29,7 +30,7 @@ _BYTES_TYPES = (bytes, bytearray, memoryview)
 
 
 async def batched(
-    source: object, *, rows_max: int = 4096, bytes_max: int = 65_536, seconds_max: float = 0.05
+    source: AnySource, *, rows_max: int = 4096, bytes_max: int = 65_536, seconds_max: float = 0.05
 ) -> AsyncIterator[bytes | list[Any] | Batch]:
     """Join small pieces: transactions into lists, chunks of bytes into larger ones; batches pass through.
 
@@ -76,7 +77,7 @@ class _Group:
         self._whole = asyncio.Event()  # nothing more goes in
         self._room = asyncio.Event()  # something was taken
 
-    async def fill(self, source: object) -> None:
+    async def fill(self, source: AnySource) -> None:
         """Put the source's pieces in; wait while the group is whole."""
         try:
             async with _opened(source) as items:
@@ -130,7 +131,7 @@ class _Group:
 
 
 async def throttled(
-    source: object,
+    source: AnySource,
     *,
     rows_per_second: float | None = None,
     bytes_per_second: float | None = None,
@@ -186,7 +187,7 @@ def _bytes_in(item: Any) -> int:
 
 
 async def tee_rejects(
-    source: object, sink: RejectSink, *, engine: AnyEngine, name: str = "source"
+    source: AnySource, sink: RejectSink, *, engine: AnyEngine, name: str = "source"
 ) -> AsyncIterator[Batch]:
     """Report a source's rows that were not applied to a sink.
 
@@ -258,7 +259,7 @@ async def _tell(
 
 
 @asynccontextmanager
-async def _opened(source: object) -> AsyncIterator[AsyncIterator[Any]]:
+async def _opened(source: AnySource) -> AsyncIterator[AsyncIterator[Any]]:
     """Open a source as an asynchronous iterator, and close it at the end of the block."""
     waiting, ready = open_pieces(source.data if isinstance(source, Source) else source, asyncio.Semaphore(1))
     items = waiting if waiting is not None else _step(ready or iter(()))

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from holdfast.engine.report import Report
     from holdfast.io.rejects import RejectWriter
     from holdfast.streaming.snapshots import Snapshots
+    from holdfast.streaming.sources import AnySource
     from holdfast.streaming.statistics import SourceReport
 
     OnSourceError = Literal["report", "raise"]
@@ -97,7 +98,7 @@ class StreamProcessor:
             raise RuntimeError("there is no report before the first run")
         return self._run.report()
 
-    async def chain(self, *sources: object, on_source_error: OnSourceError = "raise") -> Report:
+    async def chain(self, *sources: AnySource, on_source_error: OnSourceError = "raise") -> Report:
         """Run sources one after the other, in this order, as if they were one.
 
         Args:
@@ -119,7 +120,10 @@ class StreamProcessor:
         return run.report()
 
     async def merge(
-        self, sources: Mapping[str, object] | Iterable[object], *, on_source_error: OnSourceError = "report"
+        self,
+        sources: Mapping[str, AnySource] | Iterable[AnySource],
+        *,
+        on_source_error: OnSourceError = "report",
     ) -> Report:
         """Run sources concurrently; the order within each is kept.
 
@@ -199,7 +203,7 @@ class Running:
         """How many sources have not ended."""
         return self._pump.open_sources
 
-    def add(self, source: object, *, name: str | None = None) -> str:
+    def add(self, source: AnySource, *, name: str | None = None) -> str:
         """Start one more source, in the loop's next turn.
 
         Args:
@@ -216,7 +220,7 @@ class Running:
         """
         return self._pump.add(source, name)
 
-    async def process(self, source: object, *, name: str | None = None) -> SourceReport:
+    async def process(self, source: AnySource, *, name: str | None = None) -> SourceReport:
         """Run one source and wait for its end; cancelling this call cancels the source.
 
         Args:
@@ -258,7 +262,9 @@ class Running:
         return self._run.report()
 
 
-def _named(sources: Mapping[str, object] | Iterable[object]) -> Iterator[tuple[str | None, object]]:
+def _named(
+    sources: Mapping[str, AnySource] | Iterable[AnySource],
+) -> Iterator[tuple[str | None, AnySource]]:
     if isinstance(sources, Mapping):
         return iter(sources.items())
     if isinstance(sources, str | bytes | bytearray | memoryview | os.PathLike | Source):

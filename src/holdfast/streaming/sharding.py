@@ -20,6 +20,7 @@ from operator import itemgetter
 from typing import TYPE_CHECKING
 
 from holdfast.domain.outcome import Outcome
+from holdfast.domain.picklable import Picklable
 from holdfast.engine.accounts import Accounts
 from holdfast.engine.engine import Engine
 from holdfast.engine.rows import to_row
@@ -42,7 +43,7 @@ _LINES_AT_ONCE = 4096
 _KEYS = {"client": "client id", "source": "source's name"}
 
 
-class ShardOverlapError(ValueError):
+class ShardOverlapError(Picklable, ValueError):
     """Two shards have an account of the same client: the sources of a client went to different shards.
 
     Args:

@@ -18,8 +18,13 @@ from holdfast.kernel.inlet import PIECE_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator
+    from typing import TypeAlias
 
     from holdfast.engine.policy import ErrorPolicy
+    from holdfast.streaming.source_types import SourceData
+
+    AnySource: TypeAlias = "Source | SourceData"
+    """What a processor takes."""
 
     Pieces = tuple[AsyncIterator[Any] | None, Iterator[Any] | None]
     """An open source: an asynchronous or a plain iterator; the other one is None."""
@@ -32,7 +37,7 @@ _BLOCKS = 2
 class Source(NamedTuple):
     """A source with a name or a policy of its own."""
 
-    data: object
+    data: SourceData
     """Where the bytes, batches or transactions come from."""
     name: str | None = None
     """Its name in reports; its number if it has none."""

@@ -1,1 +1,57 @@
-"""The commands, one file each."""
+"""The commands: what each is called and does, and where it is; nothing of a command is imported before it is asked for."""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False  # typing costs as much to import as argparse
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+class Command:
+    """One command.
+
+    Args:
+        summary: What it does, in half a sentence.
+        options: Adds its options to a parser: ``module:function`` below ``holdfast``.
+        job: Does it; written the same.
+    """
+
+    __slots__ = ("job", "options", "summary")
+
+    def __init__(self, summary: str, options: str, job: str) -> None:
+        self.summary = summary
+        self.options = options
+        self.job = job
+
+
+COMMANDS: Mapping[str, Command] = {
+    "process": Command(
+        "apply files and write the accounts", "app.options:add_process", "app.commands.process:process"
+    ),
+    "check": Command(
+        "decode and apply files, write nothing, exit with 3 if any row is not applied",
+        "app.options:add_check",
+        "app.commands.check:check",
+    ),
+    "explain": Command(
+        "show every row that touched a client or a transaction, or tried to",
+        "app.options:add_explain",
+        "app.commands.explain:explain",
+    ),
+    "serve": Command(
+        "take streams of transactions over TCP and keep the accounts",
+        "app.commands.serve:add_options",
+        "app.commands.serve:serve",
+    ),
+    "send": Command("send files to a server", "app.commands.send:add_options", "app.commands.send:send"),
+    "token": Command(
+        "make a token that lets its holder send to a server",
+        "server.tokens:add_options",
+        "server.tokens:new_token",
+    ),
+    "completion": Command(
+        "print a script that completes command lines in a shell",
+        "app.commands.completion:add_options",
+        "app.commands.completion:completion",
+    ),
+}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from holdfast.app.applying import apply_files, exit_code, make_policy, say_report, start_log_if_used
 from holdfast.app.options import make_engine
 from holdfast.app.paths import check_outputs, check_paths
+from holdfast.app.remarks import EmptyInputs, say_remarks
 from holdfast.app.runner import JobError
 from holdfast.app.summary import write_summary
 
@@ -22,10 +23,11 @@ def check(runner: Runner, options: argparse.Namespace, refuse: Refuse) -> int:
     engine, policy = make_engine(options, refuse, huge_pages=True), make_policy(options, refuse)
     start_log_if_used(runner, options)
     check_outputs(runner, (options.rejects, options.json_summary))
-    report, abort = apply_files(runner, options, engine, policy)
+    empty_inputs = EmptyInputs()
+    report, abort = apply_files(runner, options, engine, policy, empty_inputs)
     write_summary(runner, options, report)
-    options.summary = options.summary or report.refused > 0
     say_report(runner, options, report)
     if abort is not None:
         raise JobError(str(abort))
+    say_remarks(options, report, empty_inputs.names, runner.stderr.write)
     return exit_code(report, fails_on_refused=True)

@@ -6,6 +6,7 @@ from holdfast.app.accounts import write_accounts
 from holdfast.app.applying import apply_files, exit_code, make_policy, say_report, start_log_if_used
 from holdfast.app.options import make_engine
 from holdfast.app.paths import check_outputs, check_paths
+from holdfast.app.remarks import EmptyInputs, say_remarks
 from holdfast.app.runner import STDOUT_PATH, JobError
 from holdfast.app.summary import write_summary
 from holdfast.io.outputs import inherited_descriptor
@@ -26,7 +27,10 @@ def process(runner: Runner, options: argparse.Namespace, refuse: Refuse) -> int:
     start_log_if_used(runner, options)
     path = options.output or STDOUT_PATH
     check_outputs(runner, (path, options.rejects, options.json_summary))
-    report, abort = apply_files(runner, options, engine, policy, keeps_on_signal=options.snapshot_on_signal)
+    empty_inputs = EmptyInputs()
+    report, abort = apply_files(
+        runner, options, engine, policy, empty_inputs, keeps_on_signal=options.snapshot_on_signal
+    )
     # Standard output has nothing to lose, whatever it is called.
     is_stdout = path == STDOUT_PATH or inherited_descriptor(path) == 1
     is_written = abort is None or is_stdout or options.write_on_abort
@@ -46,6 +50,7 @@ def process(runner: Runner, options: argparse.Namespace, refuse: Refuse) -> int:
     say_report(runner, options, report)
     if abort is not None:
         raise JobError(f"{abort}{_what_is_written(abort, path, is_written=is_written)}")
+    say_remarks(options, report, empty_inputs.names, runner.stderr.write)
     return exit_code(report, fails_on_refused=options.fail_on_reject)
 
 

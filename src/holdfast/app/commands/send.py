@@ -115,6 +115,7 @@ def send(runner: Runner, options: argparse.Namespace, refuse: Refuse) -> int:
         raise outcome
     if isinstance(outcome, Exception):
         raise JobError(sending.explain(outcome)) from outcome
+    _say_remarks(runner, options, outcome)
     return EXIT_REFUSED if options.fail_on_reject and outcome.rows > outcome.applied else EXIT_DONE
 
 
@@ -320,6 +321,14 @@ def _write_summary(runner: Runner, options: argparse.Namespace, report: SendRepo
             0, f"untold     {report.untold:,} (decided, but what became of them was lost with a connection)"
         )
     say_summary(runner, options, report, more)
+
+
+def _say_remarks(runner: Runner, options: argparse.Namespace, report: SendReport) -> None:
+    from holdfast.app.remarks import say_remarks  # noqa: PLC0415  # --help does without
+
+    # Rows that were skipped are rows of the input as well.
+    empty_inputs = options.files if report.rows + report.skipped == 0 else []
+    say_remarks(options, report, empty_inputs, runner.stderr.write)
 
 
 def _bytes(text: str) -> int:

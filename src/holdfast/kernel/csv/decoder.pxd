@@ -16,6 +16,7 @@ cdef enum:
     # A decoder that is used again keeps no larger carry, and recognises no longer header.
     CARRY_KEPT_MAX = 8192
     HEADER_KEPT_MAX = 256
+    BOM_BYTES = 3
 
 # What was dropped of a line that is longer than the carry. Only the last byte may be a CR for the line to be blank.
 cdef enum:

@@ -504,6 +504,14 @@ class CsvDecoder:
         self.carry_length += length
         self.drop(text + length, whole - length)
         if line_end == cython.NULL:
+            # No header is that long, and a file that is no CSV may have no line end for gigabytes. A byte order mark and a
+            # last CR may belong to a blank line.
+            if (
+                self.roles is None
+                and self.carry_length == self.row_bytes_max + CARRY_EXTRA
+                and not is_blank(self.carry + BOM_BYTES, self.carry_length - BOM_BYTES - 1)
+            ):
+                self.take_header(self.carry_length)
             return end - text
         self.take_line(batches)
         return line_end + 1 - text
@@ -539,16 +547,24 @@ class CsvDecoder:
         text: cbytes = self.carry
         line_end: cbytes = text + length
         length = row_length(text, line_end)
-        if self.carry_offset == 0 and length >= 3 and text[0] == 0xEF and text[1] == 0xBB and text[2] == 0xBF:
-            text += 3
-            length -= 3
+        if (
+            self.carry_offset == 0
+            and length >= BOM_BYTES
+            and text[0] == 0xEF
+            and text[1] == 0xBB
+            and text[2] == 0xBF
+        ):
+            text += BOM_BYTES
+            length -= BOM_BYTES
         if not self.is_blank_line(text, length):
-            if length > self.row_bytes_max:
-                raise HeaderError(f"line {self.line}: the header is longer than {self.row_bytes_max} bytes")
             plain: cython.bint = (
-                length == len(plain_header) - 1 and memcmp(text, PyBytes_AS_STRING(plain_header), length) == 0
+                length == len(plain_header) - 1
+                and length <= self.row_bytes_max
+                and memcmp(text, PyBytes_AS_STRING(plain_header), length) == 0
             )
-            self.set_roles(plain_roles if plain else parse_header(text[:length], self.line))
+            self.set_roles(
+                plain_roles if plain else parse_header(text[:length], self.line, self.row_bytes_max)
+            )
             if self.line == 1 and line_end - self.carry < HEADER_KEPT_MAX:
                 self.known_header = self.carry[: line_end - self.carry + 1]
                 self.known_roles = self.roles

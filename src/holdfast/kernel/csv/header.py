@@ -12,19 +12,47 @@ class HeaderError(ValueError):
     """The input does not begin with a usable header; nothing of it was decoded."""
 
 
-def parse_header(line: bytes, line_number: int) -> bytes:
+def parse_header(line: bytes, line_number: int, bytes_max: int) -> bytes:
     """Read a header line, without its line end and without a byte order mark.
+
+    Args:
+        line: The line; of one that is too long its beginning, longer than the limit, is enough.
+        line_number: Which line of the input it is, the first being 1.
+        bytes_max: How long it may be.
 
     Returns:
         For every column the index of its name in :data:`KNOWN`, or :data:`IGNORED`.
 
     Raises:
         HeaderError: If a needed column is missing or named twice, or the line is no CSV row; the message says
-            what was found.
+            what was found, and what the input looks like if it is another format.
     """
-    names = _split(line, line_number)
-    folded = [name.lower() for name in names]
     found = f"line {line_number}: the header is {_shown(line)}"
+    try:
+        return _find_roles(line, found, bytes_max)
+    except HeaderError:
+        from holdfast.kernel.csv.other_formats import (  # noqa: PLC0415  # only for what is no CSV
+            describe_mistake,
+            describe_other_format,
+        )
+
+        if (other_format := describe_other_format(line)) is not None:
+            raise HeaderError(other_format) from None
+        if (mistake := describe_mistake(line, NEEDED)) is not None:
+            raise HeaderError(f"{found}; {mistake}") from None
+        raise
+
+
+def _find_roles(line: bytes, found: str, bytes_max: int) -> bytes:
+    if b"\r" in line:
+        raise HeaderError(
+            f"{found}; it has a CR that ends no line: lines end with LF or CRLF, not with CR alone; "
+            r"convert the line ends (tr '\r' '\n')"
+        )
+    if len(line) > bytes_max:
+        raise HeaderError(f"{found}; it is longer than {bytes_max} bytes, the limit for a row")
+    names = _split(line, found)
+    folded = [name.lower() for name in names]
     missing = [name for name in NEEDED if name not in folded]
     if missing:
         raise HeaderError(
@@ -37,55 +65,42 @@ def parse_header(line: bytes, line_number: int) -> bytes:
     return bytes(KNOWN.index(name) if name in KNOWN else IGNORED for name in folded)
 
 
-def _split(line: bytes, line_number: int) -> list[str]:
+def _split(line: bytes, found: str) -> list[str]:
     """Split into names by the same rules as every row, RFC 4180 with blanks around the fields."""
     if b"\0" in line:
-        raise HeaderError(
-            f"line {line_number}: the header is {_shown(line)}; it has a NUL byte{_utf_16_hint(line)}"
-        )
+        raise HeaderError(f"{found}; it has a NUL byte, which no text has")
     try:
         rest = line.decode()
     except UnicodeDecodeError as error:
-        raise HeaderError(
-            f"line {line_number}: the header is {_shown(line)}; it is not UTF-8 at byte {error.start}"
-        ) from error
+        raise HeaderError(f"{found}; it is not UTF-8 at byte {error.start}; convert it to UTF-8") from error
     names = []
     while True:
-        name, rest, more = _take_field(rest.lstrip(" \t"), line, line_number)
+        name, rest, more = _take_field(rest.lstrip(" \t"), found)
         names.append(name.strip(" \t"))
         if not more:
             return names
 
 
-def _take_field(rest: str, line: bytes, line_number: int) -> tuple[str, str, bool]:
+def _take_field(rest: str, found: str) -> tuple[str, str, bool]:
     """Take the first field: its text, what follows its comma, and whether there was a comma."""
     if not rest.startswith('"'):
         name, comma, rest = rest.partition(",")
         if '"' in name:
-            raise HeaderError(
-                f"line {line_number}: the header is {_shown(line)}; a quote stands inside an unquoted name"
-            )
+            raise HeaderError(f"{found}; there is a quote inside a name that does not begin with one")
         return name, rest, bool(comma)
     name, position = "", 1
     while True:
         end = rest.find('"', position)
         if end < 0:
-            raise HeaderError(f"line {line_number}: the header is {_shown(line)}; a quote is never closed")
+            raise HeaderError(f"{found}; a quote is never closed")
         name += rest[position:end]
         if rest[end + 1 : end + 2] != '"':
             break
         name, position = name + '"', end + 2
     after, comma, rest = rest[end + 1 :].partition(",")
     if after.strip(" \t"):
-        raise HeaderError(
-            f"line {line_number}: the header is {_shown(line)}; something stands behind a closing quote"
-        )
+        raise HeaderError(f"{found}; there is text after a closing quote")
     return name, rest, bool(comma)
-
-
-def _utf_16_hint(line: bytes) -> str:
-    is_utf_16 = line.startswith((b"\xff\xfe", b"\xfe\xff")) or 2 * line.count(b"\0") >= len(line) - 1
-    return ": the text seems to be UTF-16; convert it to UTF-8" if is_utf_16 else ""
 
 
 def _shown(line: bytes) -> str:
