@@ -45,7 +45,7 @@ class HistoryRow(NamedTuple):
     after: Balances | None
     raw: bytes
     detail: str
-    """Which of its causes the outcome has here; empty where the outcome says it all."""
+    """The cause of the outcome in this row; empty if the outcome has only one cause."""
 
 
 class History:

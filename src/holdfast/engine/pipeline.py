@@ -160,7 +160,7 @@ class _ReadAhead:
                 for number in range(0 if self._decodes_itself else threads)
             ),
         ]
-        # Daemons, since one may wait for a pipe's next byte for ever; so they are stopped before the interpreter ends.
+        # Daemon threads, since one may wait for a pipe for ever; background stops them before the interpreter ends.
         background.began(self)
         try:
             for thread in self._threads:
@@ -189,10 +189,10 @@ class _ReadAhead:
             lines += block.lines
 
     def stop(self) -> None:
-        """Let the threads end, and wait for them.
+        """Stop the threads, and wait until they have ended.
 
-        Only one that waits for a pipe's next byte cannot be woken, and is left behind: it ends with that byte, or with the
-        process, and decodes nothing any more.
+        A thread that waits for a pipe's next byte cannot be woken. It ends with that byte, or with the process, and decodes
+        nothing more.
         """
         if self._was_forked:
             return
@@ -202,13 +202,13 @@ class _ReadAhead:
             may_wait = self._stream.raw_size is None
             while may_wait and not self._is_lent and not self._has_read_all:
                 self._shared.wait()
-        # Nothing makes the others wait, so that whoever closes a file now closes it after the last read.
+        # The others never wait for a sender, so join them: the file must not be closed before its last read.
         for thread in self._threads[1:] if may_wait else self._threads:
             thread.join()
         background.stopped(self)
 
     def forget_threads(self) -> None:
-        """Take note that there are no threads in this process, since it was forked."""
+        """Note that this process was forked and has none of the threads."""
         self._was_forked = True
 
     def _next_block(self, on_wait: Callable[[], None] | None) -> _Block:

@@ -2,9 +2,9 @@ cimport cython
 from libc.stdint cimport int64_t, uint8_t, uint64_t
 
 cdef enum:
-    # What a row takes in a batch decoded from text: four columns of eight bytes, two of one.
+    # The memory of a row in a batch decoded from text: four columns of eight bytes, two of one.
     ROW_BYTES = 34
-    # Of fewer rows than this a digest is computed without letting another thread run.
+    # For fewer rows than this, a digest is computed without releasing the GIL.
     DIGEST_ROWS_HELD = 4096
 
 @cython.final
@@ -16,13 +16,13 @@ cdef class Batch:
     cdef uint64_t *tx_column
     cdef int64_t *amount_column
     cdef uint8_t *outcome_column
-    cdef uint8_t *first_outcomes  # of a batch from columns, where some rows were refused from the first; else NULL
+    cdef uint8_t *first_outcomes  # of a batch from columns with rows that were refused from the beginning; else NULL
     cdef uint64_t *offset_column  # NULL for a batch that was not decoded from text
-    cdef uint64_t *line_column  # NULL while the rows stand on consecutive lines
+    cdef uint64_t *line_column  # NULL while the rows are on consecutive lines
     cdef uint64_t first_line
     cdef readonly uint64_t client_max  # no undecided row names a client above this,
     cdef readonly uint64_t tx_max  # nor a tx above this: what the batch was checked for
-    cdef bint is_unchecked  # not for anything so far, types and amounts included
+    cdef bint is_unchecked  # not checked for anything yet, types and amounts included
     cdef readonly Py_ssize_t row_bytes_max
     cdef readonly bytes roles  # what each column of the header is, of a batch decoded from text
     cdef void *memory

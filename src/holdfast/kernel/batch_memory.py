@@ -1,4 +1,4 @@
-"""Memory of batches that were let go of, for those to come: the system would have to clear it page by page."""
+"""Memory of freed batches, kept for later ones: the system would have to clear new memory page by page."""
 
 import cython
 from cython.cimports.holdfast.kernel.platform import HF_DEBUG
@@ -13,7 +13,7 @@ spares = cython.declare(cython.int)
 def give_back(memory: cython.p_void, size: cython.Py_ssize_t) -> cython.void:
     """Keep a batch's memory for the next one."""
     global spares
-    # The debug build hands everything back, so that a use after that is found.
+    # The debug build frees everything, so that a use after free is found.
     if HF_DEBUG or size != SPARE_BYTES or spares == SPARES_MAX:
         free(memory)
         return
@@ -24,7 +24,7 @@ def give_back(memory: cython.p_void, size: cython.Py_ssize_t) -> cython.void:
 @cython.cfunc
 @cython.exceptval(check=False)
 def take_memory(size: cython.Py_ssize_t) -> cython.p_void:
-    """Take memory for a batch, a former batch's if there is one; NULL if there is none."""
+    """Take memory for a batch, that of a freed batch if possible; NULL without memory."""
     global spares
     if size == SPARE_BYTES and spares:
         spares -= 1

@@ -1,4 +1,4 @@
-"""Columns as Python sees them: memoryviews that keep their owner alive and cannot be written to."""
+"""Columns for Python code: read-only memoryviews that keep their owner alive."""
 
 import cython
 from cython.cimports.cpython.buffer import PyBuffer_FillInfo
@@ -7,7 +7,7 @@ from cython.cimports.cpython.buffer import PyBuffer_FillInfo
 @cython.final
 @cython.cclass
 class _Column:
-    """One column as a buffer; keeps its owner alive for as long as somebody looks at it."""
+    """One column as a buffer; it keeps its owner alive while a view of it exists."""
 
     owner: object
     start: cython.p_void
@@ -22,7 +22,7 @@ class _Column:
 def column_view(
     owner: object, rows: cython.Py_ssize_t, start: cython.p_void, item_bytes: cython.Py_ssize_t, code: str
 ) -> object:
-    """Make the view of a column of so many items, each of this width and of this format."""
+    """Make the view of a column of this many items, each of this width and format."""
     column: _Column = _Column.__new__(_Column)
     column.owner = owner
     column.start = start if start != cython.NULL else cython.cast(cython.p_void, "")

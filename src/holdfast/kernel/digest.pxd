@@ -1,5 +1,5 @@
 # The digest of a stream: the sum, modulo 2**64, of a hash of each row and its number. So it does not depend on how the rows are cut
-# into batches, can be resumed at any row, and two parts of a stream add up. It finds accidents, not forgeries.
+# into batches, can be resumed at any row, and two parts of a stream add up. It detects accidents, not forgery.
 #
 # The hash multiplies 64 by 64 bits and folds the halves of the product, as wyhash does.
 
@@ -10,7 +10,7 @@ from libc.string cimport memcpy
 from holdfast.kernel.codes cimport AMOUNT_OUT_OF_RANGE, ROW_TOO_LONG, WITHDRAWAL
 
 cdef enum:
-    # What a hash begins with: text that could not be decoded is told from fields.
+    # The start values of a hash: they tell text that could not be decoded from fields.
     OF_FIELDS = 1
     OF_TEXT = 2
 

@@ -28,7 +28,7 @@ cdef class Inlet:
     cdef public bint takes_text
     cdef readonly uint64_t input_bytes
     cdef readonly object stream
-    cdef uint64_t rows_before  # rows of the stream that were decided before it came here
+    cdef uint64_t rows_before  # rows of the stream that were decided before this inlet
     cdef readonly uint64_t rows_to_skip
     cdef readonly uint64_t skipped
     cdef uint64_t skip_position  # how many rows of the stream come before the next one to skip

@@ -339,7 +339,7 @@ class Inlet:
     @cython.cfunc
     @cython.exceptval(-1, check=False)
     def require_own(self, tally: Tally) -> cython.int:
-        """Check that nobody ended the stream from within: its tally may be another stream's by now."""
+        """Check that no callback ended the stream: its tally may belong to another stream by now."""
         if tally is None or self.counts is not tally:
             raise ValueError("the stream was ended while its rows were decided")
         return 0

@@ -125,7 +125,7 @@ def _put(
 ) -> cython.void:
     place: cython.Py_ssize_t = columns.filled
     if hf_unlikely(place == columns.room):
-        # Since they were counted, Python code changed the clients of its batch; gather() tells it so.
+        # Python code has changed the clients of its batch since they were counted; gather() reports that.
         return
     columns.types[place] = batch.type_column[row]
     columns.clients[place] = client

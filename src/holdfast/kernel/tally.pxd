@@ -2,7 +2,7 @@ cimport cython
 from libc.stdint cimport uint8_t, uint64_t
 
 cdef enum:
-    # Above all outcome codes: only so many are counted, since of a stream that waits its tally is most of what it weighs.
+    # More than any outcome code. Only these are counted: a tally is most of the memory of a stream that waits.
     CODES_MAX = 64
 
 @cython.final
@@ -11,7 +11,7 @@ cdef class Tally:
     cdef uint64_t refused_rows
     cdef uint64_t counts[CODES_MAX]
     cdef uint8_t actions[CODES_MAX]
-    cdef uint8_t stops  # not 0 if there is an action but to continue
+    cdef uint8_t stops  # not 0 if there is an action other than CONTINUE
     cdef readonly bint is_stopped
     cdef uint64_t budget_rows
     cdef uint64_t budget_ppm

@@ -23,7 +23,7 @@ def encode_accounts(image: Image, decimals: int = 4):
 
     Args:
         image: The accounts.
-        decimals: With how many decimals every amount is written, 0 to 9.
+        decimals: How many decimals every amount is written with, 0 to 9.
 
     Yields:
         The header, then chunks of whole rows.
@@ -91,7 +91,7 @@ def _put_amount(text: cython.p_char, units: int64_t, decimals: cython.int) -> cy
     if units < 0:
         text[0] = 45
         text += 1
-        # In unsigned arithmetic, so that the smallest number has a magnitude too.
+        # Unsigned arithmetic, so that the smallest number has a magnitude too.
         magnitude = 0 - magnitude
     return _put_number(text, magnitude, decimals)
 

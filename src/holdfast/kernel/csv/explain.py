@@ -1,7 +1,7 @@
-"""Which of its causes a refusal has: what people are told about a row that could not be read. For one row, so plain Python.
+"""Explains why a row could not be read: finds the cause of its outcome, for people. It is for single rows, so plain Python.
 
-Only codes are stable; what is said here may change. Where no cause of the code is found under the settings that are given,
-nothing is said: a server with other settings may have refused the row.
+Only codes are stable; the texts here may change. If the given settings show no cause of the code, there is no text: a server
+with other settings may have refused the row.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _AMOUNT = KNOWN.index("amount")
 
 
 class Limits(NamedTuple):
-    """What a row was read by."""
+    """The limits that a row was read with."""
 
     client_max: int
     tx_max: int
@@ -36,12 +36,12 @@ def explain_row(raw: bytes, roles: bytes, limits: Limits, outcome: Outcome) -> s
 
     Args:
         raw: The row without its line end.
-        roles: What each column of its header is, as :func:`parse_header` gives it.
-        limits: What it was read by.
-        outcome: The code that it was refused with.
+        roles: The role of each column of its header, as :func:`parse_header` gives it.
+        limits: The limits that it was read with.
+        outcome: The code of its refusal.
 
     Returns:
-        The cause, with the value and the limit, without a full stop; nothing for the codes of the rules.
+        The cause, with the value and the limit, without a full stop; an empty text for the codes of the rules.
     """
     if outcome is Outcome.ROW_TOO_LONG:
         limit = limits.row_bytes_max
@@ -66,7 +66,7 @@ def explain_row(raw: bytes, roles: bytes, limits: Limits, outcome: Outcome) -> s
 
 
 def explain_number(name: str, number: int, largest: int) -> str:
-    """Say what is wrong with an id that is a number: nothing, if it is not above the largest."""
+    """Say what is wrong with an id that is a number; an empty text if it is not above the largest."""
     if number <= largest:
         return ""
     bits = next((bits for bits in (32, 64) if number < 1 << bits), None)
@@ -75,7 +75,7 @@ def explain_number(name: str, number: int, largest: int) -> str:
 
 
 def _split(raw: bytes, roles: bytes) -> tuple[list[bytes], str]:
-    """Give the fields of a row up to its first fault, and that fault; nothing if the row has the fields that are needed."""
+    """Give the fields of a row up to its first fault, and that fault; an empty text if it has all needed fields."""
     fault = _find_bad_byte(raw)
     fields: list[bytes] = []
     rest: bytes | None = raw
@@ -132,12 +132,12 @@ def _explain_id(name: str, field: bytes, largest: int) -> str:
     text = field.decode()
     if not (text.isascii() and text.isdigit()):
         is_negative = text[:1] == "-" and text[1:].isascii() and text[1:].isdigit()
-        # "-0" is no number of digits alone either.
+        # "-0" is not a number of digits alone either.
         if is_negative and text[1:].strip("0"):
             return f"the {name} {_cut(text)} is below 0"
         return f"the {name} is {_shown(field)}{'' if not field else ', which is not digits alone'}"
     digits = text.lstrip("0") or "0"
-    # Python refuses to convert thousands of digits, and no width takes as many as these.
+    # Python refuses to convert thousands of digits, and no width accepts that many.
     if len(digits) > _SHOWN_CHARACTERS:
         return f"the {name} {_cut(digits)} is above {largest}"
     return explain_number(name, int(digits), largest)
@@ -163,7 +163,7 @@ def _explain_amount(text: str, decimals: int, outcome: Outcome) -> str:
     if outcome is Outcome.AMOUNT_TOO_PRECISE and found > decimals:
         hint = f"; --decimals {found} keeps them" if found <= _DECIMALS_MAX else ""
         return f"{_cut(text)} has {found} decimals, {decimals} are kept{hint}"
-    # With what a rounding may add, one more than the digits that are kept is enough.
+    # Rounding may add one digit, so one more than the kept digits is enough.
     kept = (whole + fraction[:decimals].ljust(decimals, "0")).lstrip("0")
     if outcome is Outcome.AMOUNT_OUT_OF_RANGE and (
         len(kept) > len(str(_UNITS_MAX)) or int(kept or "0") >= _UNITS_MAX

@@ -2,7 +2,7 @@ from holdfast.kernel.platform cimport cbytes
 from libc.stdint cimport int64_t, uint8_t, uint64_t
 
 cdef enum:
-    # How far behind a row's first byte may be read: the longest plain row, and eight bytes more.
+    # How far after a row's first byte may be read: the longest plain row, and eight bytes more.
     REACH = 96
 
 # The configured widths, and what follows from them.
@@ -10,12 +10,12 @@ ctypedef struct PlainFormat:
     uint64_t client_max
     uint64_t tx_max
     uint64_t scale  # units in 1
-    uint64_t whole_max  # what may stand before the point and surely fits
+    uint64_t whole_max  # the largest number before the point that surely fits
     uint64_t decimals_max  # how many decimals are read here
-    uint64_t decimals_scale  # what eight digits behind the point count,
-    int decimals_shift  # once the first of them is moved up by so many bits
+    uint64_t decimals_scale  # what eight digits after the point count,
+    int decimals_shift  # once the first of them is moved up by this many bits
 
-# Where decoded rows go.
+# The columns for decoded rows.
 ctypedef struct PlainColumns:
     uint8_t *types
     uint64_t *clients

@@ -1,15 +1,15 @@
 """The decoder's fast path: plain rows, many at a time.
 
-A plain row is ``type,client,tx,amount`` in this order, without quotes, with no space behind its commas or one behind each, and
-with or without its last comma where no amount is needed.
+A plain row is ``type,client,tx,amount`` in this order, without quotes, with no space after its commas or one after each, and
+with or without its last comma if it needs no amount.
 
-First sixteen bytes at a time are compared at once, which gives one bit for each byte of the row that may end a field; where
-fields end is then a matter of bit scans. Reading a row from field to field instead, each beginning where the one before it
-ended, would be one long chain of steps that wait for each other; like this the processor reads several rows and fields at the
-same time. A field's digits are loaded eight at a time, checked all at once, and come to a number in three multiplications
-(SWAR). The only branches are those that nearly always go the same way.
+First, sixteen bytes are compared at once, which gives one bit for each byte of the row that may end a field; bit scans then find
+the ends of fields. Reading a row from field to field instead, each beginning where the one before it ended, would be one long
+chain of steps that wait for each other; this way the processor reads several rows and fields at the same time. The digits of a
+field are loaded eight at a time, checked all at once, and turned into a number with three multiplications (SWAR). The only
+branches are those that nearly always go the same way.
 
-Whatever is not recognised is left untouched to :mod:`csv_row`, which is complete. Both give the same rows.
+Rows that are not recognised are left to :mod:`row`, the complete path. Both give the same rows.
 """
 
 import cython
@@ -43,9 +43,9 @@ Word = cython.struct(
     length=cython.ushort,
 )
 words = cython.declare(Word[16])
-# What one row says.
+# The values of one row.
 PlainRow = cython.struct(type=cython.int, client=uint64_t, tx=uint64_t, amount=cython.longlong)
-# Variables, so that a multiplication stays one: as constants they become a handful of shifts and additions each.
+# Variables, so that each multiplication remains one: constants would become a handful of shifts and additions.
 to_pairs = cython.declare(cython.ulonglong)
 to_fours = cython.declare(cython.ulonglong)
 to_eight = cython.declare(cython.ulonglong)
@@ -80,7 +80,7 @@ _fill_tables()
 @cython.nogil
 @cython.exceptval(check=False)
 def _has_others(word: uint64_t) -> cython.bint:
-    """Whether there is anything but digits in a word whose bytes were XORed with "0"."""
+    """Say whether a word whose bytes were XORed with "0" has anything but digits."""
     return ((word + HF_PAST_NINE) | word) & HF_TOP_BITS != 0
 
 
@@ -89,7 +89,7 @@ def _has_others(word: uint64_t) -> cython.bint:
 @cython.nogil
 @cython.exceptval(check=False)
 def _eight_digits(word: uint64_t) -> uint64_t:
-    """Give the number that eight digits make, the first one in the lowest byte: pairs, then fours, then all."""
+    """Give the number of eight digits, the first one in the lowest byte: join pairs, then fours, then all."""
     word = (word * to_pairs >> 8) & HF_PAIRS
     word = (word * to_fours >> 16) & HF_FOURS
     return word * to_eight >> 32
@@ -100,7 +100,7 @@ def _eight_digits(word: uint64_t) -> uint64_t:
 @cython.nogil
 @cython.exceptval(check=False)
 def _last_digits(end: cbytes, length: cython.Py_ssize_t) -> uint64_t:
-    """Load the 1 to 8 digits before a byte, zeros in front of them."""
+    """Load the 1 to 8 digits before a byte, with zeros in front."""
     shift: cython.int = (-8 * length) & 63
     return (hf_load_8(end - 8) ^ HF_ZEROS) >> shift << shift
 
@@ -110,7 +110,7 @@ def _last_digits(end: cbytes, length: cython.Py_ssize_t) -> uint64_t:
 @cython.nogil
 @cython.exceptval(check=False)
 def _is_word(text: cbytes, word: cython.pointer[cython.const[Word]]) -> cython.bint:
-    """Whether a row begins with this word, in any case."""
+    """Say whether a row begins with this word, in any case."""
     return not (
         ((hf_load_8(text) | word.head_fold) ^ word.head)
         | (((hf_load_4(text + 8) | word.tail_fold) & word.tail_mask) ^ word.tail)
@@ -122,7 +122,7 @@ def _is_word(text: cbytes, word: cython.pointer[cython.const[Word]]) -> cython.b
 @cython.nogil
 @cython.exceptval(check=False)
 def _is_blank(text: cbytes, end: cbytes) -> cython.bint:
-    """Whether nothing stands here, or one space."""
+    """Say whether there is nothing here, or one space."""
     return text == end or (text[0] == SPACE and text + 1 == end)
 
 
@@ -131,7 +131,7 @@ def _is_blank(text: cbytes, end: cbytes) -> cython.bint:
 @cython.nogil
 @cython.exceptval(check=False)
 def _number(end: cbytes, length: cython.Py_ssize_t, value: cython.pointer[uint64_t]) -> cython.bint:
-    """Read the 1 to 16 digits before a byte; False where the complete path has to look."""
+    """Read the 1 to 16 digits before a byte; False if the complete path must read the row."""
     word: uint64_t
     if hf_unlikely(cython.cast(uint64_t, length - 1) > 7):
         if cython.cast(uint64_t, length - 9) > 7:
@@ -156,12 +156,12 @@ def _amount(
     form: cython.pointer[cython.const[PlainFormat]],
     units: cython.pointer[cython.longlong],
 ) -> cython.bint:
-    """Read an amount without a sign; False where the complete path has to look.
+    """Read an amount without a sign; False if the complete path must read the row.
 
     Args:
         start: Its first byte.
-        point: The first byte of it that is no digit: its point, or its end.
-        end: The first byte behind it.
+        point: Its first byte that is not a digit: its point, or its end.
+        end: The first byte after it.
         form: The widths.
         units: Takes the amount.
     """
@@ -170,7 +170,7 @@ def _amount(
         whole > form.whole_max
     ):
         return False
-    # With or without decimals it is the same work, so that there is no branch to guess.
+    # The same work with or without decimals, so that there is no branch to predict.
     has_point: cython.int = point[0] == POINT
     length: uint64_t = end - point - has_point
     if hf_unlikely(has_point != (point != end)) or hf_unlikely(length > form.decimals_max):
@@ -196,7 +196,7 @@ def set_plain_format(
     format.whole_max = INT64_MAX // scale - 1
     # One load has seven decimals beside the point; rows with more of them take the complete path.
     format.decimals_max = min(decimals, 7)
-    # Eight digits are read however many there are: zeros in front of them bring the first to where it counts.
+    # Always read eight digits: zeros in front put the first digit into the right place.
     format.decimals_shift = 8 * (8 - decimals) & 63 if decimals < 9 else 0
     format.decimals_scale = 10 if decimals == 9 else 1
 
@@ -212,23 +212,23 @@ def _plain_row(
     form: cython.pointer[cython.const[PlainFormat]],
     row: cython.pointer[PlainRow],
 ) -> cython.bint:
-    """Read one row; False where the complete path has to look.
+    """Read one row; False if the complete path must read it.
 
     Args:
         at: Its first byte.
         line_end: Its line end.
         end_bits: A bit for each byte that may end a field.
         form: The widths.
-        row: Takes what it says.
+        row: Takes its values.
     """
     word: cython.pointer[Word] = cython.address(words[at[4] & 15])
     if hf_unlikely(not _is_word(at, word)):
         return False
-    # Not before the row is known to have a type: an empty one has no last byte.
+    # Only now that the row is known to have a type: an empty row has no last byte.
     row_end: cbytes = line_end - ((line_end - 1)[0] == RETURN)
-    # All that follows counts from behind the type's comma.
+    # All positions below count from the byte after the type's comma.
     field: cbytes = at + word.length
-    # The text may belong to Python code that changes it, and is then no longer what the bits were made of: with these they never
+    # The text may belong to Python code that changes it, so that the bits no longer match it. With these extra bits they never
     # run out, so that what is read ends within REACH.
     end_bits = end_bits >> word.length | HF_LAST_BITS
     spaces: cython.int = field[0] == SPACE
@@ -278,16 +278,16 @@ def decode_plain_rows(
 
     Args:
         settings: The widths.
-        text: Where the first row begins; afterwards where the first row begins that was not decoded.
-        last_start: The last byte at which a row may begin: REACH bytes behind it may be read.
-        columns: Where the rows go.
+        text: The beginning of the first row; afterwards, the beginning of the first row that was not decoded.
+        last_start: The last byte at which a row may begin: REACH bytes after it may be read.
+        columns: Take the rows.
         offset: The byte offset of the first row.
         rows_max: How many rows there is room for.
 
     Returns:
         How many rows were decoded.
     """
-    # Copies of one's own: what is written to the columns could change the others, as far as the compiler knows.
+    # Local copies: as far as the compiler knows, writing to the columns could change the originals.
     form: PlainFormat = settings[0]
     to: PlainColumns = columns[0]
     at: cbytes = text[0]
@@ -298,7 +298,7 @@ def decode_plain_rows(
     offset -= cython.cast(uint64_t, at)
     while row < rows_max and at <= last_start:
         hf_row_bits(at, cython.address(line_bits), cython.address(end_bits))
-        # No plain row is shorter, so its last byte is not before the text even if somebody changes that.
+        # No plain row is shorter, so its last byte is not before the text, even if Python code changes the text.
         line_bits &= HF_PAST_EIGHT
         if hf_unlikely(line_bits == 0):
             break

@@ -3,7 +3,7 @@ from holdfast.kernel.platform cimport cbytes
 from libc.stdint cimport int64_t, uint8_t, uint64_t
 
 cdef enum:
-    # Where the needed columns' fields are kept, and what becomes of excess decimals.
+    # Where the needed columns' fields are kept, and what happens to excess decimals.
     TYPE = 0
     CLIENT = 1
     TX = 2
@@ -11,7 +11,7 @@ cdef enum:
     REFUSE = 0
     HALF_EVEN = 1
 
-# What makes a row of text a transaction: the configured widths, and which column is where.
+# What is needed to decode a row of text: the configured widths, and which column is where.
 ctypedef struct RowFormat:
     uint64_t client_max
     uint64_t tx_max

@@ -1,7 +1,7 @@
-"""One row of text, completely: quotes, blanks, any column order, any form of amount, a code for every fault.
+"""The complete path for one row of text: quotes, blanks, any column order, any form of amount, a code for every fault.
 
-This is the path for rows that the decoder's fast path leaves alone, and for every row it must be right on. It
-looks at a row from left to right a bounded number of times, whatever stands in it, and allocates nothing.
+It reads the rows that the decoder's fast path does not recognise, and is correct for every row. It goes through a
+row from left to right a bounded number of times, whatever the row contains, and allocates nothing.
 """
 
 import cython
@@ -30,10 +30,10 @@ from cython.cimports.holdfast.kernel.platform import cbytes, hf_check
 from cython.cimports.libc.stdint import INT64_MAX, UINT64_MAX, int64_t, uint8_t, uint64_t
 from cython.cimports.libc.string import memchr
 
-# The stretch of text that is a field's content: without the blanks around it and without its quotes.
+# The content of a field: without the blanks around it and without its quotes.
 Field = cython.struct(start=cbytes, length=cython.Py_ssize_t)
 
-# An amount while it is read: units so far, and what was seen of the digits that are not kept.
+# An amount while it is read: the units so far, and the state of the digits that are not kept.
 Digits = cython.struct(
     units=uint64_t, overflow=cython.bint, count=cython.Py_ssize_t, next_digit=cython.int, rest=cython.bint
 )
@@ -81,7 +81,7 @@ def decode_row(
 @cython.nogil
 @cython.exceptval(check=False)
 def is_blank(text: cbytes, length: cython.Py_ssize_t) -> cython.bint:
-    """Say whether there is nothing but spaces and tabs."""
+    """Say whether the text has only spaces and tabs."""
     position: cython.Py_ssize_t
     for position in range(length):
         if not _is_blank(text[position]):
@@ -129,7 +129,7 @@ def _is_text(text: cbytes, length: cython.Py_ssize_t) -> cython.bint:
             return False
         if length - position < following:
             return False
-        # Only the first byte behind the lead has a range of its own.
+        # Only the first byte after the lead has a special range.
         if not low <= text[position] <= high:
             return False
         if following > 1 and text[position + 1] >> 6 != 2:
@@ -171,7 +171,7 @@ def _split(
 @cython.nogil
 @cython.exceptval(check=False)
 def _take_field(text: cbytes, end: cbytes, field: cython.pointer[Field]) -> cbytes:
-    """Find one field's content; give where its comma or the row's end is, or NULL for a misplaced quote."""
+    """Find one field's content; give the place of its comma or of the row's end, or NULL for a misplaced quote."""
     hf_check(text <= end)
     while text < end and _is_blank(text[0]):
         text += 1
@@ -223,7 +223,7 @@ def _length_without_blanks(start: cbytes, end: cbytes) -> cython.Py_ssize_t:
 @cython.nogil
 @cython.exceptval(check=False)
 def _type(field: Field) -> cython.int:
-    """Read a type in any case; 0 if it is none."""
+    """Read a type in any case; 0 if it is not a type."""
     if _is_word(field, b"deposit", 7):
         return 1
     if _is_word(field, b"withdrawal", 10):
@@ -245,7 +245,7 @@ def _is_word(field: Field, word: cython.p_char, length: cython.Py_ssize_t) -> cy
     if field.length != length:
         return False
     for position in range(length):
-        # The word has letters only, and only the letters of ASCII fold onto them by this bit.
+        # The word has only letters, and only ASCII letters become equal to them with this bit.
         if field.start[position] | 0x20 != word[position]:
             return False
     return True
@@ -255,7 +255,7 @@ def _is_word(field: Field, word: cython.p_char, length: cython.Py_ssize_t) -> cy
 @cython.nogil
 @cython.exceptval(check=False)
 def _id(field: Field, largest: uint64_t, value: cython.pointer[uint64_t]) -> cython.bint:
-    """Read digits, any number of leading zeros among them, as a number up to the largest."""
+    """Read digits as a number up to the largest, with any number of leading zeros."""
     number: uint64_t = 0
     position: cython.Py_ssize_t
     if field.length == 0:
@@ -311,7 +311,7 @@ def _amount(
 @cython.nogil
 @cython.exceptval(check=False)
 def _take_digits(text: cbytes, end: cbytes, kept_max: int64_t, digits: cython.pointer[Digits]) -> cbytes:
-    """Read digits up to the first other byte; those beyond the kept ones count for rounding alone."""
+    """Read digits up to the first other byte; digits beyond the kept ones count only for rounding."""
     kept: int64_t = 0
     while text < end and ZERO <= text[0] <= NINE:
         digit: cython.int = text[0] - ZERO
@@ -332,7 +332,7 @@ def _take_digits(text: cbytes, end: cbytes, kept_max: int64_t, digits: cython.po
 @cython.nogil
 @cython.exceptval(check=False)
 def _append_digit(digits: cython.pointer[Digits], digit: cython.int) -> cython.void:
-    # One more digit than this many units is past 64 bits, and stays so whatever follows.
+    # One more digit after this many units exceeds 64 bits, whatever follows.
     if digits.units > cython.cast(uint64_t, INT64_MAX) // 10:
         digits.overflow = True
     else:

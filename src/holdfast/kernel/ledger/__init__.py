@@ -1,1 +1,1 @@
-"""The fold, and what it keeps: accounts, records, an index, images."""
+"""The fold and its data: accounts, records, an index, images."""

@@ -7,7 +7,7 @@ cdef enum:
     PAGE_BITS = 9
     PAGE_ACCOUNTS = 512
     PAGE_MASK = 511
-    # The ids of the clients of so many pages share a mapping.
+    # The client ids of this many pages share a mapping.
     CLIENT_CHUNK_PAGES = 128
     # Flags of an account.
     EXISTS = 1
@@ -18,8 +18,8 @@ ctypedef struct Balance:
     int64_t held
 
 ctypedef struct AccountPage:
-    uint64_t epoch  # the one it was made in: older than the table's, and it belongs to images
-    uint64_t *clients  # whose these accounts are, unless a number says it; all copies of a page have the same
+    uint64_t epoch  # the epoch it was made in; if that is older than the table's, the page belongs to images
+    uint64_t *clients  # the owners of these accounts, unless numbers are ids; all copies of a page share it
     Balance balances[512]
     uint8_t flags[512]
 

@@ -1,10 +1,10 @@
-"""Accounts by number, with point-in-time images at the price of a page copied now and then.
+"""Accounts by number, with point-in-time images that cost a copy of a page now and then.
 
-A page holds 512 accounts: 16 bytes of balances and a byte of flags each, and where accounts are numbered in order of arrival it
-leads to the ids of their clients, 8 bytes each, which never change and are not copied. A table of page pointers leads to pages.
-Taking an image copies that table of pointers (8 bytes for 512 accounts) and raises the epoch. A page made before the last image
-is never written again: the first write to it puts a copy in its place, and the original is kept until no image that shows it is
-alive. So an image costs the writer at most one copy of 9 KB per page it touches, and never a wait.
+A page has 512 accounts: 16 bytes of balances and a byte of flags each. If accounts are numbered in order of arrival, it also
+points to the ids of their clients, 8 bytes each, which never change and are not copied. A table of pointers leads to the pages.
+Taking an image copies that table (8 bytes for 512 accounts) and raises the epoch. A page from before the last image is never
+written again: the first write to it puts a copy in its place, and the original is kept while an image that shows it is alive.
+So an image costs the writer at most one copy of 9 KB per page that it touches, and never a wait.
 """
 
 import cython
@@ -14,7 +14,7 @@ from cython.cimports.libc.stdlib import calloc, free, malloc, realloc
 from cython.cimports.libc.string import memcpy, memset
 
 MALLOC_BYTES = cython.declare(uint64_t, 16)
-"""What the C library takes beside each page."""
+"""The C library's own memory for each page."""
 CLIENT_CHUNK_BYTES = cython.declare(uint64_t, 8 * PAGE_ACCOUNTS * CLIENT_CHUNK_PAGES)
 
 
@@ -24,7 +24,7 @@ CLIENT_CHUNK_BYTES = cython.declare(uint64_t, 8 * PAGE_ACCOUNTS * CLIENT_CHUNK_P
 def open_accounts(
     table: cython.pointer[AccountTable], accounts: uint64_t, names_clients: cython.bint
 ) -> cython.int:
-    """Make an empty table with room for so many accounts; -1 if there is no memory."""
+    """Make an empty table with room for this many accounts; -1 if there is no memory."""
     memset(table, 0, cython.sizeof(AccountTable))
     table.names_clients = names_clients
     return reserve_accounts(table, accounts)
@@ -34,7 +34,7 @@ def open_accounts(
 @cython.nogil
 @cython.exceptval(check=False)
 def close_accounts(table: cython.pointer[AccountTable]) -> cython.void:
-    """Give everything back. No image of the table may be alive."""
+    """Free everything. No image of the table may be alive."""
     number: uint64_t
     for number in range(table.page_capacity):
         free(table.pages[number])
@@ -52,7 +52,7 @@ def close_accounts(table: cython.pointer[AccountTable]) -> cython.void:
 @cython.nogil
 @cython.exceptval(check=False)
 def accounts_bytes(table: cython.pointer[cython.const[AccountTable]]) -> uint64_t:
-    """Say how much memory the accounts take, copies that only images show among them."""
+    """Say how much memory the accounts take, including copies that only images show."""
     clients_bytes: uint64_t = 8 * table.count if table.names_clients else 0
     return (
         table.page_count * (cython.sizeof(AccountPage) + MALLOC_BYTES)
@@ -66,7 +66,7 @@ def accounts_bytes(table: cython.pointer[cython.const[AccountTable]]) -> uint64_
 @cython.nogil
 @cython.exceptval(check=False)
 def reserve_accounts(table: cython.pointer[AccountTable], accounts: uint64_t) -> cython.int:
-    """Make sure that there are page pointers for so many accounts; -1 if there is no memory."""
+    """Make sure that there are page pointers for this many accounts; -1 if there is no memory."""
     needed: uint64_t = (accounts + PAGE_MASK) >> PAGE_BITS
     if needed <= table.page_capacity:
         return 0
@@ -86,7 +86,7 @@ def reserve_accounts(table: cython.pointer[AccountTable], accounts: uint64_t) ->
 @cython.nogil
 @cython.exceptval(check=False)
 def replace_page(table: cython.pointer[AccountTable], page_number: uint64_t) -> cython.pointer[AccountPage]:
-    """Put a new page in the place of none, or a copy in that of one that images show; NULL without memory."""
+    """Put a new page into an empty place, or a copy in place of a page that images show; NULL without memory."""
     shown: cython.pointer[AccountPage] = table.pages[page_number]
     page: cython.pointer[AccountPage]
     if shown == cython.NULL:
@@ -130,7 +130,7 @@ def _new_page(table: cython.pointer[AccountTable], page_number: uint64_t) -> cyt
 @cython.nogil
 @cython.exceptval(check=False)
 def _add_client_chunk(table: cython.pointer[AccountTable]) -> cython.bint:
-    """Map room for more ids: apart from the pages, which come and go and would leave gaps between what stays."""
+    """Map memory for more ids, apart from the pages, which come and go and would leave gaps between the ids."""
     chunks: cython.p_void = realloc(
         table.client_chunks, (table.client_chunk_count + 1) * cython.sizeof(cython.p_void)
     )
@@ -164,7 +164,7 @@ def _extend_retired(table: cython.pointer[AccountTable]) -> cython.int:
 def free_retired(
     table: cython.pointer[AccountTable], epochs: cython.pointer[cython.const[uint64_t]], epoch_count: uint64_t
 ) -> cython.void:
-    """Free the replaced pages that no live image shows; these are given by the epochs they were taken in."""
+    """Free the replaced pages that no live image shows, given the epochs of the live images."""
     kept: uint64_t = 0
     number: uint64_t
     for number in range(table.retired_count):

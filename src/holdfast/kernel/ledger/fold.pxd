@@ -5,12 +5,12 @@ from holdfast.kernel.tally cimport Tally
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 
 cdef enum:
-    # No outcome: there was no memory for the row.
+    # Not an outcome: there was no memory for the row.
     FAILED = 255
     # Of an id that is the number of its account.
     CLIENT_MASK = 0xFFFF
 
-# The rules, as the loop asks them.
+# The rules in the form that the loop uses.
 ctypedef struct Knobs:
     bint locked_refuses[6]  # by transaction type
     bint disputes_withdrawals
@@ -18,7 +18,7 @@ ctypedef struct Knobs:
     bint allows_redispute
     bint burns_ids
 
-# What is worked out for a block of rows before it is applied, so that the memory it needs is on its way.
+# Look-up results for a block of rows before it is applied, so that its memory is prefetched.
 ctypedef struct Lookahead:
     Py_ssize_t start
     Py_ssize_t stop
@@ -38,7 +38,7 @@ ctypedef struct Step:
     const Lookahead *block
     Py_ssize_t place  # of the row within its block
 
-# What looking an id up gave: its record, which in a run is the place for it as well, or else the place for it in the index.
+# The result of looking up an id: its record, which in a run is also the place for a new one, or else the place for it in the index.
 ctypedef struct Found:
     Record *record
     Vacancy vacancy

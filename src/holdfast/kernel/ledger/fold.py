@@ -1,15 +1,15 @@
-"""The fold itself: the rows of a batch, one after the other, on accounts, records and disputes.
+"""The fold itself: applies the rows of a batch, one after the other, to accounts, records and disputes.
 
-Rows are taken in blocks of 64, and while one is applied, what the next two need is prefetched, so that their cache misses overlap
-with each other and with the arithmetic. Everything here is one compilation unit of functions over one structure, so that the
-compiler makes one loop of it. :mod:`ledger` says which data structures these are and what they cost.
+Rows are applied in blocks of 64. While one block is applied, the data of the next two is prefetched, so that their cache misses
+overlap with each other and with the arithmetic. All of this is one compilation unit of functions over one structure, so that the
+compiler makes one loop of it. :mod:`ledger` describes the data structures and their costs.
 
-Order of work within a row: every check first, in the order of the outcome table; then, when nothing can fail any more, the
+Order of work within a row: first every check, in the order of the outcome table; then, when nothing can fail any more, the
 changes.
 
-Columns may belong to Python code that changes them while they are applied. So whatever an id is read for, it is masked to the
-ledger's width first, an index is asked for a key with the copy that found its bucket, and a type is one of the five: below a
-dispute a transfer, above a chargeback nothing. The worst that such code brings about is another outcome for its own row.
+Columns may belong to Python code that changes them while they are applied. So every id is masked to the ledger's width each time
+it is read, an index is searched with the copy of the key that found its bucket, and a type is always one of the five: anything
+below a dispute is a transfer, anything above a chargeback is nothing. At worst such code gets a wrong outcome for its own row.
 """
 
 import cython
@@ -89,7 +89,7 @@ from cython.cimports.holdfast.kernel.platform import (
 from cython.cimports.holdfast.kernel.tally import Tally
 from cython.cimports.libc.stdint import INT64_MAX, INT64_MIN, int64_t, uint32_t, uint64_t
 
-# What is found of an id of which no neighbour was ever recorded: nothing that counts, and no place to record it either.
+# The look-up result for an id without a recorded neighbour: no record, and no place for one.
 no_record = cython.declare(Record)
 no_record.amount = 0
 no_record.owner = BURNED
@@ -105,9 +105,9 @@ def apply_rows(
     stop: cython.Py_ssize_t,
     tally: Tally,
 ) -> cython.Py_ssize_t:
-    """Apply rows block by block, each looked up while the one before it is applied; give the first undecided row."""
+    """Apply rows block by block; look up each block while the one before it is applied. Give the first undecided row."""
     blocks: Lookahead[3]
-    # The block at hand, the one behind it and the one behind that, at first all empty and just before the first row.
+    # The current block and the two after it; at first all are empty and just before the first row.
     now: cython.pointer[Lookahead] = cython.address(blocks[0])
     following: cython.pointer[Lookahead] = cython.address(blocks[1])
     later: cython.pointer[Lookahead] = cython.address(blocks[2])
@@ -115,9 +115,9 @@ def apply_rows(
     while now.start < stop:
         later.start = following.stop
         later.stop = min(later.start + BLOCK_KEYS, stop)
-        # Room for this block and the two before it, which may not have been applied yet.
+        # Reserve memory for this block and the two before it, which may not be applied yet.
         if later.start < later.stop and _reserve(ledger, ROOM_KEYS) < 0:
-            # Without it, those before still have what they asked for.
+            # Without it, the blocks before still have their memory.
             stop = later.stop = later.start
         _prepare(ledger, rows, later)
         reached: cython.Py_ssize_t = _apply_block(ledger, rows, now, following, later, tally)
@@ -136,9 +136,9 @@ def _prepare(
     rows: cython.pointer[cython.const[Rows]],
     block: cython.pointer[Lookahead],
 ) -> cython.void:
-    """Work out where the keys of a new block's rows belong, opening runs for ids that may have one.
+    """Find the places of the keys of a new block's rows, and open runs for ids that may have one.
 
-    What the index is asked for later is copied here, so that it is asked for the key that belongs there.
+    The keys are copied here, so that the index is later searched with the key that its bucket was found for.
     """
     records: cython.pointer[Records] = cython.address(ledger.records)
     row: cython.Py_ssize_t
@@ -152,7 +152,7 @@ def _prepare(
         if hf_unlikely(run == cython.NULL):
             if place_of_run == NOWHERE:
                 if rows.types[row] > WITHDRAWAL or rows.outcomes[row] != UNDECIDED:
-                    # No transfer, and nothing that may be recorded even if somebody makes it one before it is applied.
+                    # Not a transfer: it must not be recorded, even if its type is changed to a transfer before it is applied.
                     block.records[place] = cython.address(no_record)
                     continue
                 run = take_run(records, tx)
@@ -176,7 +176,7 @@ def _prepare(
 @cython.nogil
 @cython.exceptval(check=False)
 def _find_homes_again(ledger: cython.pointer[LedgerState], block: cython.pointer[Lookahead]) -> cython.void:
-    """Find the buckets of a block's keys again, after keys were moved."""
+    """Find the buckets of a block's keys again after keys have moved."""
     place: cython.Py_ssize_t
     for place in range(block.stop - block.start):
         if block.records[place] == cython.NULL:
@@ -199,10 +199,10 @@ def _look_ahead(
     following: cython.pointer[Lookahead],
     later: cython.pointer[Lookahead],
 ) -> cython.void:
-    """Prefetch what a row of the block after next looks up, and where a row of the following block has to look further.
+    """Prefetch the data of a row of the block after next, and further buckets for a row of the next block.
 
-    Done row by row between those that are applied, so that memory and arithmetic overlap. A home from before keys were moved is
-    still one within the table.
+    This is done row by row between the rows that are applied, so that memory and arithmetic overlap. The place of a key from
+    before keys moved is still within the table.
     """
     record: cython.pointer[Record]
     row: cython.Py_ssize_t = later.start + place
@@ -247,7 +247,7 @@ def _prefetch_account(ledger: cython.pointer[LedgerState], number: uint64_t) -> 
 @cython.nogil
 @cython.exceptval(check=False)
 def _reserve(ledger: cython.pointer[LedgerState], rows: uint64_t) -> cython.int:
-    """Make room for so many new transactions and accounts, so that no row can fail later; -1 if there is none."""
+    """Reserve memory for this many new transactions and accounts, so that no row can fail later; -1 without memory."""
     if make_room(cython.address(ledger.records.index)) < 0:
         return -1
     if ledger.is_direct:
@@ -270,7 +270,7 @@ def _apply_block(
     later: cython.pointer[Lookahead],
     tally: Tally,
 ) -> cython.Py_ssize_t:
-    """Apply the rows of one block, asking for what the next two need; give the first row that was not decided."""
+    """Apply the rows of one block and prefetch for the next two; give the first row that was not decided."""
     step: Step
     start: cython.Py_ssize_t = block.start
     stop: cython.Py_ssize_t = block.stop
@@ -283,14 +283,14 @@ def _apply_block(
     ):
         _find_homes_again(ledger, block)
     for row in range(stop, start + (later.stop - later.start)):
-        # Only the first blocks of all are shorter than what comes behind them.
+        # Only the first blocks are shorter than those after them.
         _look_ahead(ledger, rows, row - start, following, later)
     for row in range(start, stop):
         _look_ahead(ledger, rows, row - start, following, later)
         code = rows.outcomes[row]
         if hf_likely(code == UNDECIDED):
             step.type = hf_read_8(rows.types + row)
-            # In an index only what the block was prepared for has its place; the direct table has one for every id.
+            # An index has places only for ids that the block was prepared for; the direct table has one for every id.
             step.client = (
                 hf_read_64(rows.clients + row) & CLIENT_MASK
                 if ledger.is_direct
@@ -323,7 +323,7 @@ def _apply_block(
 def _open_account(
     ledger: cython.pointer[LedgerState], step: cython.pointer[cython.const[Step]], number: int64_t
 ) -> cython.pointer[AccountPage]:
-    """Give the page of an account, which comes into being here if need be; NULL if there is no memory."""
+    """Give the page of an account, creating the account if necessary; NULL if there is no memory."""
     page: cython.pointer[AccountPage] = writable_page(cython.address(ledger.accounts), number)
     if hf_unlikely(page == cython.NULL):
         return page
@@ -340,7 +340,7 @@ def _open_account(
 @cython.nogil
 @cython.exceptval(check=False)
 def _number_client(ledger: cython.pointer[LedgerState], step: cython.pointer[cython.const[Step]]) -> int64_t:
-    """Give the number of a client; his account exists once its page says so: until then the number waits for it."""
+    """Give the number of a client. The account exists only once its page says so; until then the number is reserved."""
     vacancy: Vacancy
     index: cython.pointer[Index] = cython.address(ledger.client_index)
     home: Home = step.block.client_homes[step.place]
@@ -359,7 +359,7 @@ def _look_up(
     step: cython.pointer[cython.const[Step]],
     found: cython.pointer[Found],
 ) -> cython.bint:
-    """Look the transaction of a row up; give whether it is known."""
+    """Look up the transaction of a row; say whether it is known."""
     found.record = step.block.records[step.place]
     found.vacancy.bucket = cython.NULL
     found.vacancy.slot = 0
@@ -377,7 +377,7 @@ def _look_further(
     step: cython.pointer[cython.const[Step]],
     found: cython.pointer[Found],
 ) -> cython.void:
-    """Look a transaction up that is in the index."""
+    """Look up a transaction in the index."""
     found.record = find_record(
         records, step.block.txs[step.place], step.block.homes[step.place], cython.address(found.vacancy)
     )
@@ -429,7 +429,7 @@ def _record(
     found: cython.pointer[cython.const[Found]],
     owner: uint32_t,
 ) -> cython.void:
-    """Record a transaction in the place that looking it up gave."""
+    """Record a transaction in the place that its look-up found."""
     record: cython.pointer[Record] = found.record
     if hf_likely(record != cython.NULL):
         records.in_runs += 1
@@ -448,7 +448,7 @@ def _refer(ledger: cython.pointer[LedgerState], step: cython.pointer[cython.cons
     """Decide a dispute, resolve or chargeback."""
     found: Found
     if hf_unlikely(step.type > CHARGEBACK):
-        # It was one of the five when the batch was checked.
+        # The type was one of the five when the batch was checked.
         return UNKNOWN_TYPE
     if not _look_up(ledger, step, cython.address(found)):
         return TX_NOT_FOUND
@@ -522,7 +522,7 @@ def _settle(
     is_withdrawal: cython.bint = record.owner & IS_WITHDRAWAL != 0
     if record.owner & DISPUTE_MASK != OPEN:
         return NOT_DISPUTED
-    # What is held is part of a total that fits, so giving it back to available fits as well.
+    # The held amount is part of a total that fits, so moving it back to available fits too.
     hf_check(balance.held >= record.amount)
     if is_chargeback == is_withdrawal:
         balance.available += record.amount
@@ -542,10 +542,10 @@ def _settle(
 def _check_balance(
     balance: cython.pointer[Balance], amount: int64_t, is_withdrawal: cython.bint
 ) -> cython.int:
-    """Say whether a balance allows a transfer of a positive amount, or else why not.
+    """Say whether a balance allows a transfer of a positive amount, and if not, why.
 
-    Whether a row is a deposit or a withdrawal is a coin toss that no processor predicts, so there is one branch for both, and it
-    is nearly always the same.
+    No processor can predict whether a row is a deposit or a withdrawal, so both share one branch, which nearly always goes the
+    same way.
     """
     lacks: cython.bint = is_withdrawal & (amount > balance.available)
     largest: int64_t = INT64_MAX - amount

@@ -2,7 +2,7 @@ cimport cython
 from holdfast.kernel.ledger.accounts cimport AccountPage, AccountTable, Balance
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 
-# Says whether an image is still alive; shared by the image and its ledger, which different threads may look at.
+# Says whether an image is still alive; shared by the image and its ledger, which different threads may use.
 @cython.final
 @cython.no_gc
 cdef class ImageLease:

@@ -46,7 +46,7 @@ def new_image(
         raise MemoryError
     if pages_bytes:
         memcpy(image.pages, accounts.pages, pages_bytes)
-    # Only now: an image that failed half-way shows nothing.
+    # Only now, so that an image that failed half-way shows nothing.
     image.lease = lease
     lease.memory_bytes = pages_bytes
     return image
@@ -54,7 +54,7 @@ def new_image(
 
 @cython.cclass
 class ImageLease:
-    """Says whether an image is still alive, so that its ledger knows which pages are still shown."""
+    """Says whether an image is still alive, so that its ledger knows which pages are still in use."""
 
     def __init__(self):
         raise TypeError("an ImageLease is made by Ledger.image()")
@@ -77,7 +77,7 @@ class Image:
         return self.count
 
     def find(self, client: object):
-        """Look an account up: (available units, held units, locked), or None if there is none."""
+        """Look up an account: (available units, held units, locked), or None if there is none."""
         if not 0 <= client <= self.client_max:
             return None
         self.sort()
@@ -110,7 +110,7 @@ class Image:
     @cython.cfunc
     @cython.exceptval(-1, check=False)
     def sort(self) -> cython.int:
-        """Put the accounts in order, once."""
+        """Sort the accounts, once."""
         if self.order != cython.NULL:
             return 0
         order: cython.pointer[uint32_t] = cython.cast(cython.pointer[uint32_t], malloc(4 * self.count or 1))
@@ -121,7 +121,7 @@ class Image:
         if not self.is_direct and _sort_by_client(self, order) < 0:
             free(order)
             raise MemoryError
-        # Another thread may have been faster.
+        # Another thread may have sorted them meanwhile.
         if self.order == cython.NULL:
             self.order = order
             if self.lease is not None:
@@ -216,7 +216,7 @@ def _radix_sort(
 def _count_bytes(
     image: Image, numbers: cython.pointer[uint32_t], shift: cython.int, starts: cython.pointer[uint64_t]
 ) -> cython.bint:
-    """Work out where each byte's accounts begin; False if all have the same byte: nothing to sort by."""
+    """Find where the accounts of each byte begin; False if all have the same byte, so that there is nothing to sort."""
     position: uint64_t
     total: uint64_t = 0
     byte: cython.int

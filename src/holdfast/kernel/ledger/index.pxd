@@ -6,7 +6,7 @@ from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 cdef enum:
     SEGMENT_BITS = 16
     SEGMENT_BYTES = 65536
-    # So many segments share one mapping of two megabytes, a huge page.
+    # This many segments share one mapping of two megabytes, a huge page.
     ARENA_SEGMENTS = 32
     ARENA_BITS = 21
     ARENA_BYTES = 2097152
@@ -15,12 +15,12 @@ cdef enum:
     SEGMENT_BUCKETS_MAX = 1024
     HALVES_BUCKETS_MAX = 2048
     SEGMENT_SLOTS_MAX = 8192
-    # Neighbouring keys, equal above so many bits, go to neighbouring buckets.
+    # Neighbouring keys, equal above this many bits, go to neighbouring buckets.
     GROUP_BITS = 6
     POSITION_BITS = 62
     DEPTH_MAX = 24
     VALUE_BYTES_MAX = 12
-    # How many keys are looked up together, and how many may be appended before there has to be room again.
+    # How many keys are looked up together, and how many may be appended before room must be made again.
     BLOCK_KEYS = 64
     ROOM_KEYS = 192
     PAGE_BYTES = 4096
@@ -47,12 +47,12 @@ ctypedef struct Index:
     uint64_t segment_capacity
     uint32_t full[192]  # segments to be split before more keys come
     uint32_t full_count
-    uint32_t full_keys  # so many keys make a segment full
+    uint32_t full_keys  # this many keys make a segment full
     Moved *moved  # the keys of a segment that is being split
     int segment_bits  # of a bucket's number, those that count within its segment
     uint32_t value_bytes
     bint is_wide
-    bint is_huge  # huge pages: less to do for the processor, in bigger pieces
+    bint is_huge  # huge pages: less work for the processor in all, in bigger pieces
     uint64_t seed
     uint64_t group_seed
 
@@ -64,7 +64,7 @@ ctypedef struct Shape:
     uint32_t values_offset
     uint32_t value_bytes
 
-# The bucket that a key belongs to. Buckets never move: one from before keys were moved is still a bucket, but maybe another's.
+# The bucket that a key belongs to. Buckets never move: after keys moved it is still a bucket, but maybe of other keys.
 ctypedef struct Home:
     uint64_t number
     uint8_t *bucket
@@ -115,7 +115,7 @@ cdef inline Home next_home(const Index *index, Home home) noexcept nogil:
     return home
 
 cdef inline Shape shape_of(bint is_wide, uint32_t value_bytes) noexcept nogil:
-    # Where things are in a bucket. What calls this with constants becomes code that has them built in.
+    # The layout of a bucket. Code that calls this with constants is compiled with them built in.
     cdef Shape shape
     cdef uint32_t key_bytes = 8 if is_wide else 4
     shape.is_wide = is_wide
@@ -165,7 +165,7 @@ cdef inline void put_key(const Vacancy *vacancy, uint64_t key, Shape shape) noex
     else:
         (<uint32_t *>vacancy.bucket)[vacancy.slot] = <uint32_t>key
 
-# What the others call: with a constant number of bytes, so that each has a path of its own for both widths of keys.
+# For other modules: called with a constant number of bytes, so that each has a path for both widths of keys.
 
 cdef inline uint8_t *find(const Index *index, uint64_t key, Home home, Vacancy *vacancy, uint32_t value_bytes) noexcept nogil:
     if index.is_wide:
@@ -196,7 +196,7 @@ cdef inline void prefetch_bucket(const Index *index, Home home, uint32_t value_b
         hf_prefetch(home.bucket + 64)
 
 cdef inline void prefetch_further(const Index *index, Home home, uint32_t value_bytes) noexcept nogil:
-    # Once a bucket has come: the one behind it, if it is full. Without a branch, as nobody can foretell that.
+    # Once a bucket is in the cache: the next one, if it is full. Without a branch, since nobody can predict that.
     cdef Shape shape = shape_of(index.is_wide, value_bytes)
     hf_prefetch(home.bucket + (<uint64_t>is_used(home.bucket, shape.slots - 1, shape) << shape.bucket_bits))
 

@@ -1,27 +1,27 @@
-"""Keys to values: an append-only table of 32- or 64-bit keys with a small value each, kept where the key is.
+"""Keys to values: an append-only table of 32- or 64-bit keys, each stored together with a small value.
 
-Keys and values stand in buckets of 64 bytes, a cache line: first the keys, so that a few instructions compare a key with all of
-them, then the values. A value's last four bytes are never 0, which says that a slot is in use. With values of 12 bytes a bucket
-has 4 slots (6 of twice the size if keys are wide), with values of 4 bytes 8 (5). A key that finds its bucket full goes to the
-next.
+Keys and values are in buckets of 64 bytes, a cache line: first the keys, so that a few instructions compare a key with all of
+them, then the values. The last four bytes of a value are never 0, which marks a slot as used. With values of 12 bytes a bucket
+has 4 slots (6 in a bucket of twice the size if keys are wide), with values of 4 bytes 8 (5). A key whose bucket is full goes to
+the next one.
 
 Buckets are in segments of 64 KB, by extendible hashing after Fagin, Nievergelt, Pippenger and Strong (TODS 4, 1979): a
-directory says which segment holds the keys whose position begins with these bits. A segment that is seven tenths full is split
-in two by one bit more: its keys are read in order, and written in order to the same place of one or the other. So a key is
-moved once or twice in its life at any size, and the only thing ever done for all at once is to double the directory, 4 bytes
-for some 2,000 keys.
+directory says which segment has the keys whose position begins with these bits. A segment that is seven tenths full is split
+in two by one more bit: its keys are read in order, and written in order to the same place of one half or the other. So a key
+moves once or twice in its life at any size, and the only thing ever done for all keys at once is to double the directory, 4
+bytes for some 2,000 keys.
 
-The position of a key is a seeded hash, so that nobody can choose keys that collide without knowing the seed. It is not even:
-there are twice as many keys at the first positions as at the last, falling off in between. Segments of equal shares would all
-be full at the same moment; so each is at a time of its own, and the load is the same at all times, as in spiral storage
-(Martin, Spiral Storage: Incrementally Augmentable Hash Addressed Storage, Warwick 1979). Neighbours, 64 keys, share a segment
-and go to one bucket after the other: sequential keys meet the same few pages.
+The position of a key is a seeded hash, so that nobody can choose colliding keys without knowing the seed. The hash is not even:
+the first positions get twice as many keys as the last, falling off in between. Segments with equal shares would all be full at
+the same moment; this way each fills at its own time, and the load is the same at all times, as in spiral storage (Martin,
+Spiral Storage: Incrementally Augmentable Hash Addressed Storage, Warwick 1979). 64 neighbouring keys share a segment and go to
+one bucket after the other: sequential keys use the same few pages.
 
-Costs: half of the slots are in use, 0.35 to 0.7 by segment: 33 bytes for a 32-bit key with a value of 12 (43 for a wide one),
-16 with a value of 4 (26). Fuller segments would take less memory and more time, as the next bucket has to be looked at more
-often. A look-up costs one miss of the cache, which a caller prefetches, and a second one for every fourth key or so, which can
-be prefetched as well. Expected probes are bounded by the load whatever the keys; the worst case, for someone who knows the
-seed, is a whole segment, and a table that takes no more keys once the directory has 2^24 entries.
+Costs: half of the slots are in use, 0.35 to 0.7 by segment. That is 33 bytes for a 32-bit key with a value of 12 bytes (43 for
+a wide key), 16 with a value of 4 (26). Fuller segments would take less memory and more time, since the next bucket would be
+needed more often. A look-up costs one cache miss, which a caller prefetches, and a second one for about every fourth key, which
+can be prefetched too. The load bounds the expected probes for any keys. In the worst case, for someone who knows the seed, a
+look-up searches a whole segment, and the table takes no more keys once the directory has 2^24 entries.
 """
 
 import os
@@ -33,7 +33,7 @@ from cython.cimports.libc.stdlib import free, malloc, realloc
 from cython.cimports.libc.string import memcpy, memset
 
 FULL_PERCENT = cython.declare(uint32_t, 70)
-"""How much of a segment's slots is in use when it is split."""
+"""The share of used slots at which a segment is split."""
 
 
 @cython.cfunc
@@ -61,7 +61,7 @@ def open_index(index: cython.pointer[Index], key_bits: cython.int, value_bytes: 
 @cython.nogil
 @cython.exceptval(check=False)
 def close_index(index: cython.pointer[Index]) -> cython.void:
-    """Give everything back."""
+    """Free everything."""
     arena: uint64_t
     for arena in range((index.segment_count + ARENA_SEGMENTS - 1) // ARENA_SEGMENTS):
         hf_unmap_pages(index.arenas[arena], ARENA_BYTES)
@@ -75,7 +75,7 @@ def close_index(index: cython.pointer[Index]) -> cython.void:
 @cython.nogil
 @cython.exceptval(check=False)
 def index_bytes(index: cython.pointer[cython.const[Index]]) -> uint64_t:
-    """Say how much memory the segments, the directory, and the keys of one segment on their way take."""
+    """Say how much memory the segments and the directory take, and the keys of one segment while they move."""
     directory_bytes: uint64_t = cython.cast(uint64_t, cython.sizeof(uint32_t)) << index.depth
     moved_bytes: uint64_t = SEGMENT_SLOTS_MAX * cython.sizeof(Moved) if index.moved != cython.NULL else 0
     if index.directory == cython.NULL:
@@ -92,10 +92,10 @@ def index_bytes(index: cython.pointer[cython.const[Index]]) -> uint64_t:
 @cython.nogil
 @cython.exceptval(check=False)
 def split_full(index: cython.pointer[Index]) -> cython.int:
-    """Split the segments that are full; -1 without memory, and those left are split the next time."""
+    """Split the segments that are full; -1 without memory, and the rest is split the next time."""
     while index.full_count:
         number: uint32_t = index.full[index.full_count - 1]
-        # One half of a split may be full again, if the keys happen to stay together.
+        # One half of a split may be full again if the keys happen to stay together.
         while index.segments[number].count >= index.full_keys:
             if not _split(index, number):
                 return -1
@@ -179,7 +179,7 @@ def _add_arena(index: cython.pointer[Index]) -> cython.bint:
     if arenas == cython.NULL:
         return False
     index.arenas = cython.cast(cython.pointer[cython.pointer[uint8_t]], arenas)
-    # An index of few keys shall not pay a huge page for its first one.
+    # An index of few keys must not pay for a huge page.
     arena: cython.p_void = hf_map_pages(ARENA_BYTES, index.is_huge and number > 0)
     if arena == cython.NULL:
         return False
@@ -192,7 +192,7 @@ def _add_arena(index: cython.pointer[Index]) -> cython.bint:
 @cython.nogil
 @cython.exceptval(check=False)
 def _distribute(index: cython.pointer[Index], number: uint32_t, other: uint32_t) -> cython.void:
-    """Put the keys of a segment where they belong now: there, or in its empty new half."""
+    """Move the keys of a segment to where they belong now: in the segment, or in its empty new half."""
     if index.value_bytes > cython.sizeof(uint32_t):
         if index.is_wide:
             _put_all(index, number, other, shape_of(True, VALUE_BYTES_MAX))
@@ -209,9 +209,10 @@ def _distribute(index: cython.pointer[Index], number: uint32_t, other: uint32_t)
 @cython.nogil
 @cython.exceptval(check=False)
 def _put_all(index: cython.pointer[Index], number: uint32_t, other: uint32_t, shape: Shape) -> cython.void:
-    """Take the keys out of a segment and put each into one of the two.
+    """Take the keys out of a segment and put each into one of the two halves.
 
-    How far a bucket is filled is counted apart, because reading what was just written in smaller pieces makes a processor wait.
+    Separate counters say how far each bucket is filled: reading back what was just written in smaller pieces would make the
+    processor wait.
     """
     fills: uint8_t[HALVES_BUCKETS_MAX]
     vacancy: Vacancy
@@ -265,7 +266,7 @@ def _take_all(index: cython.pointer[Index], number: uint32_t, shape: Shape) -> u
                 else cython.cast(cython.pointer[uint32_t], bucket)[slot]
             )
             _copy_value(moved.value, value_at(bucket, slot, shape), shape.value_bytes)
-            # Written first and kept or not: no branch that depends on it.
+            # Always written, and kept or overwritten, so that no branch depends on it.
             keys += is_used(bucket, slot, shape)
     memset(start, 0, SEGMENT_BYTES)
     return keys
@@ -276,7 +277,7 @@ def _take_all(index: cython.pointer[Index], number: uint32_t, shape: Shape) -> u
 @cython.nogil
 @cython.exceptval(check=False)
 def _copy_value(target: cython.p_void, source: cython.p_void, value_bytes: uint32_t) -> cython.void:
-    # Of a known size each, so that it is some instructions and no call.
+    # Each has a constant size, so that it compiles to a few instructions and no call.
     if value_bytes == VALUE_BYTES_MAX:
         memcpy(target, source, VALUE_BYTES_MAX)
     else:
@@ -285,7 +286,7 @@ def _copy_value(target: cython.p_void, source: cython.p_void, value_bytes: uint3
 
 @cython.cclass
 class KeyIndex:
-    """An index by itself, numbering its keys: what the ledger uses for wide client ids, open to tests and benchmarks.
+    """An index by itself, which numbers its keys, as the ledger uses it for wide client ids; for tests and benchmarks.
 
     Args:
         key_bits: 32 or 64; of wider keys, only the lower 32 bits count in an index of 32.
@@ -311,19 +312,19 @@ class KeyIndex:
         return index_bytes(cython.address(self.index))
 
     def insert_all(self, keys) -> int:
-        """Insert keys (uint64, shape (n,)) that are not there yet; give how many that were.
+        """Insert the keys (uint64, shape (n,)) that are not there yet; give the number of new keys.
 
         Raises:
-            MemoryError: If there is no memory for them; those before stay inserted.
-            RuntimeError: If another thread is at work on the index.
+            MemoryError: If there is no memory for them; earlier keys stay inserted.
+            RuntimeError: If another thread is using the index.
         """
         return self._for_each(keys, True)
 
     def count_present(self, keys) -> int:
-        """Count those of the keys (uint64, shape (n,)) that are there.
+        """Count how many of the keys (uint64, shape (n,)) are there.
 
         Raises:
-            RuntimeError: If another thread is at work on the index.
+            RuntimeError: If another thread is using the index.
         """
         return self._for_each(keys, False)
 
@@ -331,7 +332,7 @@ class KeyIndex:
         """Give the number of a key, counted from 0 in order of arrival, or None.
 
         Raises:
-            RuntimeError: If another thread is at work on the index.
+            RuntimeError: If another thread is using the index.
         """
         vacancy: Vacancy
         self._check_idle()
@@ -380,7 +381,7 @@ def _block(
     rows: cython.int,
     insert: cython.bint,
 ) -> cython.int:
-    """Look up a block of keys, inserting those that are not there if asked to; give how many were inserted or found."""
+    """Look up a block of keys, inserting missing ones if asked to; give how many were inserted or found."""
     homes: Home[BLOCK_KEYS]
     row: cython.int
     found: cython.int = 0

@@ -6,13 +6,13 @@ from holdfast.kernel.tally cimport Tally
 from libc.stdint cimport uint64_t
 
 cdef enum:
-    # Up to so many rows are decided without letting another Python thread run: letting one costs as much as several rows.
+    # Up to this many rows are decided without releasing the GIL: releasing it costs as much as several rows.
     ROWS_HELD = 4096
 
 @cython.final
 cdef class Ledger:
     cdef LedgerState state
-    cdef PyThread_type_lock lock  # held by the thread that decides or looks
+    cdef PyThread_type_lock lock  # held by the thread that decides rows or reads accounts
     cdef unsigned long owner  # that thread, while it holds the lock
     cdef PyThread_type_lock turn  # held by the thread that gets the lock next
     cdef Py_ssize_t waiting  # threads that wait for either: the one that decides lets them go first

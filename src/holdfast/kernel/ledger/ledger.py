@@ -2,15 +2,15 @@
 
 Data structures, what they cost, and why:
 
-* Accounts are reached by number and live in pages (:mod:`pages`), 17 bytes each. While client ids have 16 bits the number is
-  the id: a direct table, no look-up at all. Wider ids are numbered by an index (:mod:`index`), 16 bytes for an id of 32 bits
-  and 26 for one of 64, and kept with the account, 8 bytes more.
-* Transactions are recorded once (:mod:`records`) and never removed. Sequential ids stand side by side and cost 12 bytes a
-  transaction; scattered ones stand in an index (:mod:`index`) and cost 33 bytes (43 with wide ids).
-* Disputes are two bits of a record's word for its owner (never, open, resolved, charged back): no table, nothing to look up.
+* Accounts have numbers and are in pages (:mod:`accounts`), 17 bytes each. With client ids of 16 bits the number is the id: a
+  direct table without any look-up. An index (:mod:`index`) numbers wider ids, 16 bytes for an id of 32 bits and 26 for one of
+  64; the id is also kept with the account, 8 bytes more.
+* Transactions are recorded once (:mod:`records`) and never removed. Records of sequential ids lie side by side and cost 12
+  bytes a transaction; those of scattered ids are in an index (:mod:`index`) and cost 33 bytes (43 with wide ids).
+* The state of a dispute is two bits of a record's owner word (never, open, resolved, charged back): no table, no look-up.
 
-The fold over these (:mod:`fold`) costs a row at worst one miss of the cache for its transaction, one for its client if ids are
-wide, and one for the account, and lets these misses overlap.
+In the fold over these (:mod:`fold`), a row costs at worst one cache miss for its transaction, one for its client if ids are
+wide, and one for the account, and these misses overlap.
 """
 
 import cython
@@ -79,24 +79,24 @@ if hf_count_forks() != 0:
 class Ledger:
     """Accounts, recorded transactions and open disputes under one set of rules.
 
-    One thread at a time decides or looks: others wait for it, for one batch at most. The lock is taken and given back within
-    one call, so a signal handler finds it free; code that runs within the call in the same thread (a recorder, a ``__del__``)
-    gets an error instead of waiting for itself.
+    One thread at a time decides rows or reads accounts; the others wait, for one batch at most. The lock is taken and released
+    within one call, so a signal handler finds it free. Code that runs within the call in the same thread (a recorder, a
+    ``__del__``) gets an error instead of waiting for itself.
 
     Args:
         settings: Rules and widths.
-        huge_pages: Whether to ask the system for memory two megabytes at a time. That saves a fifth of the processor's time on
-            a large file, and makes the batch that meets a new page slower: some milliseconds where the system has to find it.
+        huge_pages: Whether to ask the system for memory two megabytes at a time. That saves a fifth of the CPU time on a large
+            file, but delays each batch that needs a new page, by some milliseconds if the system has none ready.
 
     Attributes:
-        recorder: Gets every stretch of rows that was decided, in order, before anybody is told of them; None if nobody records.
+        recorder: Gets every decided stretch of rows, in order, before the caller hears of it; None without a recorder.
             ``recorder.record(batch, start, stop, sequence, stream, position)`` gets the batch and its rows from ``start`` to
             before ``stop``, the number of rows decided before them, and their stream with the number of its rows before them.
-            It copies what it keeps: the batch is filled anew afterwards. What it raises reaches the caller; the ledger then
-            decides and shows nothing any more.
+            It must copy what it keeps: the batch is reused afterwards. An exception in it reaches the caller; the ledger then
+            decides and shows nothing more.
 
     Raises:
-        TypeError: If the settings are no :class:`Settings`.
+        TypeError: If the settings are not a :class:`Settings`.
         ValueError: If one of them is out of range.
     """
 
@@ -191,7 +191,7 @@ class Ledger:
 
         Raises:
             IndexError: If there are no such rows.
-            MemoryError: If there is no memory for a row; the rows before it stand, it and those after it are undecided.
+            MemoryError: If there is no memory for a row; the rows before it stand, that row and later rows are undecided.
             RuntimeError: If this thread is deciding already, or the recorder has failed before.
         """
         stop = batch.check_range(start, stop)
@@ -357,7 +357,7 @@ class Ledger:
             self.leave()
 
     def account(self, client: object):
-        """Look an account up: (available units, held units, locked), or None if there is none.
+        """Look up an account: (available units, held units, locked), or None if there is none.
 
         Raises:
             RuntimeError: If this thread is deciding rows right now, or the recorder has failed.
@@ -375,7 +375,7 @@ class Ledger:
     @cython.cfunc
     @cython.exceptval(-1, check=False)
     def sweep(self) -> cython.int:
-        """Free the pages that only images showed which are gone. Done by the writer, so that no lock is needed."""
+        """Free the pages that only freed images showed. The writer does this, so that no lock is needed."""
         lease: ImageLease
         epochs: cython.pointer[uint64_t]
         number: cython.Py_ssize_t
@@ -416,7 +416,7 @@ def _find_account(state: cython.pointer[LedgerState], client: uint64_t) -> objec
 @cython.exceptval(-1, check=False)
 def _take_rules(knobs: cython.pointer[Knobs], rules: object) -> cython.int:
     knobs.locked_refuses[DEPOSIT] = rules.locked_deposit == "refuse"
-    # A type that is changed into none after the batch was checked counts as a deposit.
+    # A type that is changed to an invalid one after the batch was checked counts as a deposit.
     knobs.locked_refuses[0] = knobs.locked_refuses[DEPOSIT]
     knobs.locked_refuses[WITHDRAWAL] = rules.locked_withdrawal == "refuse"
     knobs.locked_refuses[DISPUTE] = rules.locked_dispute == "refuse"

@@ -1,4 +1,4 @@
-# What is recorded of transactions, by tx id: the structures and what the fold calls for every row, inline; records.py has the rest.
+# The records of transactions by tx id: the structures, and the inline functions that the fold calls per row; records.py has the rest.
 
 from holdfast.kernel.ledger.index cimport Home, Index, Vacancy, append, find
 from holdfast.kernel.platform cimport hf_check
@@ -16,23 +16,23 @@ cdef enum:
     BURNED = 0x1FFFFFFF
     # The largest number of an account plus one.
     ACCOUNTS_LIMIT = 0x1FFFFFFE
-    # A run is the records of so many consecutive ids; the directory has an entry for each run of 32-bit ids.
+    # A run has the records of this many consecutive ids; the directory has an entry for each run of 32-bit ids.
     RUN_BITS = 13
     RUN_RECORDS = 8192
     RUN_MASK = 8191
     DIRECTORY_RUNS = 524288
-    # Runs are opened as long as a third of their records is in use, but for so many: as many senders may each be at the beginning
-    # of a run of his own.
+    # Runs are opened while a third of their records is in use, and this many in any case: as many senders may each be at the
+    # beginning of a run.
     RUNS_SPARE = 256
     RUN_SPACE_PER_RECORD = 3
     # Where the ids of a run are kept: that is not decided yet, side by side, or in the index.
     NOWHERE = 0
     IN_RUN = 1
     IN_INDEX = 2
-    # So many runs share one mapping of two megabytes, a huge page.
+    # This many runs share one mapping of two megabytes, a huge page.
     ARENA_RUNS = 21
 
-# What never changes of a transaction, and in its owner the state of its dispute; an owner of 0 says that nothing is recorded here.
+# A transaction: its amount and owner never change, except for the state of its dispute in the owner; 0 means no record.
 cdef packed struct Record:
     int64_t amount
     uint32_t owner
@@ -47,7 +47,7 @@ ctypedef struct Records:
     uint64_t run_count
     uint64_t run_capacity
     uint8_t *arena  # where the next runs go,
-    uint64_t arena_runs  # so many more
+    uint64_t arena_runs  # and how many more
     uint8_t **arenas
     uint64_t arena_count
     uint64_t in_runs  # records in runs
@@ -83,7 +83,7 @@ cdef inline Run *take_run(Records *records, uint64_t tx) noexcept nogil:
     set_place(records, tx, IN_INDEX if run == NULL else IN_RUN)
     return run
 
-# Of an id that is in the index.
+# For an id in the index.
 
 cdef inline Record *find_record(const Records *records, uint64_t tx, Home home, Vacancy *vacancy) noexcept nogil:
     return <Record *>find(&records.index, tx, home, vacancy, sizeof(Record))

@@ -1,17 +1,17 @@
-"""What is recorded of transactions: found by tx id, never removed.
+"""The records of transactions: found by tx id, never removed, unchanged but for the two bits of their dispute.
 
-Ids are mostly sequential, by sender if not over all. So ids are taken in runs of 8,192 neighbours, and a run of which enough
-ids are in use has its records side by side in the order of the ids: 12 bytes each (amount, owner), found by three loads,
-without a hash and without an index that has to grow, and written in the order in which a stream brings them. A directory (2 MB
-of address space, in memory only where it was looked at) says where a run of 32-bit ids is.
+Most ids are sequential, within each sender if not over all. So ids are grouped into runs of 8,192 neighbours. The records of an
+open run lie side by side in the order of the ids: 12 bytes each (amount, owner), found with three loads, without a hash and
+without an index that has to grow, and written in the order of the stream. A directory (2 MB of address space, in memory only
+where it was used) says where a run of 32-bit ids is.
 
-All other ids are in an index (:mod:`index`), with their records as its values: 33 bytes each, 43 for wide ids. Which of the two
-it is for a run is decided when its first id arrives, and stays so: as long as a third of the space of all runs is in use, or
-there are only a few, a new one is opened; otherwise its ids go to the index. Two bits for each run of 32-bit ids say which, and
-fit into a processor's cache. So sequential ids cost 12 bytes and ids scattered at random 33. Whoever scatters his ids to waste
-runs gets 36 bytes a record and, in 256 runs more, a page of memory for each id, and no further.
+The records of all other ids are values of an index (:mod:`index`): 33 bytes each, 43 for wide ids. Where a run's records go is
+decided once, when its first id arrives: while at least a third of the space of all runs is in use, or there are only a few, the
+run is opened; otherwise its ids go to the index. Two bits for each run of 32-bit ids say which, and fit into a processor's
+cache. So sequential ids cost 12 bytes and ids scattered at random 33. A sender that scatters its ids on purpose, to waste runs,
+costs at most 36 bytes a record and 256 extra runs, in which each id takes a page of memory.
 
-The state of a transaction's dispute is two bits of the owner's word: a dispute finds it where it finds the transaction.
+The state of a transaction's dispute is two bits of the owner's word, so a dispute finds it together with the transaction.
 """
 
 import cython
@@ -52,7 +52,7 @@ def open_records(records: cython.pointer[Records], tx_bits: cython.int, is_huge:
 @cython.nogil
 @cython.exceptval(check=False)
 def close_records(records: cython.pointer[Records]) -> cython.void:
-    """Give everything back."""
+    """Free everything."""
     number: uint64_t
     for number in range(records.arena_count):
         hf_unmap_pages(records.arenas[number], ARENA_BYTES)
@@ -67,7 +67,7 @@ def close_records(records: cython.pointer[Records]) -> cython.void:
 @cython.nogil
 @cython.exceptval(check=False)
 def records_bytes(records: cython.pointer[cython.const[Records]]) -> uint64_t:
-    """Say how much memory the runs take at most, a page for each record, and the directory, and the index."""
+    """Say how much memory the runs take at most (a page for each record), with the directory and the index."""
     touched: uint64_t = records.in_runs * PAGE_BYTES
     entries: uint64_t = records.run_count * (PAGE_BYTES + cython.sizeof(cython.p_void))
     return (
@@ -81,7 +81,7 @@ def records_bytes(records: cython.pointer[cython.const[Records]]) -> uint64_t:
 @cython.nogil
 @cython.exceptval(check=False)
 def open_run(records: cython.pointer[Records], tx: uint64_t) -> cython.pointer[Run]:
-    """Open a run for an id that may have one; NULL without memory, and the id goes to the index."""
+    """Open a run for an id that may have one; NULL without memory, so that the id goes to the index."""
     if records.arena_runs == 0 and not _add_arena(records):
         return cython.NULL
     if records.run_count == records.run_capacity:
@@ -108,7 +108,7 @@ def _add_arena(records: cython.pointer[Records]) -> cython.bint:
     if arenas == cython.NULL:
         return False
     records.arenas = cython.cast(cython.pointer[cython.pointer[uint8_t]], arenas)
-    # An engine that records little shall not pay a huge page for its first record, and scattered ids none for each.
+    # An engine with few records must not pay for a huge page, and scattered ids must not pay for one each.
     is_filled: cython.bint = records.in_runs * 2 > records.arena_count * ARENA_RUNS * RUN_RECORDS
     arena: cython.p_void = hf_map_pages(ARENA_BYTES, records.is_huge and is_filled)
     if arena == cython.NULL:
