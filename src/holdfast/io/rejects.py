@@ -88,10 +88,10 @@ def find_detail(batch: Batch, row: int, outcome: Outcome, text: bytes | None, *,
     """
     if outcome.severity is not Severity.MALFORMED:
         return ""
-    from holdfast.kernel.csv.explain import Limits, explain_number, explain_row  # noqa: PLC0415  # rarely needed
+    from holdfast.kernel.csv.explain import RowLimits, explain_number, explain_row  # noqa: PLC0415  # rarely needed
 
     if batch.roles is not None:
-        limits = Limits(batch.client_max, batch.tx_max, decimals, batch.row_bytes_max)
+        limits = RowLimits(batch.client_max, batch.tx_max, decimals, batch.row_bytes_max)
         return explain_row(text, batch.roles, limits, outcome) if text is not None else ""
     if outcome in {Outcome.INVALID_CLIENT, Outcome.INVALID_TX}:
         is_client = outcome is Outcome.INVALID_CLIENT

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from holdfast.engine.policy import CompiledPolicy, ErrorPolicy
 from holdfast.streaming.pump import Pump
-from holdfast.streaming.run import Limits, SourceReports, StreamRun
+from holdfast.streaming.run import RunLimits, SourceReports, StreamRun
 from holdfast.streaming.sources import Source
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ class StreamProcessor:
         self._policy = CompiledPolicy(policy or ErrorPolicy())
         self._rejects = rejects
         self._snapshots = snapshots
-        self._limits = Limits(sources_max, readers_max, reports_max)
+        self._limits = RunLimits(sources_max, readers_max, reports_max)
         self._run: StreamRun | None = None
         self._is_running = False
 

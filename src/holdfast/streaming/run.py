@@ -38,7 +38,7 @@ _DURABLE_SECONDS = 0.001
 _log = logging.getLogger("holdfast.streaming")
 
 
-class Limits:
+class RunLimits:
     """Limits of a run.
 
     Args:
@@ -71,7 +71,7 @@ class StreamRun:
     """
 
     def __init__(
-        self, engine: AnyEngine, policy: CompiledPolicy, rejects: RejectWriter | None, limits: Limits
+        self, engine: AnyEngine, policy: CompiledPolicy, rejects: RejectWriter | None, limits: RunLimits
     ) -> None:
         self.loop = asyncio.get_running_loop()
         self.streams: dict[str, SourceRun] = {}

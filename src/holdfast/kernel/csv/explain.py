@@ -22,7 +22,7 @@ _DECIMALS_MAX = 9
 _AMOUNT = KNOWN.index("amount")
 
 
-class Limits(NamedTuple):
+class RowLimits(NamedTuple):
     """The limits that a row was read with."""
 
     client_max: int
@@ -31,7 +31,7 @@ class Limits(NamedTuple):
     row_bytes_max: int
 
 
-def explain_row(raw: bytes, roles: bytes, limits: Limits, outcome: Outcome) -> str:
+def explain_row(raw: bytes, roles: bytes, limits: RowLimits, outcome: Outcome) -> str:
     """Say why a row of text could not be read.
 
     Args:
