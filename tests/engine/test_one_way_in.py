@@ -156,7 +156,7 @@ def test_what_was_recorded_can_be_replayed(way: str) -> None:
 
 
 def test_a_recorder_that_fails_stops_the_ledger() -> None:
-    """The recorder's error reaches the caller, nothing more is decided, and accounts can still be read."""
+    """The recorder's error reaches the caller; after it nothing is decided and no account is shown."""
 
     class Full:
         def record(self, *_: object) -> None:

@@ -92,7 +92,7 @@ class Run:
             try:
                 self._add(stream, batches)
             finally:
-                # Whoever keeps the exception that ended this would keep the threads that read ahead as well.
+                # An exception that is kept would otherwise keep this generator, and with it the threads that read ahead.
                 batches.close()
 
     def on_refused(self, batch: Batch, start: int, stop: int, position: int) -> None:

@@ -108,7 +108,7 @@ class Batch:
             OverflowError: If a number does not fit 64 bits.
             ValueError: If a type or a code is out of range.
         """
-        # What turns into numbers below may be anybody's code: it must not change how many rows there are.
+        # Converting to numbers may run Python code, which must not change the number of rows.
         given: tuple = tuple(rows)
         batch: Batch = new_batch(max(len(given), 1))
         row: cython.Py_ssize_t = 0

@@ -1,4 +1,4 @@
-"""How many rows of a stream are durable, known from an engine's watermarks alone."""
+"""How many rows of a stream are durable, derived from the engine's watermarks alone."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ MARKS_MAX = 64
 
 
 class DurableRows:
-    """Follows one stream's position behind the engine's durable watermark.
+    """Follows how many rows of one stream are durable.
 
-    While durable lags behind decided, marks say which of the engine's watermarks makes how many rows of the stream durable. If
-    there are too many of them, the newest one moves on: its rows count as durable a little later than they are.
+    While the engine's durable watermark is below the decided one, marks remember which watermark makes how many rows of the
+    stream durable. If there are too many marks, the newest one is replaced: its rows then count as durable a little late.
 
     Args:
-        engine: Whose watermarks.
+        engine: The engine whose watermarks to follow.
     """
 
     __slots__ = ("_decided_at", "_engine", "_marks", "_rows", "_rows_decided")
@@ -36,12 +36,12 @@ class DurableRows:
         return self._decided_at
 
     def start(self, rows: int, decided_at: int) -> None:
-        """Begin with so many rows, which this watermark of the engine makes durable."""
+        """Begin with this many rows, which this watermark of the engine makes durable."""
         self._rows_decided = rows
         self._decided_at = decided_at
 
     def note(self, rows: int) -> None:
-        """Learn that so many rows of the stream are decided by now."""
+        """Note how many rows of the stream are decided now."""
         if rows == self._rows_decided:
             return
         self._rows_decided = rows
@@ -58,7 +58,7 @@ class DurableRows:
         return self._engine.durable < self._decided_at
 
     def count(self) -> int:
-        """Give how many rows a crash would not lose."""
+        """Say how many rows of the stream a crash would not lose."""
         durable = self._engine.durable
         if durable >= self._decided_at:
             self._marks = None

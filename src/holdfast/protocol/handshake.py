@@ -164,7 +164,7 @@ def stream_changed(stream: str | None, rows: int) -> WireError:
 
 
 def ended_too_early(stream: str | None, rows: int, missing: int) -> WireError:
-    """Say that the input cannot be the one that was sent under this name before."""
+    """Make the error for an input that cannot be the one that was sent under this name before."""
     ended = "1 row" if missing == 1 else f"{missing} rows"
     return WireError(
         ErrorCode.STREAM_CHANGED,

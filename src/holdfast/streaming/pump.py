@@ -59,7 +59,7 @@ class Pump:
         self._opened: deque[Opened] = deque()
         self._sources: Iterator[tuple[str | None, object]] | None = None
         self._workers: set[asyncio.Task[None]] = set()
-        # The workers of sources that somebody waits for, who is told what ends them.
+        # The workers of sources whose callers wait for them, and get their errors.
         self._awaited: set[asyncio.Task[None]] = set()
         self._has_stopped = False
         self._help_is_called = False
@@ -108,7 +108,7 @@ class Pump:
             raise self._failure
 
     async def process(self, source: object, name: str | None) -> SourceReport:
-        """Run one source by itself and wait for its end; cancelling this cancels the source.
+        """Run one source by itself and wait for its end; cancelling this call cancels the source.
 
         Raises:
             RuntimeError: If there are as many as there may be, or the run ends before the source does.
@@ -126,7 +126,7 @@ class Pump:
         except asyncio.CancelledError:
             task.cancel()
             await _wait_for_all({task})
-            # A task that was cancelled before its first step has noted nothing.
+            # A task that was cancelled before its first step has not noted how its source ended.
             self._run.close(opened[0], SourceState.CANCELLED)
             raise
         if task.cancelled():
@@ -135,7 +135,7 @@ class Pump:
         return opened[0].report()
 
     def check_open(self) -> None:
-        """Refuse what comes after the end.
+        """Check that the run has not ended.
 
         Raises:
             RuntimeError: If the run has ended.
@@ -315,7 +315,7 @@ def _explained(error: Exception, name: str) -> Exception:
 
 
 async def _wait_for_all(tasks: set[asyncio.Task[None]]) -> asyncio.CancelledError | None:
-    """Wait until all tasks have ended; give a cancellation that came meanwhile."""
+    """Wait until all tasks have ended; give the cancellation of this call, if there was one."""
     cancelled: asyncio.CancelledError | None = None
     while pending := {task for task in tasks if not task.done()}:
         try:

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 # Looking a member of an enumeration up costs as much as some rows.
 _RUNNING, _FAILED, _CANCELLED = SourceState.RUNNING, SourceState.FAILED, SourceState.CANCELLED
 _DURABLE_SECONDS = 0.001
-"""How often a transaction that waits to be durable looks whether it is."""
+"""How often to check whether a transaction is durable."""
 _log = logging.getLogger("holdfast.streaming")
 
 
@@ -137,7 +137,7 @@ class StreamRun:
         batch = Batch.from_rows([to_row(transaction, self._engine.settings)])
         self._engine.decide(batch, 0, 1, self._applied, None, 0)
         decided = self._engine.decided
-        while self._engine.durable < decided:  # noqa: ASYNC110  # a watermark tells nobody that it moves
+        while self._engine.durable < decided:  # noqa: ASYNC110  # a watermark gives no signal when it moves
             await asyncio.sleep(_DURABLE_SECONDS)
         return Outcome(batch.outcome(0))
 

@@ -170,10 +170,10 @@ class Shards:
     ) -> int:
         """Decide rows of a batch in their clients' shards, count them in a tally, and give the first row that was not decided.
 
-        The engines are told the stream, and the position of the first of these rows: a shard's rows are some of them.
+        The engines get the stream and the position of the first of these rows; a shard has only some of the rows.
 
         Raises:
-            RuntimeError: If sources choose the shard, so that a row alone does not say where it goes.
+            RuntimeError: If sources choose the shard, since a row alone does not say where it goes.
         """
         if self.by == "source":
             raise RuntimeError(
