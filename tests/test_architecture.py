@@ -44,7 +44,6 @@ LAYERS_BELOW = {
 
 CIRCLES_LEFT = {
     "app/commands/serve and server/service",
-    "client/connection and client/session",
     "server/tcp/connection and server/tcp/server",
 }
 """Pairs of files that still import each other."""
@@ -434,11 +433,6 @@ def test_an_engine_starts_without_an_event_loop() -> None:
     """Whoever applies rows by hand pays neither for streams nor for logs."""
     imported = imported_by("from holdfast import Deposit, Engine; Engine().apply(Deposit(1, 1, 1))")
     assert not imported & {"asyncio", "logging", "numpy", "socket", "threading"}
-
-
-def test_the_client_that_blocks_does_without_asyncio() -> None:
-    """Its two fronts share what decides, and not what waits."""
-    assert "asyncio" not in imported_by("from holdfast.client import Client, send")
 
 
 def test_processing_a_file_imports_little(tmp_path: Path) -> None:

@@ -19,6 +19,8 @@ from holdfast.protocol.messages import ErrorCode
 
 REJECTION = Rejection("a.csv", 2, 22, Outcome.INVALID_AMOUNT, b"deposit,1,1,1e5")
 SAMPLES: dict[str, object] = {
+    "ConnectionFault | None": importlib.import_module("holdfast.client").ConnectionFault.TLS_REQUIRED,
+    "bool | None": True,
     "str": "what happened",
     "int": 7,
     "object": "1e5",
@@ -53,8 +55,11 @@ def make(cls: type[BaseException]) -> BaseException:
     """Make an exception with a sample for each of its arguments."""
     if not any("__init__" in vars(base) for base in cls.__mro__ if base.__module__ != "builtins"):
         return cls(32, "what happened", "accounts.csv") if issubclass(cls, OSError) else cls("what happened")
-    parameters = list(inspect.signature(cls).parameters.values())
-    return cls(*(SAMPLES[parameter.annotation] for parameter in parameters))
+    parameters = inspect.signature(cls).parameters.values()
+    named = {each.name: SAMPLES[each.annotation] for each in parameters if each.kind is each.KEYWORD_ONLY}
+    return cls(
+        *(SAMPLES[each.annotation] for each in parameters if each.kind is not each.KEYWORD_ONLY), **named
+    )
 
 
 def facts(error: BaseException) -> dict[str, object]:

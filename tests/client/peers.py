@@ -16,6 +16,10 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from holdfast.client import Limits
+from holdfast.domain.settings import Settings
+from holdfast.kernel.csv.decoder import CsvDecoder
+from holdfast.protocol.messages import Resume, StreamSettings
+from holdfast.protocol.wire import encode
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -39,6 +43,36 @@ def deposits(count: int, first: int = 1) -> bytes:
     return b"".join(b"deposit,%d,%d,%d.5\n" % (tx % 7, tx, tx % 13 + 1) for tx in range(first, first + count))
 
 
+def rows_of(data: bytes) -> list[tuple[int, int, int, int, int]]:
+    """Decode a stream."""
+    decoder = CsvDecoder()
+    batches = [*decoder.feed(data), decoder.finish()]
+    return [
+        row
+        for batch in batches
+        if batch is not None
+        for row in zip(batch.types, batch.clients, batch.txs, batch.amounts, batch.outcomes, strict=True)
+    ]
+
+
+def digest_of(data: bytes, rows: int, settings: Settings = Settings()) -> int:  # noqa: B008  # a tuple
+    """Give the digest of the first rows of a stream, one at a time."""
+    decoder = CsvDecoder(settings)
+    digest = before = 0
+    for batch in [*decoder.feed(data), decoder.finish()]:
+        if batch is not None:
+            for row in range(min(batch.rows, rows - before)):
+                digest += batch.digest(row, row + 1, before + row)
+            before += batch.rows
+    return digest % 2**64
+
+
+def resume(rows: int, data: bytes = b"", **settings: int | str) -> bytes:
+    """Give a server's first line for a stream of which it has so many rows of some data; no line end."""
+    digest = digest_of(data, rows) if rows else 0
+    return encode(Resume(rows, digest, StreamSettings()._replace(**settings))).rstrip()  # type: ignore[arg-type]  # as a test gives them
+
+
 class Peer:
     """One connection of a scripted server, as its script sees it."""
 
@@ -57,6 +91,10 @@ class Peer:
     def say(self, *lines: bytes) -> None:
         """Write lines."""
         self._socket.sendall(b"".join(line + b"\n" for line in lines))
+
+    def write(self, data: bytes) -> None:
+        """Write bytes."""
+        self._socket.sendall(data)
 
     def reset(self) -> None:
         """End the connection without a goodbye."""

@@ -20,9 +20,9 @@ from holdfast.client import (
     send,
     send_async,
 )
-from holdfast.client.blocking import Channel
-from holdfast.client.connection import make_settings
-from holdfast.client.feeds import FilesFeed
+from holdfast.client.blocking_sender import BlockingSender
+from holdfast.client.options import make_options
+from holdfast.client.sender import Hooks
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -125,12 +125,17 @@ def test_the_same_again_sends_nothing(server: RealServer) -> None:
 
 
 def test_another_input_under_the_same_name_is_refused(server: RealServer) -> None:
-    """Fewer rows than the stream has cannot be the same input."""
+    """Fewer rows than the stream has, or other ones; a longer input that begins as the first one is the same."""
     send(DATA, server.address, stream="s", limits=QUICK)
-    with pytest.raises(StreamMismatchError, match="stands at row 4,000, but the input has 10 rows"):
+    with pytest.raises(StreamMismatchError, match="the server has 4,000 rows"):
         send(HEADER + deposits(10), server.address, stream="s", limits=QUICK)
-    with pytest.raises(StreamMismatchError, match="stands at row 4,000, but 10 rows were given"):
+    with pytest.raises(StreamMismatchError, match="the server has 4,000 rows"):
         send(iter([HEADER, deposits(10)]), server.address, stream="s", limits=QUICK)
+    other = HEADER + deposits(2 * ROWS)
+    for source in (other, iter([other])):
+        with pytest.raises(StreamMismatchError, match="other content was sent under this name"):
+            send(source, server.address, stream="s", limits=QUICK)
+    assert send(DATA, server.address, stream="s", limits=QUICK).sequence == ROWS
 
 
 def test_a_server_that_was_restarted_gets_a_file_again(tmp_path: Path) -> None:
@@ -144,25 +149,17 @@ def test_a_server_that_was_restarted_gets_a_file_again(tmp_path: Path) -> None:
                 restarted.append(RealServer(tmp_path, port=server.port))
 
         seen: list[RefusedRow] = []
-        settings = make_settings(
-            proxy.address,
-            stream="s",
-            token=None,
-            tls=False,
-            on_refused=seen.append,
-            limits=QUICK,
-            on_lost=restart,
-        )
+        options = make_options(proxy.address, stream="s", limits=QUICK)
         try:
-            with Channel(settings, FilesFeed([DATA])) as channel:
-                report = channel.finish()
+            with BlockingSender(options, Hooks(on_refused=seen.append, on_lost=restart)) as sender:
+                report = sender.send_files([DATA])
             accounts = restarted[0].stop()
         finally:
             for another in restarted:
                 another.kill()
     assert accounts == expected()[0]
     assert (report.rows, report.applied, report.untold) == (ROWS, expected()[1].applied, 0)
-    assert report.reconnects == 1
+    assert report.reconnects >= 1
 
 
 def test_a_restarted_server_cannot_have_rows_that_are_not_kept(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 import holdfast
-from client.peers import HEADER, QUICK, TIMEOUT_SECONDS, Peer, deposits, scripted
+from client.peers import HEADER, QUICK, TIMEOUT_SECONDS, Peer, deposits, resume, scripted
 from holdfast.client import (
     AsyncClient,
     Client,
@@ -42,6 +42,8 @@ def _awaited_on_uvloop(*arguments: object, **options: object) -> SendReport:
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(send_async(*arguments, **options))  # type: ignore[arg-type]  # the same
 
+
+START = b"#holdfast from=1 digest=0000000000000000\n"
 
 FRONTS = pytest.mark.parametrize(
     "front", [send, _awaited, _awaited_on_uvloop], ids=["blocking", "awaited", "uvloop"]
@@ -117,8 +119,8 @@ def test_a_reply_that_is_there_before_anybody_waits_is_not_missed(front: Callabl
     """The greeting and all that follows come as early as they can, a hundred times."""
 
     def script(peer: Peer) -> None:
-        peer.say(b'{"resume": 3}')
-        peer.rest()
+        peer.say(resume(3, HEADER + deposits(3)))
+        assert b" digest=" in peer.rest().splitlines()[1]
         peer.say(
             summary(3, "s").replace(b'"rows": 3', b'"rows": 0').replace(b'"applied": 3', b'"applied": 0')
         )
@@ -136,14 +138,14 @@ def test_a_file_is_sent_again_from_where_a_server_without_memory_stands(
 
     def before(peer: Peer) -> None:
         peer.line()
-        peer.say(b'{"resume": 0}')
-        assert [peer.line() for _ in range(3)][:2] == [b"#holdfast from=1\n", HEADER]
+        peer.say(resume(0))
+        assert [peer.line() for _ in range(3)][:2] == [START, HEADER]
         peer.say(b'{"refused": {"row": 1, "code": "TX_NOT_FOUND"}}', b'{"ack": 2, "sequence": 2}')
 
     def after(peer: Peer) -> None:
         peer.line()
-        peer.say(b'{"resume": 0}')
-        assert peer.rest() == b"#holdfast from=1\n" + HEADER + deposits(3)
+        peer.say(resume(0))
+        assert peer.rest() == START + HEADER + deposits(3)
         peer.say(summary(3, "s"))
 
     with scripted(before, after) as address:
@@ -156,7 +158,8 @@ def test_the_servers_last_word_is_heard(front: Callable[..., SendReport]) -> Non
     """A server that refuses in mid-stream and reads no further is not mistaken for a lost connection."""
 
     def script(peer: Peer) -> None:
-        peer.line()
+        # The directive, the header, seven rows.
+        assert [peer.line() for _ in range(9)][-1] == deposits(1, first=7)
         peer.say(b'{"error": {"code": "POLICY_ABORT", "message": "row 7"}, "rows": 7, "sequence": 7}')
         peer.rest()
 
@@ -213,7 +216,7 @@ def test_the_deadline_passes_while_the_server_trickles(front: Callable[..., Send
 
     limits = QUICK._replace(deadline_seconds=0.3, reply_seconds_max=0.2)
     with scripted(script) as address, pytest.raises(DeadlineError, match=r"not done after 0\.3 seconds"):
-        front(HEADER + deposits(3), address, limits=limits)
+        front(HEADER + deposits(1000), address, limits=limits)
 
 
 @FRONTS

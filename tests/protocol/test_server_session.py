@@ -47,6 +47,16 @@ def test_plain_rows_have_no_replies() -> None:
     assert line.end() == [Summary(4, 3, {Outcome.MALFORMED_ROW: 1}, 0, 4)]
 
 
+def test_a_client_that_speaks_tls_is_told_at_once() -> None:
+    """Its first bytes need not have a line end in them: it would wait for one, and the session too."""
+    for rest in (b"", b"\x01\x02\x00", b"\x01\n\n"):
+        line = Line(intake())
+        (reply,) = line.send(b"\x16\x03" + rest)
+        assert isinstance(reply, Failure)
+        assert reply.code is ErrorCode.BAD_HEADER
+        assert "this is TLS" in reply.message
+
+
 def test_acks_are_coalesced() -> None:
     """An ack is sent at once if the last is 10 ms old, and otherwise after these 10 ms, for all rows since."""
     line = Line(intake())

@@ -3,33 +3,27 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 from collections.abc import AsyncIterable
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
-from holdfast.client.connection import Limits, make_settings
-from holdfast.client.errors import SendError
-from holdfast.client.feeds import BLOCK_BYTES, FilesFeed, is_path, list_files, take_first
-from holdfast.client.link import Link, prepare
-from holdfast.client.pump import Call, Open, Pause, Pump, Ready
-from holdfast.client.row_buffer import RowBuffer
-from holdfast.client.rows import HEADER, TRANSACTION_TYPES, encode_row_groups, encode_rows, grouped
+from holdfast.client.buffered import BufferedSender
+from holdfast.client.file_rows import FileRows
+from holdfast.client.inputs import BLOCK_BYTES, find_pipe, list_files, take_first
+from holdfast.client.options import Limits, make_options
+from holdfast.client.rows import HEADER, TRANSACTION_TYPES, EncodedRows, encode_any, encode_rows, group_rows
+from holdfast.client.sender import Hooks, Sender, call_in_thread
 from holdfast.io.compression import open_source
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
+    from collections.abc import AsyncGenerator, Callable, Iterable
     from types import TracebackType
     from typing import Self
 
-    from holdfast.client.connection import Settings
-    from holdfast.client.pump import Request, Requests
     from holdfast.client.report import RefusedRow, SendReport
     from holdfast.domain.transaction import Transaction
     from holdfast.io.input_types import Input
     from holdfast.net.address import Address
-
-_Result = TypeVar("_Result")
 
 
 async def send_async(
@@ -53,53 +47,49 @@ async def send_async(
         OSError: If the input cannot be read.
         TypeError: If it is the path of a pipe, whose reading could not be cancelled.
     """
-    settings = make_settings(to, stream=stream, token=token, tls=tls, on_refused=on_refused, limits=limits)
+    options = make_options(to, stream=stream, token=token, tls=tls, limits=limits)
+    hooks = Hooks(on_refused=on_refused)
     files = list_files(source)
     if files is not None:
-        channel = _Channel(settings, FilesFeed(files))
-        try:
-            return await channel.run()
-        finally:
-            channel.close()
-    if is_path(source):
-        raise TypeError(f"{source}: this is no regular file; read it with asyncio and give the StreamReader")
-    pieces = _pieces(source)
+        return await Sender(options, FileRows(files), hooks).run()
+    pipe = find_pipe(source)
+    if pipe is not None:
+        raise TypeError(f"{pipe}: this is no regular file; read it with asyncio and give the StreamReader")
+    pieces = _pieces(source, decimals)
     first = await anext(pieces, None)
-    name, header = ("<bytes>", None) if isinstance(first, bytes) else ("<transactions>", HEADER)
-    buffer = RowBuffer(name, header=header, first_row=1, bytes_max=limits.buffer_bytes_max)
-    pushing = _Pushing(settings, buffer)
+    is_csv = first is None or first.rows is None
+    name, header = ("<bytes>", None) if is_csv else ("<transactions>", HEADER)
+    buffered = BufferedSender(options, name, header=header, first_row=1, hooks=hooks)
     try:
         piece = first
         while piece is not None:
-            if isinstance(piece, bytes):
-                await pushing.put(piece, 0)
-            else:
-                await pushing.put(encode_rows(piece, decimals), len(piece))
+            await buffered.put(piece)
             piece = await anext(pieces, None)
-        return await pushing.finish()
+        return await buffered.finish()
     finally:
-        await pushing.close()
+        await buffered.close()
         await pieces.aclose()
 
 
-async def _pieces(source: object) -> AsyncGenerator[bytes | list[Transaction], None]:
-    """Give bytes, or lists of transactions, from whatever they come from."""
+async def _pieces(source: object, decimals: int) -> AsyncGenerator[EncodedRows, None]:
+    """Give bytes, or transactions as rows, from whatever they come from."""
     if isinstance(source, asyncio.StreamReader):
         while data := await source.read(BLOCK_BYTES):
-            yield data
+            yield EncodedRows(data)
     elif isinstance(source, AsyncIterable):
         async for item in source:
-            yield bytes(item) if isinstance(item, bytes | bytearray | memoryview) else [item]
+            is_bytes = isinstance(item, bytes | bytearray | memoryview)
+            yield EncodedRows(bytes(item)) if is_bytes else encode_rows([item], decimals)
     else:
         first, rest = take_first(source)
         if isinstance(first, TRANSACTION_TYPES):
-            for rows in grouped(rest):  # type: ignore[arg-type]  # the first was one
+            for rows in group_rows(rest, decimals):  # type: ignore[arg-type]  # the first was one
                 yield rows
             return
         with open_source(rest) as stream:  # type: ignore[arg-type]  # no transactions
             buffer = memoryview(bytearray(BLOCK_BYTES))
-            while count := await _call_in_thread(lambda: stream.readinto(buffer)):
-                yield bytes(buffer[:count])
+            while count := await call_in_thread(lambda: stream.readinto(buffer)):
+                yield EncodedRows(bytes(buffer[:count]))
 
 
 class AsyncClient:
@@ -112,8 +102,8 @@ class AsyncClient:
     Args:
         to: ``host:port``.
         stream: The name under which the server remembers how far the stream got.
-        first_row: The number of the first row that will be given: those that the server has are left out. None: the
-            rows that will be given come behind those that it has (:attr:`resumed_at`).
+        first_row: The number of the first row that will be given: those that the server has are compared and left out.
+            None: the rows that will be given come after those that it has (:attr:`resumed_at`).
         header: The columns of rows that are given as bytes.
         decimals: How many decimals the server keeps, for amounts given in units.
         token: What the server wants to see.
@@ -135,22 +125,18 @@ class AsyncClient:
         on_refused: Callable[[RefusedRow], object] | None = None,
         limits: Limits = Limits(),  # noqa: B008  # a tuple
     ) -> None:
-        settings = make_settings(
-            to, stream=stream, token=token, tls=tls, on_refused=on_refused, limits=limits
-        )
-        self._buffer = RowBuffer(
-            "<rows>", header=header, first_row=first_row, bytes_max=limits.buffer_bytes_max
-        )
-        self._pushing = _Pushing(settings, self._buffer)
-        self._session = self._pushing.channel.session
+        options = make_options(to, stream=stream, token=token, tls=tls, limits=limits)
+        hooks = Hooks(on_refused=on_refused)
+        self._buffered = BufferedSender(options, "<rows>", header=header, first_row=first_row, hooks=hooks)
+        self._state = self._buffered.sender.state
         self._header = header
         self._decimals = decimals
 
     async def __aenter__(self) -> Self:
         try:
-            await self._pushing.wait_until(lambda: self._session.is_streaming)
+            await self._buffered.open()
         except BaseException:
-            await self._pushing.close()
+            await self._buffered.close()
             raise
         return self
 
@@ -161,17 +147,17 @@ class AsyncClient:
             if kind is None:
                 await self.close()
         finally:
-            await self._pushing.close()
+            await self._buffered.close()
 
     @property
     def resumed_at(self) -> int:
         """How many rows the stream had when it was opened."""
-        return self._session.resumed_at
+        return self._state.resumed_at
 
     @property
     def acked(self) -> int:
         """The number of the last row that is known to be decided."""
-        return self._session.acked
+        return self._state.acked
 
     async def send(self, rows: Transaction | Iterable[Transaction] | bytes) -> int:
         """Send rows; wait only while more is kept than may be.
@@ -185,9 +171,9 @@ class AsyncClient:
         Raises:
             SendError: If the stream has ended.
         """
-        for data, count in encode_row_groups(rows, self._header, self._decimals):
-            await self._pushing.put(data, count)
-        return self._buffer.rows
+        for encoded in encode_any(rows, self._header, self._decimals):
+            await self._buffered.put(encoded)
+        return self._buffered.buffer.rows
 
     async def flush(self) -> int:
         """Wait until every row that was sent is decided; give the number of the last one.
@@ -195,8 +181,7 @@ class AsyncClient:
         Raises:
             SendError: If the stream has ended.
         """
-        await self._pushing.wait_until(lambda: self._buffer.is_settled)
-        return self._session.acked
+        return await self._buffered.flush()
 
     async def close(self) -> SendReport:
         """Wait until every row is decided, end the connection and give the report.
@@ -205,207 +190,10 @@ class AsyncClient:
             SendError: If that cannot be.
         """
         try:
-            return self.report() if self._session.is_done else await self._pushing.finish()
+            return await self._buffered.finish()
         finally:
-            await self._pushing.close()
+            await self._buffered.close()
 
     def report(self) -> SendReport:
         """Say how far the stream got."""
-        return self._session.report()
-
-
-class _Pushing:
-    """A channel that runs in a task of its own, beside whoever gives it rows."""
-
-    def __init__(self, settings: Settings, buffer: RowBuffer) -> None:
-        self.channel = _Channel(settings, buffer, self._tell)
-        self._buffer = buffer
-        self._task: asyncio.Task[SendReport] | None = None
-        self._waiters: set[asyncio.Future[None]] = set()
-
-    async def put(self, data: bytes, rows: int) -> None:
-        """Give rows and wait while there are too many."""
-        self._buffer.put_group(data, rows)
-        if not self._buffer.has_header:
-            return
-        self.channel.wake()
-        # The task that sends has its turn after every piece, not only when the buffer is full.
-        await asyncio.sleep(0)
-        await self.wait_until(lambda: not self._buffer.is_full)
-
-    async def wait_until(self, is_enough: Callable[[], bool]) -> None:
-        """Wait for something to become true while rows are sent.
-
-        Raises:
-            SendError: If the stream has ended.
-        """
-        task = self._running_task()
-        while not task.done() and not is_enough():
-            waiter = asyncio.get_running_loop().create_future()
-            self._waiters.add(waiter)
-            try:
-                await waiter
-            finally:
-                self._waiters.discard(waiter)
-        if task.done():
-            task.result()
-
-    async def finish(self) -> SendReport:
-        """End the input and wait until all of it is decided."""
-        self._buffer.end()
-        self.channel.wake()
-        task = self._running_task()
-        await self.wait_until(task.done)
-        return task.result()
-
-    async def close(self) -> None:
-        """Stop, whatever is left to do."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.wait({self._task})
-            if not self._task.cancelled():
-                # Whoever waited for it has seen what it ended with.
-                self._task.exception()
-        self.channel.close()
-
-    def _running_task(self) -> asyncio.Task[SendReport]:
-        if self._task is None:
-            self._task = asyncio.get_running_loop().create_task(self.channel.run())
-            self._task.add_done_callback(lambda _: self._tell())
-        return self._task
-
-    def _tell(self) -> None:
-        for waiter in self._waiters:
-            _set(waiter)
-
-
-class _Channel:
-    """Sends one feed, awaiting whatever it takes."""
-
-    def __init__(
-        self,
-        settings: Settings,
-        feed: FilesFeed | RowBuffer,
-        on_step: Callable[[], object] = lambda: None,
-    ) -> None:
-        self.session = settings.session(feed)
-        self._feed = feed
-        self._settings = settings
-        self._pump = Pump(self.session, feed, on_step)
-        self._waker: asyncio.Future[None] | None = None
-
-    async def run(self) -> SendReport:
-        """Send everything and wait until it is decided."""
-        try:
-            await _run(self._pump.run(), self._answer)
-        except SendError as error:
-            error.report = self.session.report()
-            raise
-        finally:
-            self._pump.close()
-        return self.session.report()
-
-    def wake(self) -> None:
-        """Say that the feed has more."""
-        self.session.wake()
-        if self._waker is not None:
-            _set(self._waker)
-
-    def close(self) -> None:
-        """Close the connection and the input."""
-        self._pump.close()
-        self._feed.close()
-
-    async def _answer(self, request: Request) -> object:
-        match request:
-            case Open():
-                return await self._open()
-            case Pause(seconds):
-                await asyncio.sleep(seconds)
-            case Call(function, does_block):
-                return await _call_in_thread(function) if does_block else function()
-            case Ready(link, seconds, for_room):
-                await self._wait(link, seconds, for_room=for_room)
-        return None
-
-    async def _open(self) -> Link:
-        try:
-            async with asyncio.timeout(self._settings.limits.connect_seconds_max):
-                return await self._open_any()
-        except TimeoutError as error:
-            # asyncio's own says nothing.
-            raise TimeoutError("it took too long") from error
-
-    async def _open_any(self) -> Link:
-        host, port = self._settings.address
-        found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
-        lost: OSError | None = None
-        for family, kind, protocol, _, place in found:
-            fresh = socket.socket(family, kind, protocol)
-            try:
-                return await self._open_one(fresh, place)
-            except OSError as error:
-                lost = error
-                fresh.close()
-            except BaseException:
-                fresh.close()
-                raise
-        raise lost or OSError(f"{host} has no address")
-
-    async def _open_one(self, fresh: socket.socket, place: object) -> Link:
-        prepare(fresh)
-        fresh.setblocking(False)
-        await asyncio.get_running_loop().sock_connect(fresh, place)  # type: ignore[arg-type]  # as getaddrinfo gave it
-        link = Link.to(fresh, self._settings.address, self._settings.context)
-        for for_room in link.shake_hands():
-            await self._wait(link, None, for_room=for_room)
-        return link
-
-    async def _wait(self, link: Link, seconds: float | None, *, for_room: bool) -> None:
-        loop = asyncio.get_running_loop()
-        self._waker = waker = loop.create_future()
-        timer = None if seconds is None else loop.call_later(seconds, _set, waker)
-        descriptor = link.fileno()
-        loop.add_reader(descriptor, _set, waker)
-        if for_room:
-            loop.add_writer(descriptor, _set, waker)
-        try:
-            await waker
-        finally:
-            self._waker = None
-            loop.remove_reader(descriptor)
-            if for_room:
-                loop.remove_writer(descriptor)
-            if timer is not None:
-                timer.cancel()
-
-
-def _set(waiter: asyncio.Future[None]) -> None:
-    if not waiter.done():
-        waiter.set_result(None)
-
-
-async def _call_in_thread(function: Callable[[], _Result]) -> _Result:
-    """Call what reads a file; a cancellation waits for the read, so that nobody closes the file under it."""
-    future = asyncio.get_running_loop().run_in_executor(None, function)
-    try:
-        return await asyncio.shield(future)
-    except asyncio.CancelledError:
-        await asyncio.wait({future})
-        if not future.cancelled():
-            future.exception()
-        raise
-
-
-async def _run(requests: Requests, answer: Callable[[Request], Awaitable[object]]) -> None:
-    try:
-        request = next(requests)
-        while True:
-            try:
-                result = await answer(request)
-            except OSError as error:
-                request = requests.throw(error)
-            else:
-                request = requests.send(result)
-    except StopIteration:
-        return
+        return self._buffered.sender.report()

@@ -1,8 +1,9 @@
-"""When to try again: exponential backoff with full jitter, so that a thousand senders do not come back at once."""
+"""When to connect again and when to give up."""
 
 from __future__ import annotations
 
 import random
+import time
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -14,10 +15,10 @@ _DOUBLINGS_MAX = 60
 
 
 class Backoff:
-    """Gives the wait before each attempt: any time up to a bound that doubles.
+    """Gives the wait before each attempt: exponential, with full jitter, so that a thousand clients do not return at once.
 
     Args:
-        seconds: The bound of the first wait.
+        seconds: The upper bound of the first wait.
         seconds_max: Where the doubling ends.
         uniform: Gives a number between two others.
     """
@@ -35,5 +36,55 @@ class Backoff:
         return self._uniform(0.0, bound)
 
     def reset(self) -> None:
-        """Begin again: there was progress."""
+        """Begin again after progress."""
         self._attempts = 0
+
+
+class RetryBudget:
+    """Counts the time that is spent without progress because connections fail.
+
+    Progress is a row acknowledged that was never acknowledged before: rows that a server has forgotten and decides again
+    are none. The time of a connection that owes no reply is not counted.
+
+    Args:
+        seconds_max: How much may be spent; 0: the first failure is the last.
+        backoff: Gives the waits.
+        clock: Gives seconds, from any start.
+    """
+
+    def __init__(
+        self, seconds_max: float, backoff: Backoff, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._seconds_max = seconds_max
+        self._backoff = backoff
+        self._clock = clock
+        self._highest = 0
+        self._spent = 0.0
+        self._since = clock()
+
+    def note_progress(self, row: int) -> None:
+        """Learn that rows up to this one are acknowledged."""
+        if row > self._highest:
+            self._highest = row
+            self._spent = 0.0
+            self._since = self._clock()
+            self._backoff.reset()
+
+    def note_idle(self) -> None:
+        """Learn that nothing was due until now."""
+        self._since = self._clock()
+
+    def next_seconds(self) -> float | None:
+        """Give the wait before the next attempt; None if the time is used up."""
+        now = self._clock()
+        self._spent += now - self._since
+        self._since = now
+        seconds = self._backoff.next_seconds()
+        if self._seconds_max <= 0 or self._spent + seconds > self._seconds_max:
+            return None
+        return seconds
+
+    @property
+    def spent_seconds(self) -> float:
+        """How much of the time is used up."""
+        return self._spent

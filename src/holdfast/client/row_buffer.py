@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import deque
+from threading import RLock
 from typing import TYPE_CHECKING, NamedTuple
 
-from holdfast.client.errors import LostRowsError, ProtocolError, StreamMismatchError
-from holdfast.client.feeds import HEADER_BYTES_MAX
+from holdfast.client.errors import LostRowsError, StreamMismatchError
+from holdfast.client.row_source import DIGEST_MODULUS, HEADER_BYTES_MAX, check_digest, too_few_rows
 from holdfast.domain.settings import Settings
 from holdfast.io.raw import InputError
 from holdfast.io.rejects import find_rejection
 from holdfast.kernel.csv.decoder import CsvDecoder, HeaderError
 
 if TYPE_CHECKING:
+    from collections.abc import Generator
+
     from holdfast.domain.outcome import Outcome
     from holdfast.io.rejects import Rejection
+    from holdfast.kernel.batch import Batch
 
 _LINE_BYTES_MAX = 1024 * 1024
 _READ_BYTES = 128 * 1024
+# Pieces are small: a batch of the usual size would be mostly empty.
+_BATCH_ROWS = 1024
 # What a piece costs beside its bytes, so that a million of small ones are not free.
 _PIECE_BYTES = 256
 
@@ -27,20 +34,25 @@ class _Piece(NamedTuple):
 
     data: bytes
     offset: int
-    """At which byte of the stream it begins."""
+    """At which byte of the input it begins."""
     lines_before: int
     first_row: int
     last_row: int
+    digest: int | None = None
+    """That of all its rows, if it was found while they were counted."""
 
 
 class RowBuffer:
-    """A feed that is given its rows as they come about, with a limit in bytes.
+    """Rows that a caller gives one piece after the other, with a limit in bytes.
+
+    It keeps the digest of the rows before the first one that it still has, so that the rows that a server says it has
+    can be compared with those that were given. One thread may give rows while another one sends them.
 
     Args:
         name: How errors call the source.
         header: The header of the rows that will be given; None: it is what is given first.
-        first_row: The number of the first row that will be given; None: the one behind those the server has.
-        bytes_max: How much is kept. The buffer says when it is full; whoever gives it rows waits then.
+        first_row: The number of the first row that will be given; None: the one after those the server has.
+        bytes_max: How much is kept. The buffer says when it is full; its caller waits then.
     """
 
     does_block = False
@@ -50,17 +62,25 @@ class RowBuffer:
         self.rows = 0 if first_row is None else first_row - 1
         """The number of the last row given."""
         self.is_ended = False
-        self.sent_row: int | None = self.rows
+        self.sent_row = self.rows
+        self._lock = RLock()
         self._bytes_max = bytes_max
         self._counts_from_server = first_row is None
         self._is_found = False
-        self._skip_to = 0
         self._acked = 0
-        self._decoder = CsvDecoder(Settings(batch_rows=1024))
-        self._source_decoder: CsvDecoder | None = None
+        # Rows up to this one are left out: the server has them. They have this digest, if that is known.
+        self._skip_to = 0
+        self._skip_digest: int | None = None
+        # The digest of all rows before the first piece; None where nobody knows it.
+        self._digest: int | None = None
+        self._mismatch: StreamMismatchError | None = None
+        self._settings = Settings(batch_rows=_BATCH_ROWS)
+        self._decoder = CsvDecoder(self._settings)
+        self._lookup_decoder: CsvDecoder | None = None
+        self._looked_up: tuple[int, list[Batch]] = (0, [])
         self._head = b""
         self._header: bytes | None = None
-        self._partial = b""
+        self._partial = bytearray()
         self._offset = 0
         self._lines = 0
         self._pieces: deque[_Piece] = deque()
@@ -87,7 +107,7 @@ class RowBuffer:
         return self._offset
 
     @property
-    def has_header(self) -> bool:
+    def is_ready(self) -> bool:
         """Whether there is something to begin a connection with."""
         return self._header is not None
 
@@ -96,25 +116,29 @@ class RowBuffer:
 
         Raises:
             InputError: If there is no usable header, or a line does not end.
+            StreamMismatchError: If the rows are not those that the server has.
         """
-        text = self._partial + data
-        cut = text.rfind(b"\n") + 1
-        self._partial = text[cut:]
-        if len(self._partial) > _LINE_BYTES_MAX:
-            raise InputError(self.name, f"a line does not end after {_LINE_BYTES_MAX:,} bytes")
-        if cut:
-            self._put_lines(text[:cut])
-
-    def put_group(self, data: bytes, rows: int) -> None:
-        """Take rows whose number is known, or, if it is 0, bytes."""
-        if rows:
-            self.put_rows(data, rows)
-        else:
-            self.put(data)
+        with self._lock:
+            self._require_match()
+            start = len(self._partial)
+            self._partial += data
+            cut = self._partial.rfind(b"\n", start) + 1
+            if len(self._partial) - cut > _LINE_BYTES_MAX:
+                raise InputError(self.name, f"a line does not end after {_LINE_BYTES_MAX:,} bytes")
+            if cut:
+                lines = bytes(memoryview(self._partial)[:cut])
+                del self._partial[:cut]
+                self._put_lines(lines)
 
     def put_rows(self, data: bytes, rows: int) -> None:
-        """Take rows as :func:`encode_row` writes them, with no blank lines among them."""
-        self._add(data, rows, rows)
+        """Take so many rows as :func:`encode_rows` writes them, with no blank lines among them.
+
+        Raises:
+            StreamMismatchError: If the rows are not those that the server has.
+        """
+        with self._lock:
+            self._require_match()
+            self._add(data, rows, rows)
 
     def end(self) -> None:
         """Take no more: a last line without an end gets one.
@@ -123,94 +147,109 @@ class RowBuffer:
             InputError: If there is no usable header.
             StreamMismatchError: If the server has more rows than were given.
         """
-        if self._partial:
-            self.put(b"\n")
-        if self._header is None:
-            raise InputError(
-                self.name, "the input has no header, only blank lines" if self._head else "the input is empty"
-            )
-        self.is_ended = True
-        if self.rows < self._skip_to:
-            raise self._mismatch(self._skip_to)
+        with self._lock:
+            self._require_match()
+            if self._partial:
+                self.put(b"\n")
+            if self._header is None:
+                raise InputError(
+                    self.name,
+                    "the input has no header, only blank lines" if self._head else "the input is empty",
+                )
+            self.is_ended = True
+            if self.rows < self._skip_to:
+                raise too_few_rows(self._skip_to, self.rows)
 
-    def seek(self, row: int) -> None:
-        """Go to a row that is kept, or to the next one; the first time, to any one that will come.
+    def use(self, settings: Settings) -> None:
+        """Decode rows as the server does from here on."""
+        with self._lock:
+            settings = settings._replace(batch_rows=_BATCH_ROWS)
+            if settings == self._settings:
+                return
+            self._settings = settings
+            self._decoder = CsvDecoder(settings)
+            self._lookup_decoder = None
+            self._looked_up = (0, [])
+            if self._header is not None:
+                self._decoder.feed(self._header)
+            if self._is_found:
+                # Rows that are gone had their digest under other settings.
+                self._digest = None
+            self._pieces = deque(piece._replace(digest=None) for piece in self._pieces)
+
+    def seek(self, row: int, digest: int | None) -> Generator[None, None, int | None]:
+        """Go to the row after this one, which is kept or will come.
 
         Raises:
             LostRowsError: If it was acknowledged and is not kept any more.
-            StreamMismatchError: If it lies beyond what was given.
+            StreamMismatchError: If the rows before it are not those that the server has.
         """
-        if not self._is_found:
-            self._start(row - 1)
-        elif row - 1 > max(self.rows, self._skip_to):
-            raise self._mismatch(row - 1)
-        first_kept = self._pieces[0].first_row if self._pieces else max(self.rows, self._skip_to) + 1
-        if row < first_kept:
-            raise self._lost(row, first_kept - 1)
-        self._rewind(row)
-        self._lead = self._header or b""
-        self.sent_row = row - 1
+        yield from ()
+        with self._lock:
+            if not self._is_found:
+                self._begin(row, digest)
+            elif row > max(self.rows, self._skip_to):
+                raise too_few_rows(row, self.rows)
+            if self.is_ended and row > self.rows:
+                raise too_few_rows(row, self.rows)
+            first_kept = self._pieces[0].first_row if self._pieces else self.rows + 1
+            if row + 1 < first_kept:
+                raise self._lost(row + 1, first_kept - 1)
+            self._skip_to, self._skip_digest = row, digest
+            self._drop_to(row)
+            self._unsent = 0
+            self._lead = self._header or b""
+            self.sent_row = row
+            return self._check() if self.rows >= row else None
 
     def read(self) -> bytes | None:
         """Give what was not sent yet, up to a good size for a write."""
-        if self._header is None:
-            return None
-        if self._lead:
-            lead, self._lead = self._lead, b""
-            return lead
-        parts, size = [], 0
-        while self._unsent < len(self._pieces) and size < _READ_BYTES:
-            piece = self._pieces[self._unsent]
-            parts.append(piece.data)
-            size += len(piece.data)
-            self.sent_row = piece.last_row
-            self._unsent += 1
-        if parts:
-            return parts[0] if len(parts) == 1 else b"".join(parts)
-        return b"" if self.is_ended else None
+        with self._lock:
+            self._require_match()
+            if self._lead:
+                lead, self._lead = self._lead, b""
+                return lead
+            parts, size = [], 0
+            while self._unsent < len(self._pieces) and size < _READ_BYTES:
+                piece = self._pieces[self._unsent]
+                parts.append(piece.data)
+                size += len(piece.data)
+                self.sent_row = piece.last_row
+                self._unsent += 1
+            if parts:
+                return parts[0] if len(parts) == 1 else b"".join(parts)
+            return b"" if self.is_ended else None
 
     def take_ack(self, row: int) -> None:
-        """Let go of the pieces whose rows are all decided.
+        """Let go of the pieces whose rows are all decided."""
+        with self._lock:
+            self._acked = row
+            while self._unsent and self._pieces[0].last_row <= row:
+                self._drop_first()
 
-        Raises:
-            ProtocolError: If that row was not even given.
-        """
-        if row > max(self.sent_row or 0, self._skip_to):
-            raise ProtocolError(
-                f"the server acknowledged row {row:,}, but only {self.sent_row:,} rows were sent"
-            )
-        self._acked = row
-        while self._unsent and self._pieces[0].last_row <= row:
-            self._drop()
-
-    def end_part(self, row: int) -> bool:
-        """Check that the server has it all; there is one part.
-
-        Raises:
-            ProtocolError: If it says that it has not.
-        """
-        if row != max(self.rows, self._skip_to):
-            raise ProtocolError(f"the server ends at row {row:,}, but {self.rows:,} rows were sent")
-        self._pieces.clear()
-        self._held_bytes = self._unsent = 0
+    def end_part(self) -> bool:
+        """Let go of everything: the server has it all. There is one part."""
+        self.take_ack(self.rows)
         return False
 
-    def rejection(self, row: int, outcome: Outcome) -> Rejection:
-        """Look up a row among those that are kept."""
-        piece = next((piece for piece in self._pieces if piece.first_row <= row <= piece.last_row), None)
-        if piece is None:
-            raise ProtocolError(f"the server refused row {row:,}, which it had decided before")
-        if self._source_decoder is None:
-            self._source_decoder = CsvDecoder(keep_source=True)
-            self._source_decoder.feed(self._header or b"")
-        decoder = self._source_decoder.at(piece.offset)
-        first = piece.first_row
-        for batch in [*decoder.feed(piece.data), decoder.flush()]:
-            if batch is not None and row < first + batch.rows:
-                batch.move_lines(piece.lines_before)
-                return find_rejection(batch, row - first, outcome, self.name, number=row, decimals=4)
-            first += 0 if batch is None else batch.rows
-        raise AssertionError(f"row {row} is not in its piece")
+    def find_rejection(self, row: int, outcome: Outcome) -> Rejection:
+        """Look up a row among those that are kept; rows of one piece are decoded once."""
+        with self._lock:
+            index = bisect_left(self._pieces, row, key=lambda piece: piece.last_row)
+            piece = self._pieces[index]
+            if self._looked_up[0] != piece.first_row:
+                batches = self._decode(piece)
+                for batch in batches:
+                    batch.move_lines(piece.lines_before)
+                self._looked_up = piece.first_row, batches
+            first = piece.first_row
+            for batch in self._looked_up[1]:
+                if row < first + batch.rows:
+                    return find_rejection(
+                        batch, row - first, outcome, self.name, number=row, decimals=self._settings.decimals
+                    )
+                first += batch.rows
+            raise AssertionError(f"row {row} is not in its piece")
 
     def close(self) -> None:
         """Nothing is open."""
@@ -233,7 +272,12 @@ class RowBuffer:
             first = batches[0].offset(0) if batches else len(text)
             self._set_header(text[:first])
             text = text[first:]
-        self._add(text, sum(batch.rows for batch in batches), self._decoder.lines - self._lines)
+        rows, digest = 0, 0
+        for batch in batches:
+            if self._digest is not None:
+                digest += batch.digest(0, batch.rows, self.rows + rows)
+            rows += batch.rows
+        self._add(text, rows, text.count(b"\n"), None if self._digest is None else digest)
 
     def _set_header(self, header: bytes) -> None:
         self._header = self._lead = header
@@ -241,29 +285,30 @@ class RowBuffer:
         self._offset = len(header)
         self._lines = header.count(b"\n")
 
-    def _add(self, text: bytes, rows: int, lines: int) -> None:
-        piece = _Piece(text, self._offset, self._lines, self.rows + 1, self.rows + rows)
+    def _add(self, text: bytes, rows: int, lines: int, digest: int | None = None) -> None:
+        piece = _Piece(text, self._offset, self._lines, self.rows + 1, self.rows + rows, digest)
         self.rows += rows
         self._offset += len(text)
         self._lines += lines
-        if rows == 0 or self.rows <= self._skip_to:
+        if rows == 0:
             return
         self._pieces.append(piece)
         self._held_bytes += len(text) + _PIECE_BYTES
         if piece.first_row <= self._skip_to:
-            self._cut_first(self._skip_to + 1)
+            self._drop_to(self._skip_to)
+            if self.rows >= self._skip_to:
+                self._check()
 
-    def _start(self, server_rows: int) -> None:
+    def _begin(self, server_rows: int, digest: int | None) -> None:
         """Learn at the first connection what the server has."""
         self._is_found = True
         if self._counts_from_server:
             self._renumber(server_rows)
-        elif self.is_ended and server_rows > self.rows:
-            raise self._mismatch(server_rows)
-        else:
-            self._skip_to = server_rows
-            while self._pieces and self._pieces[0].last_row <= server_rows:
-                self._drop()
+        if digest is None:
+            return
+        first = self._pieces[0].first_row if self._pieces else self.rows + 1
+        # What comes before the first row that is given cannot be compared.
+        self._digest = 0 if first == 1 else digest if first == server_rows + 1 else None
 
     def _renumber(self, by: int) -> None:
         self.rows += by
@@ -272,48 +317,81 @@ class RowBuffer:
             for piece in self._pieces
         )
 
-    def _rewind(self, row: int) -> None:
-        while self._pieces and self._pieces[0].last_row < row:
-            self._drop()
-        if self._pieces and self._pieces[0].first_row < row:
+    def _check(self) -> int | None:
+        """Compare the rows that the server has with those that were given; give their digest, if it is known."""
+        if self._digest is not None and self._skip_digest is not None:
+            try:
+                check_digest(self._skip_to, self._digest, self._skip_digest)
+            except StreamMismatchError as error:
+                self._mismatch = error
+                raise
+        return self._digest
+
+    def _require_match(self) -> None:
+        """Let nothing be sent of an input that turned out to be another one, whatever its caller does."""
+        if self._mismatch is not None:
+            raise self._mismatch
+
+    def _drop_to(self, row: int) -> None:
+        """Let go of the rows up to this one."""
+        while self._pieces and self._pieces[0].last_row <= row:
+            self._drop_first()
+        if self._pieces and self._pieces[0].first_row <= row:
             self._cut_first(row)
-        self._unsent = 0
 
-    def _cut_first(self, row: int) -> None:
-        """Leave out the rows of the first piece before this one."""
-        piece = self._pieces[0]
-        decoder = self._decoder.at(0)
-        before = piece.first_row
-        for batch in [*decoder.feed(piece.data), decoder.flush()]:
-            if batch is None:
-                continue
-            if row < before + batch.rows:
-                cut = batch.offset(row - before)
-                lines_before = piece.lines_before + batch.line(row - before) - 1
-                self._pieces[0] = _Piece(
-                    piece.data[cut:], piece.offset + cut, lines_before, row, piece.last_row
-                )
-                self._held_bytes -= cut
-                return
-            before += batch.rows
-
-    def _drop(self) -> None:
-        self._held_bytes -= len(self._pieces.popleft().data) + _PIECE_BYTES
+    def _drop_first(self) -> None:
+        piece = self._pieces.popleft()
+        if self._digest is not None:
+            self._add_digest(piece, piece.last_row)
+        self._held_bytes -= len(piece.data) + _PIECE_BYTES
         self._unsent = max(0, self._unsent - 1)
 
+    def _cut_first(self, row: int) -> None:
+        """Leave out the rows of the first piece up to this one."""
+        piece = self._pieces[0]
+        if self._digest is not None:
+            self._add_digest(piece, row)
+        first = piece.first_row
+        for batch in self._decode(piece):
+            if row + 1 < first + batch.rows:
+                index = row + 1 - first
+                cut = batch.offset(index) - piece.offset
+                lines_before = piece.lines_before + batch.line(index) - 1
+                rest = _Piece(piece.data[cut:], piece.offset + cut, lines_before, row + 1, piece.last_row)
+                self._pieces[0] = rest
+                self._held_bytes -= cut
+                return
+            first += batch.rows
+        raise AssertionError(f"row {row} is not in its piece")
+
+    def _add_digest(self, piece: _Piece, row: int) -> None:
+        """Add the digest of a piece's rows up to this one."""
+        first, digest = piece.first_row, self._digest or 0
+        if piece.digest is not None and row == piece.last_row:
+            self._digest = (digest + piece.digest) % DIGEST_MODULUS
+            return
+        for batch in self._decode(piece):
+            digest += batch.digest(0, max(0, min(batch.rows, row + 1 - first)), first - 1)
+            first += batch.rows
+        self._digest = digest % DIGEST_MODULUS
+
+    def _decode(self, piece: _Piece) -> list[Batch]:
+        if self._lookup_decoder is None:
+            self._lookup_decoder = CsvDecoder(self._settings, keep_source=True)
+            self._lookup_decoder.feed(self._header or b"")
+        decoder = self._lookup_decoder.at(piece.offset)
+        return [
+            batch
+            for batch in (*decoder.feed(piece.data), decoder.flush())
+            if batch is not None and batch.rows
+        ]
+
     def _lost(self, first: int, last: int) -> LostRowsError:
-        stands = f"the server stands at row {first - 1:,} of the stream"
+        message = f"the server has {first - 1:,} rows of the stream"
         if self._acked:
-            stands += f", but it acknowledged row {self._acked:,}: it has lost its memory"
+            message += f", but it acknowledged row {self._acked:,}: it has lost its memory"
         return LostRowsError(
-            f"{stands}; rows {first:,} to {last:,} are not here: send them (again) from where they come from",
+            f"{message}; rows {first:,} to {last:,} are not here: send them (again) from where they come from",
             first,
             last,
-        )
-
-    def _mismatch(self, rows: int) -> StreamMismatchError:
-        return StreamMismatchError(
-            f"the stream stands at row {rows:,}, but {self.rows:,} rows were given: "
-            "something else was sent under this name; choose another one",
-            rows,
         )

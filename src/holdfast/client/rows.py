@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from decimal import Decimal
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from holdfast.domain.amount import format_units
 from holdfast.domain.transaction import Chargeback, Deposit, Dispute, Resolve, Withdrawal
@@ -16,11 +16,11 @@ if TYPE_CHECKING:
 
 HEADER = b"type,client,tx,amount\n"
 _NAMES = {
-    Deposit: "deposit",
-    Withdrawal: "withdrawal",
-    Dispute: "dispute",
-    Resolve: "resolve",
-    Chargeback: "chargeback",
+    Deposit: b"deposit",
+    Withdrawal: b"withdrawal",
+    Dispute: b"dispute",
+    Resolve: b"resolve",
+    Chargeback: b"chargeback",
 }
 TRANSACTION_TYPES = tuple(_NAMES)
 _GROUP_ROWS = 512
@@ -30,10 +30,20 @@ _SLICE_BYTES = 256 * 1024
 _DIGITS_MAX = 40
 
 
+class EncodedRows(NamedTuple):
+    """Rows as they are sent."""
+
+    data: bytes
+    rows: int | None = None
+    """How many rows there are; None where nobody has counted: bytes that may end within a row."""
+    unit_decimals: int | None = None
+    """How many decimals the units of amounts have; None if no amount was given in units."""
+
+
 def encode_row(transaction: Transaction, decimals: int) -> bytes:
     """Write a transaction as the row that :data:`HEADER` describes.
 
-    What can be written is written, right or wrong: what to think of an amount or an id is for the server to say.
+    What can be written is written, right or wrong: whether an amount or an id is valid is for the server to say.
 
     Args:
         transaction: Which one.
@@ -48,17 +58,19 @@ def encode_row(transaction: Transaction, decimals: int) -> bytes:
         raise TypeError(f"a row is made of a transaction, not of {type(transaction).__name__}")
     if isinstance(transaction, Deposit | Withdrawal):
         amount = _amount_text(transaction.amount, decimals)
-        return b"%b,%d,%d,%b\n" % (name.encode(), transaction.client, transaction.tx, amount)
-    return b"%b,%d,%d,\n" % (name.encode(), transaction.client, transaction.tx)
+        return b"%b,%d,%d,%b\n" % (name, transaction.client, transaction.tx, amount)
+    return b"%b,%d,%d,\n" % (name, transaction.client, transaction.tx)
 
 
-def encode_rows(transactions: Iterable[Transaction], decimals: int) -> bytes:
+def encode_rows(transactions: list[Transaction], decimals: int) -> EncodedRows:
     """Write several transactions; see :func:`encode_row`."""
-    return b"".join([encode_row(transaction, decimals) for transaction in transactions])
+    data = b"".join([encode_row(transaction, decimals) for transaction in transactions])
+    has_units = any(isinstance(getattr(each, "amount", None), int) for each in transactions)
+    return EncodedRows(data, len(transactions), decimals if has_units else None)
 
 
-def grouped(transactions: Iterable[Transaction]) -> Iterator[list[Transaction]]:
-    """Gather what comes within a moment, so that a write is more than a row."""
+def group_rows(transactions: Iterable[Transaction], decimals: int) -> Iterator[EncodedRows]:
+    """Write transactions in groups of what comes within a moment, so that a write is more than a row."""
     group: list[Transaction] = []
     begun = 0.0
     for transaction in transactions:
@@ -66,16 +78,16 @@ def grouped(transactions: Iterable[Transaction]) -> Iterator[list[Transaction]]:
             begun = time.monotonic()
         group.append(transaction)
         if len(group) == _GROUP_ROWS or time.monotonic() - begun >= _GROUP_SECONDS:
-            yield group
+            yield encode_rows(group, decimals)
             group = []
     if group:
-        yield group
+        yield encode_rows(group, decimals)
 
 
-def encode_row_groups(
+def encode_any(
     rows: Transaction | Iterable[Transaction] | bytes, header: bytes, decimals: int
-) -> Iterator[tuple[bytes, int]]:
-    """Give what a client was told to send, in pieces of a good size: the bytes, and the number of rows if it is known.
+) -> Iterator[EncodedRows]:
+    """Write what a client was told to send, in pieces of a good size.
 
     Raises:
         TypeError: If it is nothing that can be sent.
@@ -86,19 +98,17 @@ def encode_row_groups(
     if isinstance(rows, bytes | bytearray | memoryview):
         view = memoryview(rows)
         for start in range(0, len(view), _SLICE_BYTES):
-            yield bytes(view[start : start + _SLICE_BYTES]), 0
+            yield EncodedRows(bytes(view[start : start + _SLICE_BYTES]), None, None)
         if view and view[-1] != ord("\n"):
-            yield b"\n", 0
+            yield EncodedRows(b"\n")
         return
     if header.strip() != HEADER.strip():
         raise ValueError(
             f"transactions are sent under the header {HEADER.decode().strip()}, not under one's own"
         )
-    transactions = (
-        (rows,) if isinstance(rows, Deposit | Withdrawal | Dispute | Resolve | Chargeback) else rows
-    )
-    for group in grouped(transactions):
-        yield encode_rows(group, decimals), len(group)
+    if isinstance(rows, Deposit | Withdrawal | Dispute | Resolve | Chargeback):
+        rows = (rows,)
+    yield from group_rows(rows, decimals)
 
 
 def _amount_text(amount: str | Decimal | int, decimals: int) -> bytes:

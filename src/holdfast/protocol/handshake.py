@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from holdfast.protocol.server_context import ServerContext
 
 _LINE_BYTES_MAX = DIRECTIVE_BYTES_MAX + len(b"\r\n")
+# How a client that speaks TLS begins. Taken for a line, it might not end, and the client would wait for the time limit.
+_TLS_HANDSHAKE = b"\x16\x03"
 
 
 class Handshake:
@@ -67,6 +69,10 @@ class Handshake:
         """
         data = self.head + data
         self.head = b""
+        if self._directives == 0 and data.startswith(_TLS_HANDSHAKE):
+            raise WireError(
+                ErrorCode.BAD_HEADER, "this is TLS, which this server does not use; send without it"
+            )
         while data:
             if not data.startswith(DIRECTIVE_PREFIX[: len(data)]):
                 self._end()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from holdfast.net.server_tls import make_context
+from holdfast.net.tls import make_server_tls_context
 from holdfast.server.tokens import read_tokens
 
 if TYPE_CHECKING:
@@ -46,6 +46,6 @@ class Security:
         Raises:
             OSError: If one cannot be used; all stays as it was.
         """
-        tls = None if self._cert is None else make_context(self._cert, self._key, self._client_ca)
+        tls = None if self._cert is None else make_server_tls_context(self._cert, self._key, self._client_ca)
         tokens = None if self._tokens is None else read_tokens(self._tokens)
         self.tls, self.tokens = tls, tokens

@@ -19,15 +19,18 @@ if TYPE_CHECKING:
     from holdfast.app.options import Refuse
     from holdfast.app.progress import Progress
     from holdfast.app.runner import Runner
-    from holdfast.client.blocking import Channel
-    from holdfast.client.connection import Limits, Settings
-    from holdfast.client.report import RefusedRow, SendReport
-    from holdfast.io.rejects import RejectWriter
+    from holdfast.client.blocking_sender import BlockingSender
+    from holdfast.client.options import Limits, Options
+    from holdfast.client.report import SendReport
+    from holdfast.client.sender import Hooks
+    from holdfast.io.rejects import Rejection, RejectWriter
 
 EXIT_REFUSED = 3
 TOKEN_VARIABLE = "HOLDFAST_TOKEN"  # noqa: S105  # the variable's name
 _RETRY_SECONDS_DEFAULT = 300.0
 _BUFFER_BYTES_DEFAULT = 16 * 1024 * 1024
+# How often the progress line is drawn while nothing else happens.
+_PROGRESS_SECONDS = 0.1
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -44,29 +47,29 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add(
         "--stream",
         metavar="NAME",
-        help="the name under which the server remembers how far this input got: lost connections are resumed, and so "
-        "is the same command given again",
+        help="the name under which the server remembers how far this input got, one name per input: lost connections "
+        "are resumed, and so is the same command given again",
     )
     add(
         "--deadline",
         type=number_of_seconds,
         metavar="SECONDS",
-        help="give up when all is not done by then (as long as there is progress)",
+        help="give up when not everything is done by then, whatever the progress (no deadline)",
     )
     add(
         "--retry",
         type=number_of_seconds,
         default=_RETRY_SECONDS_DEFAULT,
         metavar="SECONDS",
-        help="give up when no row was acknowledged for so long while connections fail; 0: at the first failure "
-        "(%(default)g)",
+        help="give up after so many seconds of failing connections without another row acknowledged; 0: at the first "
+        "failure (%(default)g)",
     )
     add(
         "--buffer-bytes-max",
         type=_bytes,
         default=_BUFFER_BYTES_DEFAULT,
         metavar="N",
-        help="rows of a pipe that are kept until they are acknowledged (%(default)s)",
+        help="how much of a pipe is kept until it is acknowledged (%(default)s)",
     )
     _add_security(parser)
     refused = parser.add_argument_group("rows that are not applied")
@@ -107,14 +110,17 @@ def send(runner: Runner, options: argparse.Namespace, refuse: Refuse) -> int:
     sending = _Sending(runner, options, refuse)
     check_outputs(runner, (options.rejects, options.json_summary))
     outcome = _send(runner, options.rejects, sending)
-    report = sending.report() if isinstance(outcome, Exception) else outcome
+    report = sending.report if isinstance(outcome, Exception) else outcome
     if report is not None:
         _write_summary(runner, options, report)
     if isinstance(outcome, Interrupted):
         sending.say_stopped()
         raise outcome
+    if isinstance(outcome, OSError):
+        raise outcome
     if isinstance(outcome, Exception):
         raise JobError(sending.explain(outcome)) from outcome
+    sending.say_skipped(outcome)
     _say_remarks(runner, options, outcome)
     return EXIT_REFUSED if options.fail_on_reject and outcome.rows > outcome.applied else EXIT_DONE
 
@@ -143,78 +149,94 @@ class _Sending:
     def __init__(self, runner: Runner, options: argparse.Namespace, refuse: Refuse) -> None:
         self._runner = runner
         self._options = options
-        self._settings = _settings(options, refuse)
-        self._channel: Channel | None = None
-        self._last: SendReport | None = None
+        self._target = _make_options(options, refuse)
+        self._sender: BlockingSender | None = None
         self._progress = self._make_progress()
         self._rejects: RejectWriter | None = None
+        self.report: SendReport | None = None
+        """How far it got; None if it did not begin."""
 
     def run(self, rejects: SupportsWrite[bytes] | None) -> SendReport | Exception:
         """Send; give the report, or what ended it."""
-        from holdfast.client.errors import SendError  # noqa: PLC0415  # --help does without
+        from holdfast.client.blocking_sender import BlockingSender  # noqa: PLC0415  # --help does without
+        from holdfast.client.errors import SendError  # noqa: PLC0415  # the same
         from holdfast.io.rejects import RejectWriter  # noqa: PLC0415  # the same
 
-        wants_refused = rejects is not None or self._progress is not None or self._options.verbose
         self._rejects = None if rejects is None else RejectWriter(rejects)
-        settings = self._settings._replace(
-            on_refused=self._take_refused if wants_refused else None, on_lost=self._say_lost
-        )
-        try:
-            return self._send(settings)
-        except (SendError, Interrupted) as error:
-            return error
-        finally:
-            if self._progress is not None:
-                self._progress.clear()
-
-    def report(self) -> SendReport | None:
-        """Say how far it got, if it got anywhere."""
-        return self._last
+        seconds = None if self._progress is None else _PROGRESS_SECONDS
+        waiting = self._runner.interruptible
+        with BlockingSender(self._target, self._hooks(), waiting, self._on_wait, seconds) as sender:
+            self._sender = sender
+            try:
+                return self._send(sender)
+            except SendError as error:
+                return error
+            except OSError as error:
+                report = sender.report()
+                if report is None or report.sent_bytes == 0:
+                    # Nothing has happened: the list of refused rows stays what it was.
+                    raise
+                return error
+            except Interrupted as stop:
+                self._list_the_rest(sender)
+                return stop
+            finally:
+                self.report = sender.report()
+                if self._progress is not None:
+                    self._progress.clear()
 
     def explain(self, error: Exception) -> str:
         """Put what ended it into one line: what, where, how far, and what to do."""
-        address, stream = self._settings.address, self._settings.directive.stream
-        return f"{address}: {error}{_how_far(self._last, stream)}"
+        address, stream = self._target.address, self._target.directive.stream
+        return f"{address}: {error}{_hint(error)}{_how_far(self.report, stream, error)}"
 
     def say_stopped(self) -> None:
         """Say how far it got when a signal stopped it."""
         if not self._options.quiet:
-            far = _how_far(self._last, self._settings.directive.stream)
+            far = _how_far(self.report, self._target.directive.stream)
             self._runner.stderr.write(f"holdfast: stopped{far}\n")
 
-    def _send(self, settings: Settings) -> SendReport:
-        from holdfast.client.blocking import Channel, send_once  # noqa: PLC0415  # --help does without
-        from holdfast.client.feeds import FilesFeed  # noqa: PLC0415  # the same
-        from holdfast.io.compression import open_input  # noqa: PLC0415  # the same
+    def say_skipped(self, report: SendReport) -> None:
+        """Say that rows were left out: somebody may have meant another stream."""
+        if not self._options.quiet and report.skipped:
+            self._runner.stderr.write(
+                f"holdfast: {report.skipped:,} rows were skipped: the server had them as the first rows of "
+                f"{report.stream}\n"
+            )
 
+    def _send(self, sender: BlockingSender) -> SendReport:
         names = self._options.files
-        if all(name != "-" and stat.S_ISREG(os.stat(name).st_mode) for name in names):
-            with Channel(settings, FilesFeed(names), self._runner.interruptible, self._step) as channel:
-                self._channel = channel
-                try:
-                    return channel.finish()
-                finally:
-                    self._last = channel.session.report()
-        with self._runner.interruptible():
-            stream = open_input(names[0])
-        try:
-            with stream:
-                return send_once(stream, settings, self._runner.interruptible, self._step)
-        finally:
-            if self._channel is not None:
-                self._last = self._channel.session.report()
+        if all(_is_regular(name) for name in names):
+            return sender.send_files(names)
+        return sender.send_pipe(None if names[0] == "-" else names[0])
 
-    def _step(self, channel: Channel) -> None:
-        self._channel = channel
+    def _list_the_rest(self, sender: BlockingSender) -> None:
+        """List the rows whose refusal had come when a signal stopped it: the server has decided them."""
+        try:  # noqa: SIM105  # shorter than the import
+            sender.run_callbacks()
+        except Interrupted:
+            # The reader of the list may be the very reason for the signal.
+            pass
+
+    def _hooks(self) -> Hooks:
+        from holdfast.client.sender import Hooks  # noqa: PLC0415  # --help does without
+
+        wants_rows = self._rejects is not None or self._options.verbose
+        # The progress line counts refused rows: without a list of them, their numbers will do.
+        counts_rows = self._progress is not None and not wants_rows
+        return Hooks(
+            on_refused=(lambda _: None) if counts_rows else None,
+            on_rejection=self._take_rejection if wants_rows else None,
+            on_lost=self._say_lost,
+        )
+
+    def _on_wait(self) -> None:
         self._runner.check()
-        if self._progress is not None:
-            session = channel.session
-            self._progress.update(session.acked, session.refused_count, channel.feed.raw_position)
+        sender = self._sender
+        if self._progress is not None and sender is not None and sender.state is not None:
+            self._progress.update(sender.state.acked, sender.state.refused_count, sender.raw_position())
 
-    def _take_refused(self, refused: RefusedRow) -> None:
-        if self._channel is None or (self._rejects is None and not self._options.verbose):
-            return
-        rejection = self._channel.feed.rejection(refused.row, refused.outcome)
+    def _take_rejection(self, rejection: Rejection) -> None:
         if self._rejects is not None:
             self._rejects.write(rejection)
         if self._options.verbose:
@@ -228,7 +250,7 @@ class _Sending:
         import logging  # noqa: PLC0415  # configured by now
 
         logging.getLogger("holdfast.client").warning(
-            "%s: %s; trying again in %.1f seconds", self._settings.address, reason, seconds
+            "%s: %s; trying again in %.1f seconds", self._target.address, reason, seconds
         )
 
     def _make_progress(self) -> Progress | None:
@@ -245,7 +267,7 @@ def _check_names(options: argparse.Namespace, refuse: Refuse) -> None:
     from holdfast.app.paths import check_paths  # noqa: PLC0415  # --help does without
 
     check_paths(options, refuse)
-    pipes = [name for name in options.files if name == "-" or not stat.S_ISREG(os.stat(name).st_mode)]
+    pipes = [name for name in options.files if not _is_regular(name)]
     if pipes and len(options.files) > 1:
         name = STDIN_NAME if pipes[0] == "-" else pipes[0]
         refuse(f"{name} cannot be read twice: a pipe is sent alone, not together with other files")
@@ -254,8 +276,13 @@ def _check_names(options: argparse.Namespace, refuse: Refuse) -> None:
         refuse(f"{directories[0]} is a directory")
 
 
-def _settings(options: argparse.Namespace, refuse: Refuse) -> Settings:
-    from holdfast.client.connection import make_settings, make_tls_context  # noqa: PLC0415  # --help does without
+def _is_regular(name: str) -> bool:
+    return name != "-" and stat.S_ISREG(os.stat(name).st_mode)
+
+
+def _make_options(options: argparse.Namespace, refuse: Refuse) -> Options:
+    from holdfast.client.options import make_options  # noqa: PLC0415  # --help does without
+    from holdfast.net.tls import make_tls_context  # noqa: PLC0415  # the same
 
     if options.tls_key and not options.tls_cert:
         refuse("--tls-key belongs to --tls-cert")
@@ -266,20 +293,15 @@ def _settings(options: argparse.Namespace, refuse: Refuse) -> Settings:
         else False
     )
     try:
-        return make_settings(
-            options.to,
-            stream=options.stream,
-            token=_token(options),
-            tls=context,
-            on_refused=None,
-            limits=_limits(options),
+        return make_options(
+            options.to, stream=options.stream, token=_token(options), tls=context, limits=_limits(options)
         )
     except ValueError as error:
         refuse(str(error))
 
 
 def _limits(options: argparse.Namespace) -> Limits:
-    from holdfast.client.connection import Limits  # noqa: PLC0415  # --help does without
+    from holdfast.client.options import Limits  # noqa: PLC0415  # --help does without
 
     return Limits(
         retry_seconds_max=options.retry,
@@ -289,7 +311,7 @@ def _limits(options: argparse.Namespace) -> Limits:
 
 
 def _token(options: argparse.Namespace) -> str | None:
-    from holdfast.client.connection import check_token, read_token  # noqa: PLC0415  # --help does without
+    from holdfast.client.options import check_token, read_token  # noqa: PLC0415  # --help does without
 
     if options.token_file is not None:
         return read_token(options.token_file)
@@ -297,13 +319,39 @@ def _token(options: argparse.Namespace) -> str | None:
     return None if token is None else check_token(token, f"the environment variable {TOKEN_VARIABLE}")
 
 
-def _how_far(report: SendReport | None, stream: str | None) -> str:
+def _hint(error: Exception) -> str:
+    """Name the option that mends it."""
+    from holdfast.client.errors import ConnectionFault, ConnectionLostError, ServerError  # noqa: PLC0415  # --help does without
+
+    hints = {
+        ConnectionFault.HOST_NOT_FOUND: "; check the host in --to",
+        ConnectionFault.TLS_REQUIRED: "; give --tls, or --tls-ca FILE for a certificate that the system does not trust",
+        ConnectionFault.TLS_NOT_SPOKEN: "; if the server does not use TLS, leave out --tls, --tls-ca and --tls-cert",
+        ConnectionFault.SERVER_CERTIFICATE: "; --tls-ca FILE names the certificates to trust, and --to has to name "
+        "the host as its certificate does",
+        ConnectionFault.CLIENT_CERTIFICATE: "; give the certificate that the server accepts with --tls-cert FILE",
+    }
+    if isinstance(error, ConnectionLostError) and error.fault is not None:
+        return hints[error.fault]
+    if isinstance(error, ServerError) and error.code in {"UNAUTHORIZED", "FORBIDDEN_STREAM"}:
+        return f"; give the token with --token-file FILE or {TOKEN_VARIABLE}"
+    return ""
+
+
+def _how_far(report: SendReport | None, stream: str | None, error: Exception | None = None) -> str:
+    from holdfast.client.errors import StreamMismatchError  # noqa: PLC0415  # --help does without
+
     if report is None:
         return "; nothing was sent"
     text = f"; {report.rows:,} rows are decided"
-    if stream is None:
+    if stream is None or isinstance(error, StreamMismatchError):
         return text
-    return f"{text}; give the same command again to go on from row {report.skipped + report.rows + 1:,} of {stream}"
+    last_row = report.skipped + report.rows
+    # A server that kept its rows in memory only may have forgotten them by then: no row is promised.
+    return (
+        f"{text}, up to row {last_row:,} of {stream}; give the same command again to send the rows that the server does "
+        "not have then"
+    )
 
 
 def _write_summary(runner: Runner, options: argparse.Namespace, report: SendReport) -> None:

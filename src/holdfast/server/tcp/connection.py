@@ -13,7 +13,7 @@ import termios
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from holdfast.net.server_tls import NEED_MORE, TlsChannel
+from holdfast.net.tls import NEED_MORE, TlsChannel
 from holdfast.protocol.messages import ErrorCode, WireError
 from holdfast.protocol.server_session import Session
 from holdfast.protocol.wire import encode_all

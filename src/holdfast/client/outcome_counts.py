@@ -1,4 +1,4 @@
-"""What the server has told of the rows it decided, added up over connections."""
+"""What the server has said of the rows it decided, added up over connections."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ if TYPE_CHECKING:
     from holdfast.domain.outcome import Outcome
 
 
-class Told:
-    """Counts of a stream: exact for connections that were summed up, as far as they were told for those that were lost.
+class OutcomeCounts:
+    """Counts of a stream: exact for connections with a summary; for those that were lost, as far as the server said.
 
     Args:
-        knows_refused: Whether refused rows are named one by one, so that acknowledged rows that are not are applied.
+        knows_refused: Whether refused rows are named one by one, so that all other acknowledged rows are applied.
     """
 
     def __init__(self, *, knows_refused: bool) -> None:
@@ -38,12 +38,17 @@ class Told:
         _add(refused, self._refused_here)
         return refused
 
+    @property
+    def refused_count(self) -> int:
+        """Rows that were not applied; another thread may ask."""
+        return sum([*self._refused.values(), *self._refused_here.values()])
+
     def begin(self, row: int) -> None:
-        """Learn that a connection begins behind this row."""
+        """Learn that a connection begins after this row."""
         self._before = self._acked = row
 
-    def ack(self, row: int) -> None:
-        """Learn that rows up to this one were told."""
+    def acknowledge(self, row: int) -> None:
+        """Learn that rows up to this one are decided."""
         self._acked = row
 
     def refuse(self, outcome: Outcome) -> None:
@@ -51,21 +56,21 @@ class Told:
         self._refused_here[outcome] = self._refused_here.get(outcome, 0) + 1
 
     def lose(self) -> None:
-        """Keep what was told on a connection that ended without a summary."""
+        """Keep what the server said on a connection that ended without a summary."""
         self._applied += self._applied_here()
         _add(self._refused, self._refused_here)
         self._refused_here = {}
         self._before = self._acked
 
     def sum_up(self, applied: int, refused: Mapping[Outcome, int]) -> None:
-        """Take a connection's summary for all that was told on it."""
+        """Take a connection's summary in place of everything that was said on it."""
         self._applied += applied
         _add(self._refused, refused)
         self._refused_here = {}
         self._before = self._acked
 
     def forget(self) -> None:
-        """Learn that the server has forgotten it all."""
+        """Learn that the server has forgotten all of it."""
         self._applied, self._refused = 0, {}
 
     def _applied_here(self) -> int:
@@ -75,5 +80,6 @@ class Told:
 
 
 def _add(counts: dict[Outcome, int], more: Mapping[Outcome, int]) -> None:
-    for outcome, count in more.items():
+    # A list of its own: another thread may ask for a report.
+    for outcome, count in [*more.items()]:
         counts[outcome] = counts.get(outcome, 0) + count
