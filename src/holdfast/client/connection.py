@@ -24,7 +24,7 @@ _READ_BYTES = 64 * 1024
 _TLS_WRITE_BYTES = 64 * 1024
 
 
-class Connection:
+class ClientConnection:
     """One connection to a server; :meth:`open` makes it.
 
     Args:

@@ -14,13 +14,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Protocol
 
-    from holdfast.client.connection import Connection
+    from holdfast.client.connection import ClientConnection
     from holdfast.client.options import Limits
     from holdfast.client.row_source import RowSource
     from holdfast.protocol.client_session import ClientSession
     from holdfast.protocol.messages import Reply
 
-    class Owner(Protocol):
+    class ExchangeOwner(Protocol):
         """What an exchange needs of the sender that it works for."""
 
         @property
@@ -67,11 +67,11 @@ class Exchange:
 
     def __init__(
         self,
-        connection: Connection,
+        connection: ClientConnection,
         session: ClientSession,
         *,
         source: RowSource,
-        owner: Owner,
+        owner: ExchangeOwner,
         limits: Limits,
         clock: Callable[[], float],
     ) -> None:

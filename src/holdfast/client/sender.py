@@ -7,7 +7,7 @@ import logging
 import time
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
-from holdfast.client.connection import Connection
+from holdfast.client.connection import ClientConnection
 from holdfast.client.errors import (
     ConnectionLostError,
     DeadlineError,
@@ -282,10 +282,12 @@ class Sender:
             self.state.end_connection(exchange.sent_bytes)
             self.changed()
 
-    async def _connect(self) -> Connection:
+    async def _connect(self) -> ClientConnection:
         options = self._options
         try:
-            return await Connection.open(options.address, options.context, options.limits.connect_seconds_max)
+            return await ClientConnection.open(
+                options.address, options.context, options.limits.connect_seconds_max
+            )
         except OSError as error:
             fault = find_fault(error, is_connecting=True)
             reason = f"cannot connect: {describe_failure(error)}"
