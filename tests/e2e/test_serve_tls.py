@@ -278,7 +278,7 @@ def test_key_that_others_may_read(pair: Pair, tmp_path: Path) -> None:
     key.chmod(0o644)
     with tls_serving(tmp_path, Pair(pair.cert, key)) as server:
         assert (
-            f"{key}: everybody on this machine may read this private key; chmod o= it"
+            f"{key}: all users of this machine may read this private key; chmod o= it"
             in server.log.read_text()
         )
 

@@ -12,7 +12,7 @@ import pytest
 from holdfast.net.address import Address
 from holdfast.net.listening import bind, bound_address, resolve
 from holdfast.protocol.wire import parse_reply
-from holdfast.server.tcp.server import Server
+from holdfast.server.tcp.server import TcpServer
 
 if TYPE_CHECKING:
     import ssl
@@ -49,7 +49,7 @@ async def until(condition: Callable[[], bool]) -> None:
 class Listening(NamedTuple):
     """A server that listens."""
 
-    server: Server
+    server: TcpServer
     port: int
 
     async def connect(self, first: bytes = b"", **options: Any) -> Peer:
@@ -92,10 +92,10 @@ class Peer(NamedTuple):
 @contextlib.asynccontextmanager
 async def listening(intake: ServerContext, tls: ssl.SSLContext | None = None) -> AsyncIterator[Listening]:
     """Run a server on a free port; nothing of it is left behind."""
-    server = Server(intake, tls)
+    server = TcpServer(intake, tls)
     (listener,) = bind(resolve(Address("127.0.0.1", 0)))
     try:
-        await server.start([listener])
+        server.start([listener])
         yield Listening(server, bound_address(listener).port)
     finally:
         await server.abort()

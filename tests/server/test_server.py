@@ -16,8 +16,9 @@ from holdfast import Engine, Outcome
 from holdfast.protocol.limits import Limits
 from holdfast.protocol.messages import Ack, ErrorCode, Failure, Refused, Reply, Resume, Summary
 from holdfast.protocol.server_context import ServerContext
-from holdfast.server.tcp.connection import REPLY_BYTES_HIGH
-from holdfast.server.tcp.server import SMALL_READ_BYTES
+from holdfast.protocol.server_session import REFUSED_PIECE_BYTES
+from holdfast.server.tcp.output import REPLY_BYTES_HIGH
+from holdfast.server.tcp.reading import SMALL_READ_BYTES
 from protocol.sessions import RecordingEngine
 from server.serving import HEADER, LOOPS, Listening, Peer, listening, run, until
 
@@ -111,7 +112,7 @@ def test_slow_reader_is_held_back_and_goes_on(loop: str) -> None:
             while connection.session.rows != rows_before or rows_before <= 0:
                 rows_before = connection.session.rows
                 await asyncio.sleep(0.1)
-                assert connection.held_bytes < REPLY_BYTES_HIGH + SMALL_READ_BYTES * 32
+                assert connection.held_bytes < REPLY_BYTES_HIGH + REFUSED_PIECE_BYTES * 32 + SMALL_READ_BYTES
             assert rows_before < count
             assert not sending.done()
             other = await server.connect(HEADER + b"deposit,1,1,1\n")
@@ -160,7 +161,7 @@ def test_replies_that_are_never_read(loop: str) -> None:
             sending = asyncio.ensure_future(send_junk(peer, 60_000))
             (connection,) = server.server.connections
             await until(lambda: not server.server.connections)
-            assert server.server.intake.failures == {ErrorCode.REPLIES_NOT_READ: 1}
+            assert server.server.context.failures == {ErrorCode.REPLIES_NOT_READ: 1}
             rows = connection.session.position
             assert 0 < rows < 60_000
             sending.cancel()
@@ -175,16 +176,32 @@ def test_replies_that_are_never_read(loop: str) -> None:
     run(loop, job())
 
 
-def test_too_many_bytes_for_one_connection(loop: str) -> None:
-    """A sender of tiny rows with a reply each runs into the limit of its connection, if it does not read."""
+@pytest.mark.parametrize("row", [b"x\n", b",,,\n"])
+def test_replies_do_not_outgrow_their_limit(loop: str, row: bytes) -> None:
+    """Tiny rows with a reply each: the server reads no more than it may answer, and a sender that reads gets every reply."""
+    count = 100_000
 
     async def job() -> None:
-        async with listening(intake(connection_bytes_max=20_000, linger_seconds_max=0.2)) as server:
+        async with listening(intake()) as server:
             peer = await slow_peer(server)
-            peer.writer.write(HEADER + b"x\n" * 40_000)
-            await until(lambda: not server.server.connections)
-            assert server.server.intake.failures == {ErrorCode.CONNECTION_MEMORY: 1}
-            await peer.close()
+            peer.writer.write(HEADER + row * count)
+            peer.writer.write_eof()
+            (connection,) = server.server.connections
+            held = []
+
+            async def look() -> None:
+                while connection.is_open:
+                    held.append(connection.held_bytes)
+                    await asyncio.sleep(0)
+
+            looking = asyncio.ensure_future(look())
+            replies = await peer.rest()
+            await looking
+        assert [reply.row for reply in replies[:-1] if isinstance(reply, Refused)] == list(
+            range(1, count + 1)
+        )
+        assert isinstance(replies[-1], Summary)
+        assert max(held) < 48 * 1024
 
     run(loop, job())
 

@@ -87,10 +87,30 @@ def configure_logging(
     # Closed at the start (2>&-), standard error is None.
     if stream is not None or sys.stderr is not None:
         handler = logging.StreamHandler(sys.stderr if stream is None else stream)
-    handler.setFormatter(JsonFormatter() if format == "json" else TextFormatter())
+    handler.setFormatter(make_formatter(format))
     logger.addHandler(handler)
     logger.setLevel(logging.ERROR if verbosity < 0 else _LEVELS[min(verbosity, len(_LEVELS) - 1)])
     logger.propagate = False
+
+
+def make_formatter(format: Literal["text", "json"]) -> logging.Formatter:  # noqa: A002  # the option's name
+    """Make the formatter for people or for machines."""
+    return JsonFormatter() if format == "json" else TextFormatter()
+
+
+def describe_dropped(format: Literal["text", "json"], count: int) -> str:  # noqa: A002  # the option's name
+    """Write the line that says how many lines of the log nobody will read."""
+    record = logging.makeLogRecord(
+        {
+            "name": "holdfast.log",
+            "levelno": logging.WARNING,
+            "levelname": "WARNING",
+            "msg": "%d lines of the log were dropped: standard error was not read fast enough",
+            "args": (count,),
+            "dropped": count,
+        }
+    )
+    return f"{make_formatter(format).format(record)}\n"
 
 
 def error_as_json(message: str) -> str:

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from typing import NoReturn
 
+    from holdfast.app.logs import LogStream
     from holdfast.app.runner import Runner
     from holdfast.engine.engine import Engine
 
@@ -186,11 +187,19 @@ def _with_option(message: str) -> str:
     return f"--{name.replace('_', '-')}{blank}{rest}" if name in RULES_DEFAULTS else message
 
 
-def start_log(runner: Runner, options: argparse.Namespace) -> None:
-    """Configure logging, and the form of the runner's error messages, as the options of :func:`add_log` say."""
+def start_log(runner: Runner, options: argparse.Namespace, stream: LogStream | None = None) -> None:
+    """Configure logging, and the form of the runner's error messages, as the options of :func:`add_log` say.
+
+    Args:
+        runner: Whose error messages are written the same way.
+        options: The command line.
+        stream: Where to log; standard error if not given.
+    """
     from holdfast.app.logs import configure_logging, error_as_json  # noqa: PLC0415  # slow to import
 
-    configure_logging(options.log_format, -1 if options.quiet else options.verbose, runner.stderr)
+    configure_logging(
+        options.log_format, -1 if options.quiet else options.verbose, runner.stderr if stream is None else stream
+    )
     if options.log_format == "json":
         runner.format_error = error_as_json
 

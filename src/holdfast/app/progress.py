@@ -9,7 +9,23 @@ from holdfast.app.terminal import terminal_columns
 TYPE_CHECKING = False  # typing is slow to import
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import TextIO
+    from typing import Protocol
+
+    class Terminal(Protocol):
+        """Where a line is drawn."""
+
+        def write(self, text: str, /) -> object:
+            """Write a text."""
+
+        def flush(self) -> None:
+            """See that it is written."""
+
+        def isatty(self) -> bool:
+            """Whether it is a terminal."""
+
+        def fileno(self) -> int:
+            """Give its descriptor."""
+
 
 _REDRAW_SECONDS = 0.1
 _LETTERS = ("k", "M", "G", "T", "P")
@@ -25,7 +41,7 @@ class Progress:
     """
 
     def __init__(
-        self, total_bytes: int | None, stream: TextIO | None, clock: Callable[[], float] = time.monotonic
+        self, total_bytes: int | None, stream: Terminal | None, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self._total_bytes = total_bytes
         self._stream = stream if stream is not None and stream.isatty() else None

@@ -13,6 +13,8 @@ import ssl
 import stat
 from typing import TYPE_CHECKING
 
+from holdfast.net.secret_files import open_secret_file
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -176,10 +178,10 @@ def _refuse_passphrase() -> str:
 def _load(path: str, key: str | None, load: Callable[[], None]) -> None:
     for name in filter(None, (path, key)):
         # The error of OpenSSL does not say which file it was.
-        with open(name, "rb") as file:
+        with open_secret_file(name) as file:
             mode = os.fstat(file.fileno()).st_mode
-        if name == key and stat.S_ISREG(mode) and mode & stat.S_IROTH:
-            _log.warning("%s: everybody on this machine may read this private key; chmod o= it", name)
+        if name == key and mode & stat.S_IROTH:
+            _log.warning("%s: all users of this machine may read this private key; chmod o= it", name)
     named = path if key in {None, path} else f"{path}, {key}"
     try:
         load()

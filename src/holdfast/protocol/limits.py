@@ -2,16 +2,7 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass, fields
-
-_MEMORY_SHARE_DEFAULT = (3, 4)
-
-
-def _default_memory_bytes() -> int:
-    """Three quarters of the machine's memory."""
-    share, whole = _MEMORY_SHARE_DEFAULT
-    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") * share // whole
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,13 +26,13 @@ class Limits:
     line_seconds_max: float = 30.0
     """How long a line may take from its first byte to its end."""
     replies_seconds_max: float = 30.0
-    """How long a sender may be held back because it does not read its replies."""
+    """How long a sender may be paused because it does not read its replies."""
     streams_max: int = 1_000_000
     """Named streams whose positions are remembered."""
     memory_bytes_max: int = 0
-    """The ledger, the connections and the stream names together; 0 is three quarters of the machine's memory."""
+    """The memory of ledger, connections and stream names together; 0 lets the server choose."""
     linger_seconds_max: float = 2.0
-    """How long a connection that was ended stays open, for its last line to be read."""
+    """How long a connection stays open after its end, for its last line to be read."""
     linger_bytes_max: int = 1024 * 1024
     """How many bytes are read and thrown away meanwhile."""
 
@@ -50,8 +41,6 @@ class Limits:
             value = getattr(self, field.name)
             if value < 0 or (value == 0 and field.name not in {"idle_seconds_max", "memory_bytes_max"}):
                 raise ValueError(f"{field.name} is greater than 0, not {value}")
-        if self.memory_bytes_max == 0:
-            object.__setattr__(self, "memory_bytes_max", _default_memory_bytes())
 
     def check(self, row_bytes_max: int) -> None:
         """Hold the limits against the longest row.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from holdfast.net.tls import make_server_tls_context
 from holdfast.server.tokens import read_tokens
@@ -10,42 +10,33 @@ from holdfast.server.tokens import read_tokens
 if TYPE_CHECKING:
     import ssl
 
+    from holdfast.server.config import SecurityConfig
     from holdfast.server.tokens import Tokens
 
 
-class Security:
-    """The certificates and tokens of a server.
+class Security(NamedTuple):
+    """The certificates and tokens of a server, as its files had them at one time."""
 
-    Args:
-        cert: The certificate's file; None for a server without TLS.
-        key: The private key's file; None if it is in the certificate's.
-        client_ca: The file of the certificates that sign those of senders; None if senders need none.
-        tokens: The file of tokens; None if senders need none.
-
-    Raises:
-        OSError: If a file cannot be used; the error names it.
-    """
-
-    def __init__(self, cert: str | None, key: str | None, client_ca: str | None, tokens: str | None) -> None:
-        self._cert = cert
-        self._key = key
-        self._client_ca = client_ca
-        self._tokens = tokens
-        self.tls: ssl.SSLContext | None = None
-        self.tokens: Tokens | None = None
-        self.reload()
+    tls: ssl.SSLContext | None
+    """None for connections that are not encrypted."""
+    tokens: Tokens | None
+    """None if senders need none."""
 
     @property
     def is_complete(self) -> bool:
         """Whether nobody can listen in, and nobody can send without being known."""
         return self.tls is not None and self.tokens is not None
 
-    def reload(self) -> None:
-        """Read all files again.
 
-        Raises:
-            OSError: If one cannot be used; all stays as it was.
-        """
-        tls = None if self._cert is None else make_server_tls_context(self._cert, self._key, self._client_ca)
-        tokens = None if self._tokens is None else read_tokens(self._tokens)
-        self.tls, self.tokens = tls, tokens
+def read_security(config: SecurityConfig) -> Security:
+    """Read the files of certificates and tokens. It may wait for a disk, so an event loop leaves it to a thread.
+
+    Raises:
+        OSError: If one cannot be used; the error names it.
+    """
+    return Security(
+        tls=None
+        if config.tls_cert is None
+        else make_server_tls_context(config.tls_cert, config.tls_key, config.tls_client_ca),
+        tokens=None if config.tokens is None else read_tokens(config.tokens),
+    )

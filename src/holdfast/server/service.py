@@ -1,164 +1,203 @@
-"""The life of a server: the event loop, signals, snapshots, status, and an orderly end."""
+"""One server, put together: listeners, connections, certificates, snapshots and status around one engine."""
 
 from __future__ import annotations
 
 import asyncio
-import gc
 import logging
-import signal
-import time
 from dataclasses import replace
-from importlib import import_module
-from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
-from holdfast.app.commands.serve import write_ports
-from holdfast.app.runner import Interrupted, JobError
-from holdfast.app.signals import SAME_SIGNAL_SECONDS
-from holdfast.net.listening import DESCRIPTORS_RESERVED, bound_address, raise_descriptor_limit
+from holdfast.net import listening
 from holdfast.protocol.server_context import ServerContext
-from holdfast.server.status import Statistics, dump, terminal_line
-from holdfast.server.tcp.server import Server
+from holdfast.server.background import run_in_background
+from holdfast.server.config import InsecureAddressError
+from holdfast.server.memory import default_memory_bytes
+from holdfast.server.security import read_security
+from holdfast.server.status import Statistics, dump
+from holdfast.server.tcp.server import TcpServer
 from holdfast.streaming.snapshots import Snapshots
 
 if TYPE_CHECKING:
-    import argparse
     import socket
     from collections.abc import Callable, Coroutine
 
-    from holdfast.app.runner import Runner
     from holdfast.engine.engine import Engine
-    from holdfast.engine.policy import ErrorPolicy
-    from holdfast.protocol.limits import Limits
-    from holdfast.server.security import Security
-    from holdfast.server.status import StatusLine
+    from holdfast.net.address import Address
+    from holdfast.server.config import ServerConfig
+    from holdfast.server.status import Status
 
-_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
-_STATUS_LINE_SECONDS = 0.5
-# A loop that serves thousands of connections makes no cycles worth looking for often, and looking takes milliseconds.
-_GARBAGE_THRESHOLDS = (50_000, 20, 50)
+    OnStatus = Callable[[Status | None], None]
+    """Called with the status twice a second, and with None at the end."""
+
+_ON_STATUS_SECONDS = 0.5
 
 _log = logging.getLogger("holdfast.server")
 
 
-class Service:
-    """One run of ``holdfast serve``.
+class LastSnapshotError(OSError):
+    """The server has ended in order, but its last snapshot is not written; the accounts are still in the engine.
 
     Args:
-        options: The command line.
-        engine: What rows are applied to.
-        policy: What to do about rows that are not applied.
-        limits: What connections may cost.
-        security: Certificates and tokens.
-
-    Raises:
-        ValueError: If options do not go together.
+        error: Why.
     """
 
-    def __init__(
-        self,
-        options: argparse.Namespace,
-        engine: Engine,
-        policy: ErrorPolicy,
-        limits: Limits,
-        security: Security,
-    ) -> None:
-        self._options = options
-        self._engine = engine
-        self._security = security
-        self._intake = ServerContext(
+    def __init__(self, error: OSError) -> None:
+        super().__init__(error.errno, error.strerror or str(error), error.filename)
+
+    def __reduce__(self) -> tuple[type[LastSnapshotError], tuple[OSError]]:
+        return type(self), (OSError(self.errno, self.strerror, self.filename),)
+
+
+class Service:
+    """A server around an engine.
+
+    In a program with an event loop of its own::
+
+        service = Service(ServerConfig(), engine)
+        await service.serve()  # until service.stop() is called
+
+    :func:`holdfast.server.run` does the same for a process of its own, with signals.
+
+    Args:
+        config: What it is told.
+        engine: What rows are applied to. While the server runs, nothing else may apply rows to it.
+
+    Raises:
+        ValueError: If settings do not go together; for those of the server alone a :class:`ConfigError`.
+        OSError: If a file of certificates or tokens cannot be used; the error names it.
+    """
+
+    def __init__(self, config: ServerConfig, engine: Engine) -> None:
+        self.config = config
+        limits = config.limits
+        if limits.memory_bytes_max == 0:
+            limits = replace(limits, memory_bytes_max=default_memory_bytes())
+        self._security = read_security(config.security)
+        self._context = ServerContext(
             engine,
-            policy=policy,
+            policy=config.policy,
             limits=limits,
-            authorizer=security.tokens,
+            authorizer=self._security.tokens,
         )
+        self._server = TcpServer(self._context, self._security.tls)
+        self._statistics = Statistics(self._server)
         self._snapshots: Snapshots | None = None
-        if options.snapshot is not None:
+        if config.snapshots is not None:
             self._snapshots = Snapshots(
                 engine,
-                options.snapshot,
-                every_seconds=options.snapshot_every or None,
-                keep=options.snapshot_keep,
+                config.snapshots.target,
+                every_seconds=config.snapshots.every_seconds,
+                keep=config.snapshots.keep,
             )
+        self._listeners: list[socket.socket] = []
         self._stop = asyncio.Event()
-        self._stop_began = 0.0
-        self._stopped_by: int | None = None
-        self._main: asyncio.Task[None] | None = None
         self._tasks: set[asyncio.Task[None]] = set()
+        self._is_reloading = False
+        self._is_reload_wanted = False
 
-    def run(self, runner: Runner, listeners: list[socket.socket]) -> None:
-        """Serve until a signal says stop.
+    def bind(self) -> list[Address]:
+        """Take the addresses, so that nothing else can; connections wait until :meth:`serve` runs.
+
+        Returns:
+            Where the server will listen, with real ports for 0.
 
         Raises:
-            Interrupted: If a second signal stopped it at once.
-            OSError: If the file of the ports cannot be written.
+            InsecureAddressError: If other machines could send there, and neither do certificates and tokens protect the server
+                nor does its configuration allow to go without.
+            OSError: If an address cannot be had; the error names it.
         """
-        self._warn_about_descriptors()
-        handlers = {number: signal.getsignal(number) for number in _SIGNALS}
-        thresholds = gc.get_threshold()
-        gc.freeze()
-        gc.set_threshold(*_GARBAGE_THRESHOLDS)
-        try:
-            with asyncio.Runner(loop_factory=_loop_factory(self._options.loop)) as loop:
-                loop.run(self._serve(runner, listeners))
-        except asyncio.CancelledError:
-            if self._stopped_by is None:
-                raise
-            raise Interrupted(self._stopped_by) from None
-        finally:
-            for each in listeners:
-                each.close()
-            gc.set_threshold(*thresholds)
-            gc.unfreeze()
-            for number, handler in handlers.items():
-                signal.signal(number, handler)
+        if not self._listeners:
+            found = [each for address in self.config.listen for each in listening.resolve(address)]
+            is_open_to_all = self._security.is_complete or self.config.security.allow_insecure
+            for _, address in found:
+                if not (is_open_to_all or listening.is_loopback(address)):
+                    raise InsecureAddressError(address)
+            self._listeners = listening.bind(found)
+        return [listening.bound_address(each) for each in self._listeners]
 
-    async def _serve(self, runner: Runner, listeners: list[socket.socket]) -> None:
-        loop = asyncio.get_running_loop()
-        self._main = asyncio.current_task()
-        server = Server(self._intake, self._security.tls)
-        statistics = Statistics(server)
-        loop.set_exception_handler(_log_trouble)
-        self._handle_signals(loop, server, statistics)
-        # One that came before the loop was there to hear it.
-        runner.check()
+    def close(self) -> None:
+        """Give the addresses back, for a server that was bound and will not serve."""
+        for each in self._listeners:
+            each.close()
+        self._listeners = []
+
+    async def serve(
+        self,
+        *,
+        on_listening: Callable[[list[Address]], None] | None = None,
+        on_status: OnStatus | None = None,
+    ) -> None:
+        """Serve until :meth:`stop` is called; then end all connections in order and take the last snapshot.
+
+        Cancelled, it ends at once, without a snapshot.
+
+        Args:
+            on_listening: Called with the addresses once connections are accepted.
+            on_status: Called with the status now and then, and at the end with None.
+
+        Raises:
+            InsecureAddressError: As for :meth:`bind`.
+            LastSnapshotError: If the last snapshot cannot be written.
+            OSError: If an address cannot be had.
+        """
+        addresses = self.bind()
+        self._make_room_for_connections()
         try:
-            await server.start(listeners)
-            for each in listeners:
-                _log.info("listening on %s", bound_address(each))
-            if self._options.port_file is not None:
-                write_ports(self._options.port_file, listeners)
-            self._start_tasks(server)
+            self._server.start(self._listeners)
+            for each in addresses:
+                _log.info("listening on %s", each)
+            if on_listening is not None:
+                on_listening(addresses)
+            self._start_tasks(on_status)
             await self._stop.wait()
-            _log.info(
-                "stopping: %d connections have %g seconds to end",
-                len(server.connections),
-                self._options.grace,
-            )
-            await server.stop(self._options.grace)
-            for task in self._tasks:
-                task.cancel()
-            if self._snapshots is not None:
-                try:
-                    await self._snapshots.take()
-                except OSError as error:
-                    # The accounts of -o are written all the same.
-                    runner.note_failure(error)
-            _log.info("stopped: %s", statistics.status())
+            await self._end()
         finally:
             for task in self._tasks:
                 task.cancel()
-            await server.abort()
-            for number in _SIGNALS:
-                loop.remove_signal_handler(number)
+            await self._server.abort()
+            self.close()
 
-    def _start_tasks(self, server: Server) -> None:
-        options = self._options
-        if options.status_every:
-            self._keep(_log_status(Statistics(server), options.status_every))
-        line = None if options.quiet else terminal_line()
-        if line is not None:
-            self._keep(_draw_status(line, Statistics(server)))
+    def stop(self) -> None:
+        """End :meth:`serve` in order: connections get the time that the configuration gives them."""
+        self._stop.set()
+
+    def reload(self) -> None:
+        """Read certificates and tokens again, for connections to come, and take a snapshot.
+
+        A file that cannot be used is logged, and everything stays as it was.
+        """
+        self._is_reload_wanted = True
+        if not self._is_reloading:
+            self._is_reloading = True
+            self._keep(self._read_again())
+        if self._snapshots is not None:
+            self._keep(_take_snapshot(self._snapshots))
+
+    def dump(self) -> None:
+        """Log all numbers."""
+        dump(self._statistics)
+
+    async def _end(self) -> None:
+        _log.info(
+            "stopping: %d connections have %g seconds to end",
+            len(self._server.connections),
+            self.config.grace_seconds,
+        )
+        await self._server.stop(self.config.grace_seconds)
+        for task in self._tasks:
+            task.cancel()
+        if self._snapshots is not None:
+            try:
+                await self._snapshots.take()
+            except OSError as error:
+                raise LastSnapshotError(error) from error
+        _log.info("stopped: %s", self._statistics.status())
+
+    def _start_tasks(self, on_status: OnStatus | None) -> None:
+        if self.config.status_every_seconds:
+            self._keep(_log_status(Statistics(self._server), self.config.status_every_seconds))
+        if on_status is not None:
+            self._keep(_tell_status(Statistics(self._server), on_status))
         if self._snapshots is not None:
             self._keep(self._snapshots.run())
 
@@ -167,80 +206,39 @@ class Service:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    # --- signals ---
-
-    def _handle_signals(
-        self, loop: asyncio.AbstractEventLoop, server: Server, statistics: Statistics
-    ) -> None:
-        actions: dict[signal.Signals, Callable[[], None]] = {
-            signal.SIGINT: lambda: self._stop_by(signal.SIGINT),
-            signal.SIGTERM: lambda: self._stop_by(signal.SIGTERM),
-            signal.SIGHUP: lambda: self._reload(server),
-            signal.SIGUSR1: lambda: dump(statistics),
-        }
-        for number, action in actions.items():
-            # What was ignored when the command started (nohup) stays ignored.
-            if signal.getsignal(number) is not signal.SIG_IGN:
-                loop.add_signal_handler(number, action)
-
-    def _stop_by(self, number: signal.Signals) -> None:
-        now = time.monotonic()
-        if not self._stop.is_set():
-            self._stop.set()
-            self._stop_began = now
-        elif now - self._stop_began < SAME_SIGNAL_SECONDS:
-            return
-        elif self._stopped_by is None and self._main is not None:
-            self._stopped_by = number
-            self._main.cancel()
-
-    def _reload(self, server: Server) -> None:
-        """Read certificates and tokens again, for connections to come, and take a snapshot."""
+    async def _read_again(self) -> None:
         try:
-            self._security.reload()
+            while self._is_reload_wanted:
+                self._is_reload_wanted = False
+                await self._read_once()
+        finally:
+            self._is_reloading = False
+
+    async def _read_once(self) -> None:
+        try:
+            security = await run_in_background(lambda: read_security(self.config.security))
         except OSError as error:
             _log.error("certificates and tokens stay as they were: %s: %s", error.filename, error.strerror)
+        except RuntimeError as error:
+            # The system allows no more threads.
+            _log.error("certificates and tokens stay as they were: %s", error)
         else:
-            server.tls, self._intake.authorizer = self._security.tls, self._security.tokens
+            self._security = security
+            self._server.tls, self._context.authorizer = security
             _log.info("certificates and tokens are read again")
-        if self._snapshots is not None:
-            self._keep(_take_snapshot(self._snapshots))
 
-    def _warn_about_descriptors(self) -> None:
-        wanted = self._intake.limits.connections_max
-        possible = raise_descriptor_limit(wanted)
+    def _make_room_for_connections(self) -> None:
+        wanted = self._context.limits.connections_max
+        possible = listening.raise_descriptor_limit(wanted)
         if possible < wanted:
-            self._intake.limits = replace(self._intake.limits, connections_max=possible)
+            self._context.limits = replace(self._context.limits, connections_max=possible)
             _log.warning(
                 "the system allows this process files for %d connections, not for the %d of --connections-max; "
                 "more come with ulimit -n %d",
                 possible,
                 wanted,
-                wanted + DESCRIPTORS_RESERVED,
+                wanted + listening.DESCRIPTORS_RESERVED,
             )
-
-
-def _loop_factory(name: str) -> Callable[[], asyncio.AbstractEventLoop]:
-    """Choose the event loop.
-
-    Raises:
-        JobError: If it is not installed.
-    """
-    if name == "asyncio" or (name == "auto" and find_spec("uvloop") is None):
-        return asyncio.new_event_loop
-    try:
-        factory: Callable[[], asyncio.AbstractEventLoop] = import_module("uvloop").new_event_loop
-    except ImportError as error:
-        raise JobError(
-            f"uvloop cannot be used ({error}); pip install 'holdfast[uvloop]', or say --loop asyncio"
-        ) from error
-    return factory
-
-
-def _log_trouble(_loop: asyncio.AbstractEventLoop, context: dict[str, object]) -> None:
-    """Log what the event loop has to tell, that no more connections can be accepted for one; nothing of it ends the server."""
-    error = context.get("exception")
-    _log.error("%s", context.get("message"), exc_info=error if isinstance(error, Exception) else None)
 
 
 async def _take_snapshot(snapshots: Snapshots) -> None:
@@ -265,10 +263,10 @@ async def _log_status(statistics: Statistics, every_seconds: float) -> None:
         _log.info("%s", status, extra=status._asdict())
 
 
-async def _draw_status(line: StatusLine, statistics: Statistics) -> None:
+async def _tell_status(statistics: Statistics, on_status: OnStatus) -> None:
     try:
         while True:
-            line.show(statistics.status())
-            await asyncio.sleep(_STATUS_LINE_SECONDS)
+            on_status(statistics.status())
+            await asyncio.sleep(_ON_STATUS_SECONDS)
     finally:
-        line.clear()
+        on_status(None)

@@ -1,86 +1,107 @@
 """Who may send: a file with the hashes of tokens, and the streams that each of them allows.
 
 A line is ``sha256:HEX PATTERN...``; in a pattern ``*`` stands for any characters, and ``-`` alone for anonymous streams.
-Tokens are long and random, so that a plain hash of one is as good as a slow one: there is nothing to guess.
+Tokens are long and random, so a plain hash of one is as good as a slow one: there is nothing to guess.
 """
 
 from __future__ import annotations
 
 import hashlib
-import hmac
 import os
 import re
 import stat
 
-from holdfast.domain.picklable import Picklable
-from holdfast.io.outputs import append_line
+from holdfast.net.secret_files import SecretFileError, open_secret_file
 
 TYPE_CHECKING = False  # typing costs as much to import as argparse
 if TYPE_CHECKING:
-    import argparse
-
-    from holdfast.app.options import Refuse
-    from holdfast.app.runner import Runner
+    from collections.abc import Iterable, Mapping
 
 ANONYMOUS = "-"
 """The pattern that allows streams without a name."""
 _TOKEN_BYTES = 32
 _TOKEN_PREFIX = "holdfast_"  # noqa: S105  # what a token begins with, so that scanners of secrets can know one
-_ENTRY = re.compile(r"sha256:([0-9a-f]{64})((?:[ \t]+[A-Za-z0-9._:/*-]+)+)")
+_PATTERN = re.compile(r"[A-Za-z0-9._:/*-]+")
+_ENTRY = re.compile(rf"sha256:([0-9a-f]{{64}})((?:[ \t]+{_PATTERN.pattern})+)")
 _FILE_BYTES_MAX = 16 * 1024 * 1024
 
 
-class TokenFileError(Picklable, OSError):
+class TokenFileError(SecretFileError):
     """A file of tokens that cannot be used; the message names it, the line, and what to do."""
 
-    def __init__(self, path: str, reason: str) -> None:
-        super().__init__(0, reason, path)
 
-    def __str__(self) -> str:
-        return f"{self.filename}: {self.strerror}"
+class Pattern:
+    """A pattern with at least one ``*``, each of which stands for any characters.
+
+    Matching takes the pieces between the stars from left to right, each at the first place where it fits. It never goes
+    back, so the time is that of a few searches whatever the pattern and the name are.
+
+    Args:
+        text: The pattern.
+    """
+
+    __slots__ = ("_first", "_last", "_length_min", "_middle")
+
+    def __init__(self, text: str) -> None:
+        self._first, *middle, self._last = text.split("*")
+        self._middle = tuple(filter(None, middle))
+        self._length_min = len(text) - text.count("*")
+
+    def matches(self, name: str) -> bool:
+        """Say whether a whole name fits."""
+        if len(name) < self._length_min or not (name.startswith(self._first) and name.endswith(self._last)):
+            return False
+        position, end = len(self._first), len(name) - len(self._last)
+        for piece in self._middle:
+            position = name.find(piece, position, end)
+            if position < 0:
+                return False
+            position += len(piece)
+        return True
 
 
 class Grant:
-    """What one token allows.
+    """The streams that a token allows.
 
     Args:
         patterns: The streams.
     """
 
-    __slots__ = ("_allowed",)
+    __slots__ = ("_names", "_patterns")
 
-    def __init__(self, patterns: list[str]) -> None:
-        alternatives = (".*".join(map(re.escape, pattern.split("*"))) for pattern in patterns)
-        self._allowed = re.compile("|".join(alternatives))
+    def __init__(self, patterns: Iterable[str]) -> None:
+        wanted = set(patterns)
+        self._names = frozenset(pattern for pattern in wanted if "*" not in pattern)
+        self._patterns = tuple(Pattern(pattern) for pattern in sorted(wanted - self._names))
 
     def allows(self, stream: str | None) -> bool:
         """Say whether it allows a stream; None is an anonymous one."""
-        return self._allowed.fullmatch(ANONYMOUS if stream is None else stream) is not None
+        name = ANONYMOUS if stream is None else stream
+        return name in self._names or any(pattern.matches(name) for pattern in self._patterns)
 
 
 class Tokens:
     """The tokens that a server knows.
 
     Args:
-        grants: What each allows, by the SHA-256 of the token.
+        grants: What each token allows, by its SHA-256.
     """
 
     __slots__ = ("_grants",)
 
-    def __init__(self, grants: list[tuple[bytes, Grant]]) -> None:
+    def __init__(self, grants: Mapping[bytes, Grant]) -> None:
         self._grants = grants
 
     def __len__(self) -> int:
         return len(self._grants)
 
     def find(self, token: str) -> Grant | None:
-        """Look up what a token allows, in a time that says nothing about the tokens there are."""
-        digest = hashlib.sha256(token.encode()).digest()
-        found: Grant | None = None
-        for known, grant in self._grants:
-            if hmac.compare_digest(known, digest):
-                found = grant
-        return found
+        """Look up what a token allows.
+
+        The time of a look-up depends on hashes alone. A sender cannot choose a guess by its hash, so the time tells nothing
+        about the tokens there are.
+        """
+        return self._grants.get(hashlib.sha256(token.encode()).digest())
 
 
 def read_tokens(path: str) -> Tokens:
@@ -89,12 +110,9 @@ def read_tokens(path: str) -> Tokens:
     Raises:
         OSError: If it cannot be read, can be changed by others, or has a line that is no entry; the error names file and line.
     """
-    with open(path, "rb") as file:
-        mode = os.fstat(file.fileno()).st_mode
-        if stat.S_ISREG(mode) and mode & (stat.S_IWGRP | stat.S_IWOTH):
-            raise TokenFileError(
-                path, "others than its owner may write to this file of tokens; chmod go-w it"
-            )
+    with open_secret_file(path) as file:
+        if os.fstat(file.fileno()).st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+            raise TokenFileError(path, "other users may write to this file of tokens; chmod go-w it")
         text = file.read(_FILE_BYTES_MAX + 1)
     if len(text) > _FILE_BYTES_MAX:
         raise TokenFileError(path, f"a file of tokens has at most {_FILE_BYTES_MAX} bytes")
@@ -114,10 +132,8 @@ def read_tokens(path: str) -> Tokens:
             raise TokenFileError(path, f"line {number} has a token that another line has as well")
         grants[digest] = Grant(match[2].split())
     if not grants:
-        raise TokenFileError(
-            path, "this file has no tokens, so that nobody could send; holdfast token makes one"
-        )
-    return Tokens(list(grants.items()))
+        raise TokenFileError(path, "this file has no tokens, so nobody could send; holdfast token makes one")
+    return Tokens(grants)
 
 
 def make_token() -> str:
@@ -126,54 +142,11 @@ def make_token() -> str:
 
 
 def format_entry(token: str, patterns: list[str]) -> str:
-    """Write the line of a token file that lets a token send streams."""
-    return f"sha256:{hashlib.sha256(token.encode()).hexdigest()} {' '.join(patterns)}"
-
-
-def add_options(parser: argparse.ArgumentParser) -> None:
-    """Add the options of ``holdfast token``."""
-    parser.add_argument(
-        "patterns",
-        nargs="*",
-        metavar="PATTERN",
-        help="streams that the token allows, * for any characters, - for anonymous streams (*)",
-    )
-    parser.add_argument(
-        "--append",
-        metavar="FILE",
-        help="add the line to this file of tokens, made readable for its owner only, instead of printing it",
-    )
-
-
-def new_token(runner: Runner, options: argparse.Namespace, refuse: Refuse) -> int:
-    """Make a token; print it, and the line that goes into the server's file of tokens."""
-    patterns = options.patterns or ["*"]
-    token = make_token()
-    entry = format_entry(token, patterns)
-    if _ENTRY.fullmatch(entry) is None:
-        refuse("a pattern consists of A-Z a-z 0-9 . _ : / - and *")
-    runner.check_stdout()
-    if options.append is None:
-        _print(runner, f"token: {token}\nline for the server's file of tokens: {entry}\n")
-        return 0
-    # The line is on disk before anybody has the token.
-    append_line(options.append, entry.encode(), waits=runner)
-    _print(runner, f"{token}\n")
-    return 0
-
-
-def _print(runner: Runner, text: str) -> None:
-    """Print a token. Nobody can read it again later, so a reader that is gone is an error here.
+    """Write the line of a token file that lets a token send streams.
 
     Raises:
-        JobError: If nobody reads it.
+        ValueError: If there are no patterns, or one has characters that no stream's name has.
     """
-    from holdfast.app.runner import JobError, StdoutClosedError  # noqa: PLC0415  # a server needs neither
-
-    try:
-        runner.stdout.write(text.encode())
-        runner.stdout.flush()
-    except StdoutClosedError as error:
-        raise JobError(
-            "nobody reads the token on standard output; make another one, this one is lost"
-        ) from error
+    if not patterns or not all(map(_PATTERN.fullmatch, patterns)):
+        raise ValueError("a pattern consists of A-Z a-z 0-9 . _ : / - and *")
+    return f"sha256:{hashlib.sha256(token.encode()).hexdigest()} {' '.join(patterns)}"

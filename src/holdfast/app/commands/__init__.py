@@ -46,8 +46,8 @@ COMMANDS: Mapping[str, Command] = {
     "send": Command("send files to a server", "app.commands.send:add_options", "app.commands.send:send"),
     "token": Command(
         "make a token that lets its holder send to a server",
-        "server.tokens:add_options",
-        "server.tokens:new_token",
+        "app.commands.token:add_options",
+        "app.commands.token:new_token",
     ),
     "completion": Command(
         "print a script that completes command lines in a shell",

@@ -9,33 +9,41 @@ from typing import TYPE_CHECKING
 from holdfast.app.accounts import write_accounts
 from holdfast.app.options import add_log, add_rules, make_engine, number_of_seconds, start_log, whole_number
 from holdfast.app.paths import check_outputs, other_inputs, refuse_overwriting
-from holdfast.app.runner import EXIT_DONE, STDOUT_PATH
+from holdfast.app.runner import EXIT_DONE, STDOUT_PATH, Interrupted, JobError
 from holdfast.io.outputs import Output, inherited_descriptor
 
 if TYPE_CHECKING:
     import argparse
-    import socket
+    from collections.abc import Callable
 
+    from holdfast.app.background_stream import BackgroundStream
     from holdfast.app.options import Refuse
     from holdfast.app.runner import Runner
+    from holdfast.engine.engine import Engine
     from holdfast.engine.policy import ErrorPolicy
+    from holdfast.net.address import Address
     from holdfast.protocol.limits import Limits
-    from holdfast.server.security import Security
+    from holdfast.server.config import ServerConfig
+    from holdfast.server.service import Service
+    from holdfast.server.status import Status
 
 _LISTEN_DEFAULT = "127.0.0.1:7070"
 _GRACE_SECONDS_DEFAULT = 10.0
 _STATUS_SECONDS_DEFAULT = 60.0
+_LOG_SECONDS_MAX = 2.0
+_STDERR = 2
 _LIMITS = {
     "connections_max": "connections open at a time",
-    "connection_bytes_max": "bytes kept for one connection: its partial line and the replies it has not read",
+    "connection_bytes_max": "bytes kept for one connection: its partial line and the replies that it has not read",
     "line_bytes_max": "how long a line may grow while it has no end",
     "idle_seconds_max": "how long a connection may be silent; 0: for ever",
     "handshake_seconds_max": "how long directives and header may take",
     "line_seconds_max": "how long a line may take from its first byte to its end",
-    "replies_seconds_max": "how long a sender is held back that does not read its replies",
-    "linger_seconds_max": "how long a connection that was ended stays open for its last line to be read",
+    "replies_seconds_max": "how long a sender is paused that does not read its replies",
+    "linger_seconds_max": "how long a connection stays open after its end, for its last line to be read",
     "streams_max": "named streams whose positions are remembered",
-    "memory_bytes_max": "ledger, connections and stream names together; 0: three quarters of the machine's memory",
+    "memory_bytes_max": "memory of ledger, connections and stream names together; 0: three quarters of what the "
+    "machine or its control group allows",
 }
 
 
@@ -144,24 +152,150 @@ def _add_limits(parser: argparse.ArgumentParser) -> None:
 def serve(runner: Runner, options: argparse.Namespace, refuse: Refuse) -> int:
     """Take streams of transactions over TCP until told to stop; then write the accounts."""
     options.verbose += 1
-    policy, limits = _policy(options, refuse), _limits(options, refuse)
+    config = _config(options, refuse)
     _check_files(runner, options, refuse)
     engine = make_engine(options, refuse, huge_pages=options.huge_pages)
-    start_log(runner, options)
-    security = _security(options, refuse)
-    listeners = _listeners(options, refuse, is_secure=security.is_complete)
-    from holdfast.server.service import Service  # noqa: PLC0415  # asyncio: --help does without
+    stream = _log_stream(runner, options)
+    start_log(runner, options, stream)
+    try:
+        service = _service(config, engine, refuse)
+        _bind(service, refuse)
+        if options.output is None and options.snapshot is None:
+            _warn_of_forgetting()
+        return _serve_and_write(runner, options, service, engine, stream)
+    finally:
+        if stream is not None:
+            stream.close(_LOG_SECONDS_MAX)
+            runner.stderr.has_lost |= stream.has_lost
+
+
+def _serve_and_write(
+    runner: Runner,
+    options: argparse.Namespace,
+    service: Service,
+    engine: Engine,
+    stream: BackgroundStream | None,
+) -> int:
+    from holdfast.server.config import ConfigError  # noqa: PLC0415  # asyncio: --help does without
+    from holdfast.server.running import StoppedAtOnceError, run  # noqa: PLC0415  # the same
+    from holdfast.server.service import LastSnapshotError  # noqa: PLC0415  # the same
 
     try:
-        service = Service(options, engine, policy, limits, security)
-    except ValueError as error:
-        for each in listeners:
-            each.close()
-        refuse(str(error))
-    service.run(runner, listeners)
+        run(
+            service,
+            on_signals_handled=runner.check,
+            on_listening=lambda addresses: _write_ports(options.port_file, addresses),
+            on_status=None if options.quiet else _status_line(stream),
+        )
+    except ConfigError as error:
+        raise JobError(f"--loop {options.loop}: {error}") from error
+    except StoppedAtOnceError as error:
+        raise Interrupted(error.signal_number) from None
+    except LastSnapshotError as error:
+        # The accounts of -o are written all the same.
+        runner.note_failure(error)
     if options.output is not None:
         write_accounts(runner, options.output, engine.accounts())
     return EXIT_DONE
+
+
+def _log_stream(runner: Runner, options: argparse.Namespace) -> BackgroundStream | None:
+    """Open standard error so that the log never makes the event loop wait; None if the command was started without one."""
+    from holdfast.app.background_stream import BackgroundStream  # noqa: PLC0415  # --help does without
+    from holdfast.app.logs import describe_dropped  # noqa: PLC0415  # the same
+
+    if not runner.stderr.is_open:
+        return None
+    return BackgroundStream(_STDERR, lambda count: describe_dropped(options.log_format, count))
+
+
+def _service(config: ServerConfig, engine: Engine, refuse: Refuse) -> Service:
+    """Make the server that the configuration describes.
+
+    Raises:
+        OSError: If a file of certificates or tokens cannot be used; the error names it.
+    """
+    from holdfast.server.service import Service  # noqa: PLC0415  # asyncio: --help does without
+
+    try:
+        return Service(config, engine)
+    except ValueError as error:
+        refuse(str(error))
+
+
+def _bind(service: Service, refuse: Refuse) -> None:
+    from holdfast.server.config import InsecureAddressError  # noqa: PLC0415  # --help does without
+
+    try:
+        service.bind()
+    except InsecureAddressError as error:
+        refuse(
+            f"--listen {error.address}: others than this machine could send there; give --tls-cert and --tokens, "
+            "or say --insecure if the network is trusted"
+        )
+
+
+def _warn_of_forgetting() -> None:
+    import logging  # noqa: PLC0415  # --help does without
+
+    logging.getLogger("holdfast.server").warning(
+        "the accounts are in memory only and are lost when this server ends; -o FILE or --snapshot PATTERN writes them"
+    )
+
+
+def _status_line(stream: BackgroundStream | None) -> Callable[[Status | None], None] | None:
+    """Give what draws the status on a terminal, if standard error is one."""
+    if stream is None or not stream.isatty():
+        return None
+    from holdfast.app.status_line import StatusLine  # noqa: PLC0415  # only on a terminal
+
+    line = StatusLine(stream)
+    line.stay_below_log()
+    return line.show
+
+
+def _config(options: argparse.Namespace, refuse: Refuse) -> ServerConfig:
+    """Make the configuration that the command line describes."""
+    from holdfast.server.config import (  # noqa: PLC0415  # slow to import: --help does without
+        SecurityConfig,
+        ServerConfig,
+        SnapshotConfig,
+    )
+
+    if options.tls_cert is None and (options.tls_key or options.tls_client_ca):
+        refuse("--tls-key and --tls-client-ca go with --tls-cert")
+    snapshots = None
+    if options.snapshot is not None:
+        snapshots = SnapshotConfig(
+            target=options.snapshot,
+            every_seconds=options.snapshot_every or None,
+            keep=options.snapshot_keep,
+        )
+    return ServerConfig(
+        listen=_addresses(options, refuse),
+        policy=_policy(options, refuse),
+        limits=_limits(options, refuse),
+        security=SecurityConfig(
+            tls_cert=options.tls_cert,
+            tls_key=options.tls_key,
+            tls_client_ca=options.tls_client_ca,
+            tokens=options.tokens,
+            allow_insecure=options.insecure,
+        ),
+        snapshots=snapshots,
+        grace_seconds=options.grace,
+        loop=options.loop,
+        status_every_seconds=options.status_every,
+    )
+
+
+def _addresses(options: argparse.Namespace, refuse: Refuse) -> tuple[Address, ...]:
+    from holdfast.net.address import parse_listen_address  # noqa: PLC0415  # --help does without
+
+    try:
+        return tuple(parse_listen_address(text) for text in options.listen or [_LISTEN_DEFAULT])
+    except ValueError as error:
+        refuse(f"--listen: {error}")
 
 
 def _policy(options: argparse.Namespace, refuse: Refuse) -> ErrorPolicy:
@@ -206,39 +340,12 @@ def _is_fifo(path: str) -> bool:
         return False
 
 
-def _security(options: argparse.Namespace, refuse: Refuse) -> Security:
-    from holdfast.server.security import Security  # noqa: PLC0415  # ssl is slow to import
-
-    if options.tls_cert is None and (options.tls_key or options.tls_client_ca):
-        refuse("--tls-key and --tls-client-ca go with --tls-cert")
-    return Security(options.tls_cert, options.tls_key, options.tls_client_ca, options.tokens)
-
-
-def _listeners(options: argparse.Namespace, refuse: Refuse, *, is_secure: bool) -> list[socket.socket]:
-    from holdfast.net import listening  # noqa: PLC0415  # --help does without
-    from holdfast.net.address import parse_listen_address  # noqa: PLC0415  # the same
-
-    wanted = []
-    for text in options.listen or [_LISTEN_DEFAULT]:
-        try:
-            wanted.append(parse_listen_address(text))
-        except ValueError as error:
-            refuse(f"--listen: {error}")
-    found = [each for address in wanted for each in listening.resolve(address)]
-    for _, address in found:
-        if not (is_secure or options.insecure or listening.is_loopback(address)):
-            refuse(
-                f"--listen {address}: others than this machine could send there; give --tls-cert and --tokens, "
-                "or say --insecure if the network is trusted"
-            )
-    return listening.bind(found)
-
-
-def write_ports(path: str, listeners: list[socket.socket]) -> None:
-    """Write the port of each listener on a line; a process that sees the file sees all of it.
+def _write_ports(path: str | None, addresses: list[Address]) -> None:
+    """Write the port of each address on a line; a process that sees the file sees all of it.
 
     Raises:
         OSError: If it cannot be written.
     """
-    with Output(path) as file:
-        file.writelines(b"%d\n" % each.getsockname()[1] for each in listeners)
+    if path is not None:
+        with Output(path) as file:
+            file.writelines(b"%d\n" % each.port for each in addresses)

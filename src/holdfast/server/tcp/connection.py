@@ -4,31 +4,55 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import fcntl
 import logging
 import os
 import ssl
-import struct
-import termios
-from time import monotonic
+from time import monotonic, perf_counter
 from typing import TYPE_CHECKING
 
 from holdfast.net.tls import NEED_MORE, TlsChannel
 from holdfast.protocol.messages import ErrorCode, WireError
-from holdfast.protocol.server_session import Session
+from holdfast.protocol.server_session import REFUSED_PIECE_BYTES, Session
 from holdfast.protocol.wire import encode_all
+from holdfast.server.tcp.output import Output
+from holdfast.server.tcp.reading import (
+    READ_BYTES,
+    SMALL_READ_BYTES,
+    TINY_READ_BYTES,
+    TLS_READ_BYTES,
+    next_read_bytes,
+    received_bytes,
+)
+from holdfast.server.tcp.turns import CHEAP_SECONDS
 
 if TYPE_CHECKING:
-    from holdfast.protocol.messages import Event
-    from holdfast.server.tcp.server import Server
+    from typing import Protocol
 
-REPLY_BYTES_HIGH = 16 * 1024
-"""A sender whose unread replies are more than this is not read from."""
-REPLY_BYTES_LOW = 4 * 1024
-"""It is read from again when they are no more than this."""
+    from holdfast.protocol.messages import Event
+    from holdfast.protocol.server_context import ServerContext
+    from holdfast.server.tcp.turns import Turns
+
+    class Host(Protocol):
+        """What the connections of a server share."""
+
+        context: ServerContext
+        tls: ssl.SSLContext | None
+        turns: Turns
+        buffer: memoryview
+        tls_buffer: memoryview
+
+        def admit(self, connection: Connection) -> WireError | None:
+            """Count a connection in; give the reason if it cannot stay."""
+
+        def forget(self, connection: Connection) -> None:
+            """Count a connection out."""
+
+        def wake_later(self, connection: Connection) -> None:
+            """Wake a connection when its session wants to be."""
+
 
 # Why a connection is not read from: bits, so that reasons come and go without knowing of each other.
-_UNREAD_REPLIES, _DISCARDED_ENOUGH = 1, 2
+_UNREAD_REPLIES, _DISCARDED_ENOUGH, _WAITS_FOR_TURN = 1, 2, 4
 
 _OPEN, _LINGERING, _CLOSING, _LOST = range(4)
 
@@ -43,36 +67,44 @@ class Connection(asyncio.BufferedProtocol):
     This is the one place that pauses and resumes reading.
 
     Args:
-        server: Whose buffers, limits and clock it uses.
+        host: The server, whose buffers, limits and turns it uses.
     """
 
     __slots__ = (
-        "_buffer",
         "_closes_at",
         "_discarded",
-        "_held_since",
+        "_has_eof",
         "_holds",
-        "_plain",
-        "_server",
+        "_host",
+        "_output",
+        "_read_bytes",
+        "_rest",
         "_state",
         "_tls",
         "_transport",
+        "_unread_since",
         "has_ack_due",
+        "piece_seconds",
         "session",
     )
 
+    _output: Output
     _transport: asyncio.Transport
 
-    def __init__(self, server: Server) -> None:
-        self._server = server
+    def __init__(self, host: Host) -> None:
+        self._host = host
         self._state = _OPEN
         self._holds = 0
-        self._held_since = self._closes_at = 0.0
+        self._unread_since = self._closes_at = 0.0
         self._discarded = 0
-        self._tls = None if server.tls is None else TlsChannel(server.tls)
-        # Replies to what one read brings are bounded by the read: it is small until it is known that nobody wants many.
-        self._plain = server.small_buffer
-        self._buffer = server.small_buffer if self._tls is None else server.tls_buffer
+        self._tls = None if host.tls is None else TlsChannel(host.tls)
+        # How much is read next; small until it is known that there will be few replies.
+        self._read_bytes = SMALL_READ_BYTES
+        # What was read and has to wait: for its turn, or for replies to be sent.
+        self._rest = b""
+        self._has_eof = False
+        self.piece_seconds = 0.0
+        """What the last piece of input cost."""
         self.has_ack_due = False
         """Whether the server has it on its list of connections to wake."""
         self.session: Session
@@ -81,59 +113,71 @@ class Connection(asyncio.BufferedProtocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin, or say why not."""
+        began = perf_counter()
         # uvloop's transports have all of asyncio.Transport's methods and do not derive from it.
         self._transport = transport  # type: ignore[assignment]  # see above
-        self._transport.set_write_buffer_limits(REPLY_BYTES_HIGH, REPLY_BYTES_LOW)
-        self.session = Session(self._server.intake, self, monotonic())
-        refusal = self._server.admit(self)
+        self._output = Output(self._transport, self._tls)
+        self.session = Session(self._host.context, self, monotonic())
+        refusal = self._host.admit(self)
         if refusal is not None:
             self.end(refusal)
+        self._host.turns.spend(perf_counter() - began)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """End: whole rows that came stand, half a row is gone."""
         _log.debug("connection lost after %d rows: %s", self.session.rows, exc or "closed")
         self._state = _LOST
+        self._rest = b""
         self.session.leave()
-        self._server.forget(self)
+        self._host.forget(self)
 
     def get_buffer(self, _sizehint: int) -> memoryview:
-        """Give the buffer that all connections of the loop read into: it is empty again when buffer_updated returns."""
-        return self._buffer
+        """Give a part of the buffer that all connections share: it is empty again when buffer_updated returns."""
+        host = self._host
+        size = TINY_READ_BYTES if host.turns.is_spent else self._read_bytes
+        return (host.buffer if self._tls is None else host.tls_buffer)[:size]
 
     def buffer_updated(self, count: int) -> None:
         """Take what was read."""
         if self._state != _OPEN:
             self._discard(count)
             return
+        began = perf_counter()
         try:
             if self._tls is None:
-                self._take(self._buffer[:count])
+                self._take(self._host.buffer[:count])
             else:
-                self._decrypt(self._tls, self._buffer[:count])
+                self._decrypt(self._tls, self._host.tls_buffer[:count])
         except Exception as error:  # noqa: BLE001  # one connection's trouble is not the others'
             self.fail(error)
+        self._account(perf_counter() - began, count)
 
     def eof_received(self) -> bool:
         """Take the end of the input; what is still to be said is said before the connection is closed."""
         if self._state != _OPEN:
             self._transport.close()
-        elif self._tls is not None:
-            # The end of a TLS connection without its farewell may be an attacker's doing: nothing else is decided.
-            self._close()
-        else:
-            try:
-                self._end_input()
-            except Exception as error:  # noqa: BLE001  # as in buffer_updated
-                self.fail(error)
+        elif not self._has_eof:
+            self._has_eof = True
+            if self._host.turns.is_spent:
+                self._wait_for_turn()
+            elif not self._holds:
+                began = perf_counter()
+                self._finish()
+                self._host.turns.spend(perf_counter() - began)
         return True
 
     def pause_writing(self) -> None:
         """Stop reading from a sender who does not read."""
+        self._unread_since = monotonic()
         self._hold(_UNREAD_REPLIES)
 
     def resume_writing(self) -> None:
-        """Go on with a sender who reads again."""
+        """Go on with a sender who reads again, when it is its turn."""
+        if self._state == _OPEN and self._host.turns.is_crowded:
+            self._wait_for_turn()
+        began = perf_counter()
         self._release(_UNREAD_REPLIES)
+        self._host.turns.spend(perf_counter() - began)
 
     # --- called by the server and the session ---
 
@@ -145,7 +189,15 @@ class Connection(asyncio.BufferedProtocol):
     @property
     def held_bytes(self) -> int:
         """Bytes kept for this connection."""
-        return self.session.held_bytes + self._transport.get_write_buffer_size()
+        return self.session.held_bytes + len(self._rest) + self._output.unsent_bytes
+
+    def take_turn(self) -> None:
+        """Go on after a wait for the others."""
+        if self._state == _LOST:
+            return
+        began = perf_counter()
+        self._release(_WAITS_FOR_TURN)
+        self._host.turns.spend(perf_counter() - began)
 
     def deliver(self, events: list[Event]) -> None:
         """Send the last events of a session that was ended from outside."""
@@ -180,30 +232,39 @@ class Connection(asyncio.BufferedProtocol):
             if now > self._closes_at:
                 self._transport.abort()
             return
-        limit = self._server.intake.limits.replies_seconds_max
-        if self._holds & _UNREAD_REPLIES and now - self._held_since > limit:
-            text = f"replies were not read for {limit:g} seconds, while no more rows were taken"
+        limit = self._host.context.limits.replies_seconds_max
+        if self._holds & _UNREAD_REPLIES and now - self._unread_since > limit:
+            text = f"the replies were not read for {limit:g} seconds; read them while you send"
             self.end(WireError(ErrorCode.REPLIES_NOT_READ, text))
         else:
             self._reply(self.session.check(now, is_held=self._holds != 0))
 
     def is_quiet(self, now: float, seconds: float) -> bool:
         """Say whether nothing came for a while and no line is in the middle."""
-        return now - self.session.received_at >= seconds and self.session.held_bytes == 0
+        return (
+            now - self.session.received_at >= seconds
+            and not self._rest
+            and not self._has_eof
+            and self.session.held_bytes == 0
+        )
 
     def drain(self) -> None:
         """Take what the system has received by now."""
+        if not self._holds & _UNREAD_REPLIES:
+            self._release(_WAITS_FOR_TURN)
         descriptor = self._transport.get_extra_info("socket").fileno()
-        (left,) = struct.unpack("i", fcntl.ioctl(descriptor, termios.FIONREAD, b"\0\0\0\0"))
+        left = received_bytes(descriptor)
         while left > 0 and self._state == _OPEN and not self._holds:
             try:
-                count = os.readv(descriptor, [self._buffer[:left]])
+                count = os.readv(descriptor, [self.get_buffer(left)[:left]])
             except OSError:
                 return
             if count == 0:
                 return
             left -= count
             self.buffer_updated(count)
+            if not self._rest:
+                self._release(_WAITS_FOR_TURN)
 
     def abort(self) -> None:
         """Close at once, whatever is unsent."""
@@ -212,51 +273,73 @@ class Connection(asyncio.BufferedProtocol):
     # --- input ---
 
     def _take(self, data: memoryview) -> None:
+        """Let the session take input; keep what is left when its replies have to be sent first."""
         session = self.session
-        size = session.piece_bytes
-        for start in range(0, len(data), size):
-            self._reply(session.receive(data[start : start + size], monotonic()))
+        taken = 0
+        while taken < len(data) and self._state == _OPEN:
+            is_sliced = session.wants_refused or session.is_opening
+            if is_sliced and (self._holds or self._output.is_full):
+                self._rest = bytes(data[taken:])
+                if not self._holds:
+                    self._wait_for_turn()
+                break
+            size = REFUSED_PIECE_BYTES if is_sliced else session.piece_bytes
+            piece = data[taken : taken + size]
+            taken += len(piece)
+            self._reply(session.receive(piece, monotonic()))
         if session.wake_at is not None and not self.has_ack_due:
-            self._server.wake_later(self)
-        if self._plain is self._server.small_buffer and not session.is_opening and not session.wants_refused:
-            self._plain = self._server.buffer
-            if self._tls is None:
-                self._buffer = self._plain
+            self._host.wake_later(self)
 
     def _decrypt(self, tls: TlsChannel, data: memoryview) -> None:
-        """Take what there is in plain text, as long as nothing holds the sender back."""
+        """Take what there is in plain text; what has to wait stays encrypted."""
         try:
             tls.feed(data)
             while self._state == _OPEN and not self._holds:
-                count = tls.read_into(self._plain)
+                if self._output.is_full:
+                    self._wait_for_turn()
+                    break
+                plain = self._host.buffer[: REFUSED_PIECE_BYTES if self.session.wants_refused else READ_BYTES]
+                count = tls.read_into(plain)
                 if count == NEED_MORE:
                     break
                 if count == 0:
                     self._end_input()
                 else:
-                    self._take(self._plain[:count])
+                    self._take(plain[:count])
         except ssl.SSLError as error:
             _log.debug("TLS failed: %s", error)
             self._close()
-        self._flush_tls()
+        self._output.flush()
+
+    def _finish(self) -> None:
+        """Take the end of the input."""
+        if self._tls is not None:
+            # The end of a TLS connection without its farewell may be an attacker's doing: nothing else is decided.
+            self._close()
+            return
+        try:
+            self._end_input()
+        except Exception as error:  # noqa: BLE001  # as in buffer_updated
+            self.fail(error)
 
     def _end_input(self) -> None:
-        self._send(encode_all(self.session.end_of_input(monotonic())))
-        self._close()
+        """End the session; its summary may have to wait until its rows are durable."""
+        self._has_eof = True
+        self._reply(self.session.end_of_input(monotonic()))
 
     def _discard(self, count: int) -> None:
-        """Throw away what comes behind the end, but for a handshake that has to be done before the sender can be told."""
+        """Throw away what comes after the end, but for a handshake that has to be done before the sender can be told."""
         tls = self._tls
         if tls is not None and not tls.is_open and self._state == _LINGERING:
             try:
-                tls.feed(self._buffer[:count])
+                tls.feed(self._host.tls_buffer[:count])
             except ssl.SSLError as error:
                 _log.debug("TLS failed: %s", error)
                 self._close()
                 return
-            self._say_farewell()
+            self._output.say_farewell()
         self._discarded += count
-        if self._discarded > self._server.intake.limits.linger_bytes_max:
+        if self._discarded > self._host.context.limits.linger_bytes_max:
             self._hold(_DISCARDED_ENOUGH)
 
     # --- output ---
@@ -265,77 +348,91 @@ class Connection(asyncio.BufferedProtocol):
         """Send events, the last ones included."""
         if not events:
             return
-        self._send(encode_all(events))
+        self._output.send(encode_all(events))
         if self.session.has_ended:
-            self._linger()
-        elif (held := self.held_bytes) > (limit := self._server.intake.limits.connection_bytes_max):
+            if self._has_eof:
+                self._close()
+            else:
+                self._linger()
+        elif (held := self.held_bytes) > (limit := self._host.context.limits.connection_bytes_max):
             text = f"more than {limit} bytes of replies are not read"
             self.end(WireError(ErrorCode.CONNECTION_MEMORY, text))
             if held > 2 * limit:
                 # Nor would this be read; so many bytes are not kept for the sake of a last line.
                 self._transport.abort()
 
-    def _send(self, data: bytes) -> None:
-        if self._tls is None:
-            self._transport.write(data)
-        else:
-            self._tls.write(data)
-            self._flush_tls()
-
-    def _flush_tls(self) -> None:
-        if self._tls is not None:
-            data = self._tls.take_outgoing()
-            if data:
-                self._transport.write(data)
-
     # --- who waits ---
 
+    def _account(self, seconds: float, count: int) -> None:
+        """Count what a piece of input cost; choose how much is read next, and whether that has to wait for the others."""
+        turns = self._host.turns
+        turns.spend(seconds)
+        self.piece_seconds = seconds
+        if self._state != _OPEN:
+            return
+        is_filled = count >= self._read_bytes or count == TINY_READ_BYTES
+        if is_filled or seconds > turns.piece_seconds:
+            self._read_bytes = next_read_bytes(count, seconds, turns.piece_seconds, self._read_bytes_max)
+        if turns.is_crowded and not self._holds and (is_filled or seconds > CHEAP_SECONDS):
+            self._wait_for_turn()
+
+    @property
+    def _read_bytes_max(self) -> int:
+        if self.session.wants_refused or self.session.is_opening:
+            return SMALL_READ_BYTES
+        return READ_BYTES if self._tls is None else TLS_READ_BYTES
+
+    def _wait_for_turn(self) -> None:
+        if not self._holds & _WAITS_FOR_TURN:
+            self._hold(_WAITS_FOR_TURN)
+            self._host.turns.wait(self)
+
     def _hold(self, reason: int) -> None:
-        if not self._holds:
-            self._held_since = monotonic()
+        if not self._holds and not self._has_eof:
             # While it is closing, nothing is read any more anyway.
             with contextlib.suppress(RuntimeError):
                 self._transport.pause_reading()
         self._holds |= reason
 
-    def _release(self, reason: int) -> None:
-        self._holds &= ~reason
-        if not self._holds and self._tls is not None and self._state == _OPEN:
-            # What was decrypted in part comes before what has not been read.
-            try:
-                self._decrypt(self._tls, _NOTHING)
-            except Exception as error:  # noqa: BLE001  # as in buffer_updated
-                self.fail(error)
+    def _release(self, reasons: int) -> None:
+        if not self._holds & reasons:
+            return
+        self._holds &= ~reasons
         if not self._holds:
+            self._go_on()
+        if not self._holds and not self._has_eof:
             with contextlib.suppress(RuntimeError):
                 self._transport.resume_reading()
+
+    def _go_on(self) -> None:
+        """Take what was left over, before anything else is read."""
+        if self._state != _OPEN:
+            return
+        try:
+            if self._rest:
+                rest, self._rest = self._rest, b""
+                self._take(memoryview(rest))
+            elif self._tls is not None:
+                self._decrypt(self._tls, _NOTHING)
+        except Exception as error:  # noqa: BLE001  # as in buffer_updated
+            self.fail(error)
+        if self._has_eof and self._state == _OPEN and not self._holds:
+            self._finish()
 
     # --- the end ---
 
     def _linger(self) -> None:
         """Let the last line arrive: closed at once, with input unread, the connection would be reset, and the line lost."""
         self._state = _LINGERING
-        self._closes_at = monotonic() + self._server.intake.limits.linger_seconds_max
-        self._say_farewell()
-        self._release(_UNREAD_REPLIES)
-
-    def _say_farewell(self) -> None:
-        """End the server's half of the connection, as soon as the last line can be sent."""
-        if self._tls is not None:
-            self._tls.end_output()
-            self._flush_tls()
-            if not self._tls.is_open:
-                return
-        # Reset or closed meanwhile, it says so in connection_lost.
-        with contextlib.suppress(OSError, RuntimeError):
-            self._transport.write_eof()
+        self._rest = b""
+        self._closes_at = monotonic() + self._host.context.limits.linger_seconds_max
+        self._output.say_farewell()
+        self._release(_UNREAD_REPLIES | _WAITS_FOR_TURN)
 
     def _close(self) -> None:
         """Close when what was said is sent, and not much later if nobody reads it."""
         self._state = _CLOSING
-        self._closes_at = monotonic() + self._server.intake.limits.replies_seconds_max
+        self._rest = b""
+        self._closes_at = monotonic() + self._host.context.limits.replies_seconds_max
         self.session.leave()
-        if self._tls is not None:
-            self._tls.end_output()
-            self._flush_tls()
-        self._transport.close()
+        self._output.close()

@@ -6,11 +6,15 @@ import asyncio
 import contextlib
 import logging
 import time
+from collections import deque
 from itertools import islice
 from typing import TYPE_CHECKING
 
 from holdfast.protocol.messages import ErrorCode, WireError
+from holdfast.server.tcp.acceptor import Acceptor
 from holdfast.server.tcp.connection import Connection
+from holdfast.server.tcp.reading import READ_BYTES, TLS_READ_BYTES
+from holdfast.server.tcp.turns import Turns
 
 if TYPE_CHECKING:
     import socket
@@ -19,59 +23,53 @@ if TYPE_CHECKING:
 
     from holdfast.protocol.server_context import ServerContext
 
-READ_BYTES = 256 * 1024
-"""How much is read from a connection at a time, into the one buffer that all of them share."""
-SMALL_READ_BYTES = 4 * 1024
-"""The same for a connection whose rows may each have a reply."""
-TLS_READ_BYTES = 32 * 1024
-"""The same for encrypted bytes: the TLS library keeps what it is given, for every connection, as long as that takes."""
 CONNECTIONS_BEYOND = 64
-"""So many connections beyond the limit are told why they are not let in; others are closed without a word."""
-BACKLOG = 4096
+"""This many connections beyond the limit are told why they are not let in; others are closed without a word."""
 CONNECTION_BYTES = 8 * 1024
 """What an idle connection is reckoned to cost; docs/server.md has the measurement."""
 STREAM_BYTES = 256
 """What the name of a stream is reckoned to cost."""
 QUIET_SECONDS = 0.5
-"""Whoever sends nothing for so long while the server is being stopped is not waited for."""
+"""During shutdown, connections idle this long are closed."""
 _SWEEP_SECONDS_MAX = 1.0
 _TICKS_PER_SWEEP = 10
 _DRAINED_AT_A_TIME = 16
 _LAG_KEPT = 0.9
+_STEP_SECONDS = 0.002
 
 _log = logging.getLogger("holdfast.server")
 
 
-class Server:
+class TcpServer:
     """Accepts connections and looks after them; to be used on one event loop.
 
     Args:
-        intake: Where the rows go.
+        context: What all sessions share.
         tls: The certificates; connections are not encrypted without. May be exchanged while the server runs.
     """
 
-    def __init__(self, intake: ServerContext, tls: ssl.SSLContext | None = None) -> None:
-        self.intake = intake
+    def __init__(self, context: ServerContext, tls: ssl.SSLContext | None = None) -> None:
+        self.context = context
         self.tls = tls
+        self.turns = Turns()
         self.buffer = memoryview(bytearray(READ_BYTES))
-        self.small_buffer = self.buffer[:SMALL_READ_BYTES]
         self.tls_buffer = memoryview(bytearray(TLS_READ_BYTES))
         self.connections: set[Connection] = set()
         self.accepted = 0
         """Connections let in so far."""
         self.lag_seconds = 0.0
         """How late the event loop was for a tick lately: how long it was busy with something else."""
-        self._listeners: list[asyncio.Server] = []
+        self._acceptor: Acceptor | None = None
         self._all_gone = asyncio.Event()
         self._all_gone.set()
         self._is_stopping = False
         self._is_full = False
-        self._waiting: list[Connection] = []
+        self._waiting: deque[Connection] = deque()
         self._wake_timer: asyncio.TimerHandle | None = None
         self._tick_timer: asyncio.TimerHandle | None = None
         self._sweep: Iterator[Connection] = iter(())
         self._sweep_step = 0
-        limits = intake.limits
+        limits = context.limits
         watched = (
             limits.idle_seconds_max,
             limits.handshake_seconds_max,
@@ -83,20 +81,21 @@ class Server:
         # Timeouts are late by one sweep at most.
         self._tick_seconds = min(_SWEEP_SECONDS_MAX, shortest / 4) / _TICKS_PER_SWEEP
 
-    async def start(self, sockets: list[socket.socket]) -> None:
-        """Listen on sockets that are bound."""
+    def start(self, sockets: list[socket.socket]) -> None:
+        """Listen on sockets that are bound; they are closed with the server.
+
+        Raises:
+            OSError: If one cannot listen.
+        """
         loop = asyncio.get_running_loop()
-        for each in sockets:
-            self._listeners.append(
-                await loop.create_server(lambda: Connection(self), sock=each, backlog=BACKLOG)
-            )
+        self._acceptor = Acceptor(sockets, lambda: Connection(self), self._has_room)
+        self._acceptor.start()
         self._tick(loop, loop.time())
 
     async def stop(self, grace_seconds: float) -> None:
         """End all connections: those that are done within the grace as always, the others with word of how far they got."""
         self._is_stopping = True
-        for listener in self._listeners:
-            listener.close()
+        self._stop_accepting()
         deadline = time.monotonic() + grace_seconds
         while self.connections and (now := time.monotonic()) < deadline:
             for each in list(self.connections):
@@ -110,14 +109,13 @@ class Server:
             if number % _DRAINED_AT_A_TIME == 0:
                 await asyncio.sleep(0)
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._all_gone.wait(), self.intake.limits.linger_seconds_max)
+            await asyncio.wait_for(self._all_gone.wait(), self.context.limits.linger_seconds_max)
         await self.abort()
 
     async def abort(self) -> None:
         """End everything at once."""
         self._is_stopping = True
-        for listener in self._listeners:
-            listener.close()
+        self._stop_accepting()
         for timer in (self._tick_timer, self._wake_timer):
             if timer is not None:
                 timer.cancel()
@@ -125,20 +123,36 @@ class Server:
             each.abort()
         await self._all_gone.wait()
 
+    @property
+    def is_accepting(self) -> bool:
+        """Whether new connections are let in, or at least told why not."""
+        return self._acceptor is not None and not self._acceptor.is_paused
+
+    @property
+    def turned_away(self) -> int:
+        """Connections that were closed without a word so far: too many beyond the limit."""
+        return 0 if self._acceptor is None else self._acceptor.turned_away
+
+    def _has_room(self, beginning: int) -> bool:
+        limit = self.context.limits.connections_max + CONNECTIONS_BEYOND
+        return len(self.connections) + beginning < limit
+
+    def _stop_accepting(self) -> None:
+        if self._acceptor is not None:
+            self._acceptor.close()
+
     # --- called by connections ---
 
     def admit(self, connection: Connection) -> WireError | None:
         """Count a connection in; give the reason if it cannot stay."""
         self.connections.add(connection)
         self._all_gone.clear()
-        limits = self.intake.limits
+        limits = self.context.limits
         if self._is_stopping:
             return _shutting_down()
         if self._is_full:
             return self._no_memory()
         if len(self.connections) > limits.connections_max:
-            if len(self.connections) > limits.connections_max + CONNECTIONS_BEYOND:
-                connection.abort()
             text = f"{limits.connections_max} connections are open, as many as may be; try again later"
             return WireError(ErrorCode.TOO_MANY_CONNECTIONS, text)
         self.accepted += 1
@@ -147,6 +161,8 @@ class Server:
     def forget(self, connection: Connection) -> None:
         """Count a connection out."""
         self.connections.discard(connection)
+        if self._acceptor is not None:
+            self._acceptor.resume()
         if not self.connections:
             self._all_gone.set()
 
@@ -166,15 +182,19 @@ class Server:
 
     def _wake(self) -> None:
         self._wake_timer = None
-        waiting, self._waiting = self._waiting, []
-        now = time.monotonic()
-        for each in waiting:
+        began = now = time.monotonic()
+        for _ in range(len(self._waiting)):
+            if time.monotonic() - began > _STEP_SECONDS:
+                break
+            each = self._waiting.popleft()
             try:
                 each.wake(now)
             except Exception as error:  # noqa: BLE001  # one connection's trouble is not the others'
                 each.fail(error)
             if each.session.wake_at is not None:
                 self.wake_later(each)
+        if self._waiting and self._wake_timer is None:
+            self._start_wake_timer(self._waiting[0])
 
     def _tick(self, loop: asyncio.AbstractEventLoop, due: float) -> None:
         # The worst of late, forgotten by and by.
@@ -182,36 +202,44 @@ class Server:
         due = loop.time() + self._tick_seconds
         self._tick_timer = loop.call_at(due, self._tick, loop, due)
         self._watch_memory()
-        now = time.monotonic()
-        for each in islice(self._sweep, len(self.connections) // _TICKS_PER_SWEEP + 1):
-            try:
-                each.check(now)
-            except Exception as error:  # noqa: BLE001  # one connection's trouble is not the others'
-                each.fail(error)
+        self._check_some(loop, len(self.connections) // _TICKS_PER_SWEEP + 1)
         self._sweep_step = (self._sweep_step + 1) % _TICKS_PER_SWEEP
         if self._sweep_step == 0:
             self._sweep = iter(list(self.connections))
 
+    def _check_some(self, loop: asyncio.AbstractEventLoop, count: int) -> None:
+        """Check the next few connections; when many of them end at once, in several turns of the loop."""
+        began = now = time.monotonic()
+        for number, each in enumerate(islice(self._sweep, count), 1):
+            try:
+                each.check(now)
+            except Exception as error:  # noqa: BLE001  # one connection's trouble is not the others'
+                each.fail(error)
+            if time.monotonic() - began > _STEP_SECONDS:
+                loop.call_soon(self._check_some, loop, count - number)
+                return
+
     def _watch_memory(self) -> None:
         was_full = self._is_full
-        self._is_full = self.reckoned_bytes() > self.intake.limits.memory_bytes_max
+        limit = self.context.limits.memory_bytes_max
+        self._is_full = 0 < limit < self.reckoned_bytes()
         if not self._is_full:
             return
         if not was_full:
-            _log.error("%s; all connections are ended, and no others let in", self._no_memory().message)
+            _log.error("%s; all connections are ended, and no new ones are let in", self._no_memory().message)
         for each in list(self.connections):
             each.end(self._no_memory())
 
     def reckoned_bytes(self) -> int:
         """Say what ledger, connections and stream names are reckoned to take."""
         return (
-            self.intake.engine.totals().memory_bytes
+            self.context.engine.totals().memory_bytes
             + len(self.connections) * CONNECTION_BYTES
-            + len(self.intake.registry) * STREAM_BYTES
+            + len(self.context.registry) * STREAM_BYTES
         )
 
     def _no_memory(self) -> WireError:
-        limit = self.intake.limits.memory_bytes_max
+        limit = self.context.limits.memory_bytes_max
         text = f"the server's memory of {limit} bytes is used up; more comes with --memory-bytes-max"
         return WireError(ErrorCode.MEMORY_LIMIT, text)
 

@@ -1,0 +1,37 @@
+"""How much is read from a connection at a time."""
+
+from __future__ import annotations
+
+import fcntl
+import struct
+import termios
+
+from holdfast.server.tcp.turns import CHEAP_SECONDS
+
+READ_BYTES = 256 * 1024
+"""The most that is read from a connection at a time, into the one buffer that all of them share."""
+TLS_READ_BYTES = 32 * 1024
+"""The same for encrypted bytes: the TLS library keeps what it is given, for every connection, as long as that takes."""
+SMALL_READ_BYTES = 4 * 1024
+"""The same for a connection whose rows may each have a reply."""
+TINY_READ_BYTES = 512
+"""The least that is read at a time, and all that is read when the time of a turn is spent."""
+
+
+def next_read_bytes(count: int, seconds: float, wanted_seconds: float, bytes_max: int) -> int:
+    """Choose how much to read next.
+
+    Args:
+        count: Bytes of the last piece of input.
+        seconds: What it cost.
+        wanted_seconds: What the next one should cost.
+        bytes_max: The most that may be read.
+    """
+    size = int(count * wanted_seconds / max(seconds, CHEAP_SECONDS))
+    return max(TINY_READ_BYTES, min(size, bytes_max))
+
+
+def received_bytes(descriptor: int) -> int:
+    """Say how many bytes the system has received for a socket that were not read."""
+    (count,) = struct.unpack("i", fcntl.ioctl(descriptor, termios.FIONREAD, b"\0\0\0\0"))
+    return int(count)

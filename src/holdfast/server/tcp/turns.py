@@ -1,0 +1,97 @@
+"""Shares the time of the event loop: connections with much to do take turns, those with little to do never wait.
+
+A turn of the loop has a budget. Once it is spent, a connection whose piece of input was expensive is paused and joins a
+queue; each following turn lets as many of the queue go on as its budget allows. So a turn stays short however many senders
+send at full speed, and a small batch of rows is decided in the turn in which it comes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from typing import Protocol
+
+    class Waiting(Protocol):
+        """A connection that waits for its turn."""
+
+        piece_seconds: float
+        """What its last piece of input cost."""
+
+        def take_turn(self) -> None:
+            """Go on: with input that is left over, or by reading again."""
+
+
+TURN_SECONDS = 0.005
+"""The budget of a turn."""
+CHEAP_SECONDS = 50e-6
+"""A piece of input that costs no more than this never waits."""
+_ROUND_SECONDS = 0.1
+_PIECE_SECONDS_MIN = 0.25e-3
+_PIECE_SECONDS_MAX = 2e-3
+
+
+class Turns:
+    """The turns of one event loop."""
+
+    __slots__ = ("_is_scheduled", "_queue", "_spent_seconds")
+
+    def __init__(self) -> None:
+        self._queue: deque[Waiting] = deque()
+        self._spent_seconds = 0.0
+        self._is_scheduled = False
+
+    def __len__(self) -> int:
+        return len(self._queue)
+
+    @property
+    def is_spent(self) -> bool:
+        """Whether the budget of this turn is spent."""
+        return self._spent_seconds >= TURN_SECONDS
+
+    @property
+    def is_crowded(self) -> bool:
+        """Whether a connection with much to do has to queue."""
+        return bool(self._queue) or self._spent_seconds >= TURN_SECONDS
+
+    @property
+    def piece_seconds(self) -> float:
+        """How long the next piece of input of a connection should take: the less, the more of them wait."""
+        return max(_PIECE_SECONDS_MIN, min(_PIECE_SECONDS_MAX, _ROUND_SECONDS / (len(self._queue) + 1)))
+
+    def spend(self, seconds: float) -> None:
+        """Count time that was spent in this turn."""
+        self._spent_seconds += seconds
+        if self._spent_seconds >= TURN_SECONDS:
+            self._schedule()
+
+    def wait(self, connection: Waiting) -> None:
+        """Put a connection at the end of the queue."""
+        self._queue.append(connection)
+        self._schedule()
+
+    def clear(self) -> None:
+        """Let nobody go on."""
+        self._queue.clear()
+
+    def _schedule(self) -> None:
+        if not self._is_scheduled:
+            self._is_scheduled = True
+            # Called before the events of the next turn.
+            asyncio.get_running_loop().call_soon(self._begin_turn)
+
+    def _begin_turn(self) -> None:
+        self._is_scheduled = False
+        self._spent_seconds = 0.0
+        # What those that go on will read is known only when they have read it.
+        promised_seconds = 0.0
+        for _ in range(len(self._queue)):
+            if self._spent_seconds + promised_seconds >= TURN_SECONDS:
+                break
+            connection = self._queue.popleft()
+            promised_seconds += connection.piece_seconds
+            connection.take_turn()
+        if self._queue:
+            self._schedule()
