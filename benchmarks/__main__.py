@@ -17,7 +17,14 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 QUESTIONS = ("end_to_end", "decode", "apply", "index", "encode", "image", "memory", "growth", "startup")
-STREAM_QUESTIONS = ("streams_tcp", "streams_latency", "streams_idle", "streams_merge", "streams_snapshots")
+STREAM_QUESTIONS = (
+    "streams_tcp",
+    "streams_latency",
+    "streams_idle",
+    "streams_merge",
+    "streams_snapshots",
+    "streams_hostile",
+)
 STREAMS = "streams"
 """The name for all questions about streams."""
 RESULTS = os.path.join(ROOT, "benchmarks", "results")

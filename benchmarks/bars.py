@@ -51,6 +51,9 @@ BARS: dict[str, Bar] = {
     "idle": Bar("server memory with 10,000 idle connections", 200, unit="MB"),
     "snapshot-rate": Bar("a snapshot every second, times the rate without", 0.95, at_least=True),
     "snapshot-batch": Bar("the same, p99.9 of applying a batch, times without", 2),
+    "hostile-ack": Bar("slowest ack of an honest sender beside hostile ones", 250, 50, unit="ms"),
+    "hostile-connection": Bar("server memory for a hostile connection", 64, unit="KiB"),
+    "hostile-log": Bar("the server's log beside hostile senders", 100, unit="lines"),
     "ack-slowest": Bar("slowest ack at half the peak rate, times the median", 100),
 }
 """By the key that a figure names; they hold for the full sizes on 2 cores, medians of 5."""

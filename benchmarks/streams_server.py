@@ -44,12 +44,14 @@ class Server:
 
     Args:
         options: What to say to it beside where to listen.
+        files_max: How many files the system lets it open; as many as this process may if not given.
+        token: What this process proves itself with, if the server wants a token.
 
     Raises:
         CommandError: If it does not start, or did not end well.
     """
 
-    def __init__(self, *options: str) -> None:
+    def __init__(self, *options: str, files_max: int | None = None, token: str | None = None) -> None:
         allow_files(_FILES_MAX)
         self._directory = tempfile.TemporaryDirectory()
         self._log = tempfile.TemporaryFile()  # noqa: SIM115  # closed at the end of the with
@@ -65,6 +67,9 @@ class Server:
             "asyncio",
             *options,
         ]
+        if files_max is not None:
+            command = ["bash", "-c", f'ulimit -n {files_max}; exec "$@"', "bash", *command]
+        self._token = token
         self._process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=self._log, stderr=self._log, cwd=ROOT
         )
@@ -81,7 +86,7 @@ class Server:
         self.port = port
         self._probe = socket.create_connection(("127.0.0.1", port), SECONDS_MAX)
         self._probe_replies = self._probe.makefile("rb")
-        self._probe.sendall(format_directive(Directive(wants_acks=True)) + header())
+        self._probe.sendall(format_directive(Directive(wants_acks=True, token=self._token)) + header())
         self._probes = 0
         self.settle()
         return self
@@ -105,6 +110,12 @@ class Server:
         name = "VmHWM" if peak else "VmRSS"
         with open(f"/proc/{self._process.pid}/status", encoding="ascii") as file:
             return next(int(line.split()[1]) * 1024 for line in file if line.startswith(name))
+
+    def log_lines(self) -> int:
+        """Count the lines that it has logged."""
+        with os.fdopen(os.dup(self._log.fileno()), "rb") as file:
+            file.seek(0)
+            return sum(1 for _ in file)
 
     def decided(self) -> int:
         """Ask how many rows it has decided, over a separate connection, without the rows of that connection."""

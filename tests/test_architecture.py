@@ -200,9 +200,7 @@ def test_imports_point_one_way() -> None:
     offenders = [
         str(each)
         for each, layer, imported in holdfast_imports()
-        if layer
-        and imported in LAYERS_BELOW
-        and imported not in {layer, *LAYERS_BELOW[layer]}
+        if layer and imported in LAYERS_BELOW and imported not in {layer, *LAYERS_BELOW[layer]}
     ]
     assert not offenders, listed(offenders)
 

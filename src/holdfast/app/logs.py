@@ -71,7 +71,7 @@ def configure_logging(
     verbosity: int,
     stream: LogStream | None = None,
 ) -> None:
-    """Send the records of ``holdfast`` to standard error; a second call replaces the first.
+    """Send the records of ``holdfast`` and ``asyncio`` to standard error; a second call replaces the first.
 
     Args:
         format: For people or for machines.
@@ -79,18 +79,21 @@ def configure_logging(
             errors only.
         stream: Where they go instead of ``sys.stderr``: something that bears a failure.
     """
-    logger = logging.getLogger("holdfast")
-    for former in logger.handlers[:]:
-        logger.removeHandler(former)
-        former.close()
     handler: logging.Handler = logging.NullHandler()
     # Closed at the start (2>&-), standard error is None.
     if stream is not None or sys.stderr is not None:
         handler = logging.StreamHandler(sys.stderr if stream is None else stream)
     handler.setFormatter(make_formatter(format))
-    logger.addHandler(handler)
-    logger.setLevel(logging.ERROR if verbosity < 0 else _LEVELS[min(verbosity, len(_LEVELS) - 1)])
-    logger.propagate = False
+    level = logging.ERROR if verbosity < 0 else _LEVELS[min(verbosity, len(_LEVELS) - 1)]
+    # The event loop's warnings are for the same reader. Nobody asked for its debugging.
+    for name, least in (("holdfast", level), ("asyncio", max(level, logging.WARNING))):
+        logger = logging.getLogger(name)
+        for former in logger.handlers[:]:
+            logger.removeHandler(former)
+            former.close()
+        logger.addHandler(handler)
+        logger.setLevel(least)
+        logger.propagate = False
 
 
 def make_formatter(format: Literal["text", "json"]) -> logging.Formatter:  # noqa: A002  # the option's name

@@ -7,7 +7,7 @@ import contextlib
 import logging
 import os
 import ssl
-from time import monotonic, perf_counter
+from time import monotonic, thread_time
 from typing import TYPE_CHECKING
 
 from holdfast.net.tls import NEED_MORE, TlsChannel
@@ -17,6 +17,7 @@ from holdfast.protocol.wire import encode_all
 from holdfast.server.tcp.output import Output
 from holdfast.server.tcp.reading import (
     READ_BYTES,
+    SHORT_BYTES,
     SMALL_READ_BYTES,
     TINY_READ_BYTES,
     TLS_READ_BYTES,
@@ -113,7 +114,7 @@ class Connection(asyncio.BufferedProtocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin, or say why not."""
-        began = perf_counter()
+        began = thread_time()
         # uvloop's transports have all of asyncio.Transport's methods and do not derive from it.
         self._transport = transport  # type: ignore[assignment]  # see above
         self._output = Output(self._transport, self._tls)
@@ -121,7 +122,7 @@ class Connection(asyncio.BufferedProtocol):
         refusal = self._host.admit(self)
         if refusal is not None:
             self.end(refusal)
-        self._host.turns.spend(perf_counter() - began)
+        self._host.turns.spend(thread_time() - began)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """End: whole rows that came stand, half a row is gone."""
@@ -142,15 +143,9 @@ class Connection(asyncio.BufferedProtocol):
         if self._state != _OPEN:
             self._discard(count)
             return
-        began = perf_counter()
-        try:
-            if self._tls is None:
-                self._take(self._host.buffer[:count])
-            else:
-                self._decrypt(self._tls, self._host.tls_buffer[:count])
-        except Exception as error:  # noqa: BLE001  # one connection's trouble is not the others'
-            self.fail(error)
-        self._account(perf_counter() - began, count)
+        began = thread_time()
+        self._receive(count)
+        self._account(thread_time() - began, count)
 
     def eof_received(self) -> bool:
         """Take the end of the input; what is still to be said is said before the connection is closed."""
@@ -161,9 +156,9 @@ class Connection(asyncio.BufferedProtocol):
             if self._host.turns.is_spent:
                 self._wait_for_turn()
             elif not self._holds:
-                began = perf_counter()
+                began = thread_time()
                 self._finish()
-                self._host.turns.spend(perf_counter() - began)
+                self._host.turns.spend(thread_time() - began)
         return True
 
     def pause_writing(self) -> None:
@@ -175,9 +170,9 @@ class Connection(asyncio.BufferedProtocol):
         """Go on with a sender who reads again, when it is its turn."""
         if self._state == _OPEN and self._host.turns.is_crowded:
             self._wait_for_turn()
-        began = perf_counter()
+        began = thread_time()
         self._release(_UNREAD_REPLIES)
-        self._host.turns.spend(perf_counter() - began)
+        self._host.turns.spend(thread_time() - began)
 
     # --- called by the server and the session ---
 
@@ -195,9 +190,9 @@ class Connection(asyncio.BufferedProtocol):
         """Go on after a wait for the others."""
         if self._state == _LOST:
             return
-        began = perf_counter()
+        began = thread_time()
         self._release(_WAITS_FOR_TURN)
-        self._host.turns.spend(perf_counter() - began)
+        self._host.turns.spend(thread_time() - began)
 
     def deliver(self, events: list[Event]) -> None:
         """Send the last events of a session that was ended from outside."""
@@ -254,17 +249,16 @@ class Connection(asyncio.BufferedProtocol):
             self._release(_WAITS_FOR_TURN)
         descriptor = self._transport.get_extra_info("socket").fileno()
         left = received_bytes(descriptor)
+        buffer = (self._host.buffer if self._tls is None else self._host.tls_buffer)[: self._read_bytes_max]
         while left > 0 and self._state == _OPEN and not self._holds:
             try:
-                count = os.readv(descriptor, [self.get_buffer(left)[:left]])
+                count = os.readv(descriptor, [buffer[:left]])
             except OSError:
                 return
             if count == 0:
                 return
             left -= count
-            self.buffer_updated(count)
-            if not self._rest:
-                self._release(_WAITS_FOR_TURN)
+            self._receive(count)
 
     def abort(self) -> None:
         """Close at once, whatever is unsent."""
@@ -272,13 +266,23 @@ class Connection(asyncio.BufferedProtocol):
 
     # --- input ---
 
+    def _receive(self, count: int) -> None:
+        try:
+            if self._tls is None:
+                self._take(self._host.buffer[:count])
+            else:
+                self._decrypt(self._tls, self._host.tls_buffer[:count])
+        except Exception as error:  # noqa: BLE001  # one connection's trouble is not the others'
+            self.fail(error)
+
     def _take(self, data: memoryview) -> None:
         """Let the session take input; keep what is left when its replies have to be sent first."""
         session = self.session
         taken = 0
-        while taken < len(data) and self._state == _OPEN:
+        # A transport that was reset is closing; it has not said so yet.
+        while taken < len(data) and self._state == _OPEN and not self._transport.is_closing():
             is_sliced = session.wants_refused or session.is_opening
-            if is_sliced and (self._holds or self._output.is_full):
+            if is_sliced and self._has_to_wait(len(data) - taken):
                 self._rest = bytes(data[taken:])
                 if not self._holds:
                     self._wait_for_turn()
@@ -289,6 +293,12 @@ class Connection(asyncio.BufferedProtocol):
             self._reply(session.receive(piece, monotonic()))
         if session.wake_at is not None and not self.has_ack_due:
             self._host.wake_later(self)
+
+    def _has_to_wait(self, count: int) -> bool:
+        """Say whether so many bytes, to each row of which there may be a reply, have to wait."""
+        if self._holds or self._output.is_full:
+            return True
+        return count > SHORT_BYTES and self._host.turns.is_spent
 
     def _decrypt(self, tls: TlsChannel, data: memoryview) -> None:
         """Take what there is in plain text; what has to wait stays encrypted."""
@@ -367,13 +377,15 @@ class Connection(asyncio.BufferedProtocol):
         """Count what a piece of input cost; choose how much is read next, and whether that has to wait for the others."""
         turns = self._host.turns
         turns.spend(seconds)
+        # One piece that was slow by chance is not held against a sender.
+        is_expensive = seconds > CHEAP_SECONDS and self.piece_seconds > CHEAP_SECONDS
         self.piece_seconds = seconds
         if self._state != _OPEN:
             return
         is_filled = count >= self._read_bytes or count == TINY_READ_BYTES
         if is_filled or seconds > turns.piece_seconds:
             self._read_bytes = next_read_bytes(count, seconds, turns.piece_seconds, self._read_bytes_max)
-        if turns.is_crowded and not self._holds and (is_filled or seconds > CHEAP_SECONDS):
+        if turns.is_crowded and not self._holds and (is_filled or is_expensive):
             self._wait_for_turn()
 
     @property

@@ -6,8 +6,6 @@ import fcntl
 import struct
 import termios
 
-from holdfast.server.tcp.turns import CHEAP_SECONDS
-
 READ_BYTES = 256 * 1024
 """The most that is read from a connection at a time, into the one buffer that all of them share."""
 TLS_READ_BYTES = 32 * 1024
@@ -16,6 +14,9 @@ SMALL_READ_BYTES = 4 * 1024
 """The same for a connection whose rows may each have a reply."""
 TINY_READ_BYTES = 512
 """The least that is read at a time, and all that is read when the time of a turn is spent."""
+SHORT_BYTES = 256
+"""So little input of a connection whose rows may each have a reply is decided even then."""
+_SECONDS_MIN = 20e-6
 
 
 def next_read_bytes(count: int, seconds: float, wanted_seconds: float, bytes_max: int) -> int:
@@ -27,7 +28,7 @@ def next_read_bytes(count: int, seconds: float, wanted_seconds: float, bytes_max
         wanted_seconds: What the next one should cost.
         bytes_max: The most that may be read.
     """
-    size = int(count * wanted_seconds / max(seconds, CHEAP_SECONDS))
+    size = int(count * wanted_seconds / max(seconds, _SECONDS_MIN))
     return max(TINY_READ_BYTES, min(size, bytes_max))
 
 

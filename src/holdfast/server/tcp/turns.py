@@ -2,7 +2,8 @@
 
 A turn of the loop has a budget. Once it is spent, a connection whose piece of input was expensive is paused and joins a
 queue; each following turn lets as many of the queue go on as its budget allows. So a turn stays short however many senders
-send at full speed, and a small batch of rows is decided in the turn in which it comes.
+send at full speed, and a small batch of rows is decided in the turn in which it comes. Time is that of the CPU: what other
+processes take is nobody's fault here.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
         """A connection that waits for its turn."""
 
         piece_seconds: float
-        """What its last piece of input cost."""
+        """CPU time that its last piece of input cost."""
 
         def take_turn(self) -> None:
             """Go on: with input that is left over, or by reading again."""
@@ -26,10 +27,10 @@ if TYPE_CHECKING:
 
 TURN_SECONDS = 0.005
 """The budget of a turn."""
-CHEAP_SECONDS = 50e-6
-"""A piece of input that costs no more than this never waits."""
+CHEAP_SECONDS = 0.25e-3
+"""A connection whose piece of input costs no more than this, and was all there was, never waits."""
 _ROUND_SECONDS = 0.1
-_PIECE_SECONDS_MIN = 0.25e-3
+_PIECE_SECONDS_MIN = CHEAP_SECONDS
 _PIECE_SECONDS_MAX = 2e-3
 
 
