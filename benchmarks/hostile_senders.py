@@ -15,7 +15,8 @@ from dataclasses import dataclass
 
 from benchmarks.load_target import allow_files
 from benchmarks.workloads import header
-from holdfast.protocol.wire import Directive, format_directive
+from holdfast.protocol.messages import Directive
+from holdfast.protocol.wire import format_directive
 
 _FILES_MAX = 12_000
 _POLL_SECONDS = 0.05

@@ -18,7 +18,8 @@ from benchmarks.measure import CommandError, median
 from benchmarks.report import Figure
 from benchmarks.streams_server import SECONDS_MAX, Server, python_command
 from benchmarks.workloads import header
-from holdfast.protocol.wire import Ack, Directive, format_directive, parse_reply
+from holdfast.protocol.messages import Ack, Directive
+from holdfast.protocol.wire import format_directive, parse_reply
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

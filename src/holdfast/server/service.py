@@ -178,6 +178,7 @@ class Service:
         dump(self._statistics)
 
     async def _end(self) -> None:
+        await self._server.stop_accepting()
         _log.info(
             "stopping: %d connections have %g seconds to end",
             len(self._server.connections),

@@ -67,9 +67,18 @@ class Acceptor:
             listener.listen(BACKLOG)
         self._watch()
 
+    async def finish(self) -> None:
+        """Accept what waits, as far as there is room, then close the listeners and see all connections begin."""
+        for listener in self._listeners:
+            self._accept(listener, BACKLOG)
+        self.close()
+        if self._beginning:
+            await asyncio.wait(self._beginning)
+
     def close(self) -> None:
         """Accept no more, and close the listeners; connections that have begun go on."""
         self._ignore()
+        self.is_paused = False
         for listener in self._listeners:
             listener.close()
         self._listeners = []
@@ -87,7 +96,7 @@ class Acceptor:
     def _watch(self) -> None:
         loop = asyncio.get_running_loop()
         for listener in self._listeners:
-            loop.add_reader(listener, self._accept, listener)
+            loop.add_reader(listener, self._accept, listener, ACCEPTED_PER_TURN)
 
     def _ignore(self) -> None:
         if self._retry_timer is not None:
@@ -98,8 +107,8 @@ class Acceptor:
             for listener in self._listeners:
                 loop.remove_reader(listener)
 
-    def _accept(self, listener: socket.socket) -> None:
-        for _ in range(ACCEPTED_PER_TURN):
+    def _accept(self, listener: socket.socket, count_max: int) -> None:
+        for _ in range(count_max):
             try:
                 connection, _ = listener.accept()
             except OSError as error:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import os
 import ssl
 from time import monotonic, thread_time
 from typing import TYPE_CHECKING
@@ -22,7 +21,7 @@ from holdfast.server.tcp.reading import (
     TINY_READ_BYTES,
     TLS_READ_BYTES,
     next_read_bytes,
-    received_bytes,
+    read_received,
 )
 from holdfast.server.tcp.turns import CHEAP_SECONDS
 
@@ -188,8 +187,6 @@ class Connection(asyncio.BufferedProtocol):
 
     def take_turn(self) -> None:
         """Go on after a wait for the others."""
-        if self._state == _LOST:
-            return
         began = thread_time()
         self._release(_WAITS_FOR_TURN)
         self._host.turns.spend(thread_time() - began)
@@ -233,6 +230,9 @@ class Connection(asyncio.BufferedProtocol):
             self.end(WireError(ErrorCode.REPLIES_NOT_READ, text))
         else:
             self._reply(self.session.check(now, is_held=self._holds != 0))
+            if self._has_eof and self._state == _OPEN and not self._holds:
+                # Its summary waits until its rows are durable.
+                self._reply(self.session.wake(now))
 
     def is_quiet(self, now: float, seconds: float) -> bool:
         """Say whether nothing came for a while and no line is in the middle."""
@@ -247,18 +247,14 @@ class Connection(asyncio.BufferedProtocol):
         """Take what the system has received by now."""
         if not self._holds & _UNREAD_REPLIES:
             self._release(_WAITS_FOR_TURN)
+        if self._state != _OPEN or self._holds:
+            return
         descriptor = self._transport.get_extra_info("socket").fileno()
-        left = received_bytes(descriptor)
-        buffer = (self._host.buffer if self._tls is None else self._host.tls_buffer)[: self._read_bytes_max]
-        while left > 0 and self._state == _OPEN and not self._holds:
-            try:
-                count = os.readv(descriptor, [buffer[:left]])
-            except OSError:
-                return
-            if count == 0:
-                return
-            left -= count
+        buffer = self._host.buffer if self._tls is None else self._host.tls_buffer
+        for count in read_received(descriptor, buffer[: self._read_bytes_max]):
             self._receive(count)
+            if self._state != _OPEN or self._holds:
+                return
 
     def abort(self) -> None:
         """Close at once, whatever is unsent."""
@@ -281,21 +277,24 @@ class Connection(asyncio.BufferedProtocol):
         taken = 0
         # A transport that was reset is closing; it has not said so yet.
         while taken < len(data) and self._state == _OPEN and not self._transport.is_closing():
-            is_sliced = session.wants_refused or session.is_opening
-            if is_sliced and self._has_to_wait(len(data) - taken):
+            if self._is_verbose and self._has_to_wait(len(data) - taken):
                 self._rest = bytes(data[taken:])
                 if not self._holds:
                     self._wait_for_turn()
                 break
-            size = REFUSED_PIECE_BYTES if is_sliced else session.piece_bytes
-            piece = data[taken : taken + size]
+            piece = data[taken : taken + (REFUSED_PIECE_BYTES if self._is_verbose else session.piece_bytes)]
             taken += len(piece)
             self._reply(session.receive(piece, monotonic()))
         if session.wake_at is not None and not self.has_ack_due:
             self._host.wake_later(self)
 
+    @property
+    def _is_verbose(self) -> bool:
+        """Whether each row may have a reply, as far as is known."""
+        return self.session.wants_refused or self.session.is_opening
+
     def _has_to_wait(self, count: int) -> bool:
-        """Say whether so many bytes, to each row of which there may be a reply, have to wait."""
+        """Say whether so many bytes of a verbose connection have to wait."""
         if self._holds or self._output.is_full:
             return True
         return count > SHORT_BYTES and self._host.turns.is_spent
@@ -304,11 +303,11 @@ class Connection(asyncio.BufferedProtocol):
         """Take what there is in plain text; what has to wait stays encrypted."""
         try:
             tls.feed(data)
-            while self._state == _OPEN and not self._holds:
+            while self._state == _OPEN and not self._holds and not self._has_eof:
                 if self._output.is_full:
                     self._wait_for_turn()
                     break
-                plain = self._host.buffer[: REFUSED_PIECE_BYTES if self.session.wants_refused else READ_BYTES]
+                plain = self._host.buffer[: REFUSED_PIECE_BYTES if self._is_verbose else READ_BYTES]
                 count = tls.read_into(plain)
                 if count == NEED_MORE:
                     break
@@ -360,10 +359,7 @@ class Connection(asyncio.BufferedProtocol):
             return
         self._output.send(encode_all(events))
         if self.session.has_ended:
-            if self._has_eof:
-                self._close()
-            else:
-                self._linger()
+            (self._close if self._has_eof else self._linger)()
         elif (held := self.held_bytes) > (limit := self._host.context.limits.connection_bytes_max):
             text = f"more than {limit} bytes of replies are not read"
             self.end(WireError(ErrorCode.CONNECTION_MEMORY, text))
@@ -390,7 +386,7 @@ class Connection(asyncio.BufferedProtocol):
 
     @property
     def _read_bytes_max(self) -> int:
-        if self.session.wants_refused or self.session.is_opening:
+        if self._is_verbose:
             return SMALL_READ_BYTES
         return READ_BYTES if self._tls is None else TLS_READ_BYTES
 
@@ -424,7 +420,7 @@ class Connection(asyncio.BufferedProtocol):
             if self._rest:
                 rest, self._rest = self._rest, b""
                 self._take(memoryview(rest))
-            elif self._tls is not None:
+            if self._tls is not None and not self._holds:
                 self._decrypt(self._tls, _NOTHING)
         except Exception as error:  # noqa: BLE001  # as in buffer_updated
             self.fail(error)

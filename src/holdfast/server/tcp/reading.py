@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import fcntl
+import os
 import struct
 import termios
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 READ_BYTES = 256 * 1024
 """The most that is read from a connection at a time, into the one buffer that all of them share."""
@@ -32,7 +37,23 @@ def next_read_bytes(count: int, seconds: float, wanted_seconds: float, bytes_max
     return max(TINY_READ_BYTES, min(size, bytes_max))
 
 
-def received_bytes(descriptor: int) -> int:
-    """Say how many bytes the system has received for a socket that were not read."""
-    (count,) = struct.unpack("i", fcntl.ioctl(descriptor, termios.FIONREAD, b"\0\0\0\0"))
-    return int(count)
+def read_received(descriptor: int, buffer: memoryview) -> Iterator[int]:
+    """Read what the system has received for a socket by now, piece by piece.
+
+    Args:
+        descriptor: The socket's.
+        buffer: Where each piece goes.
+
+    Yields:
+        How many bytes of the buffer a piece has.
+    """
+    (left,) = struct.unpack("i", fcntl.ioctl(descriptor, termios.FIONREAD, b"\0\0\0\0"))
+    while left > 0:
+        try:
+            count = os.readv(descriptor, [buffer[:left]])
+        except OSError:
+            return
+        if count == 0:
+            return
+        left -= count
+        yield count

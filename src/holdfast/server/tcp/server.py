@@ -94,8 +94,8 @@ class TcpServer:
 
     async def stop(self, grace_seconds: float) -> None:
         """End all connections: those that are done within the grace as always, the others with word of how far they got."""
+        await self.stop_accepting()
         self._is_stopping = True
-        self._stop_accepting()
         deadline = time.monotonic() + grace_seconds
         while self.connections and (now := time.monotonic()) < deadline:
             for each in list(self.connections):
@@ -112,10 +112,16 @@ class TcpServer:
             await asyncio.wait_for(self._all_gone.wait(), self.context.limits.linger_seconds_max)
         await self.abort()
 
+    async def stop_accepting(self) -> None:
+        """Take the connections that wait to be accepted, and no others from now on."""
+        if self._acceptor is not None:
+            await self._acceptor.finish()
+
     async def abort(self) -> None:
         """End everything at once."""
         self._is_stopping = True
-        self._stop_accepting()
+        if self._acceptor is not None:
+            self._acceptor.close()
         for timer in (self._tick_timer, self._wake_timer):
             if timer is not None:
                 timer.cancel()
@@ -136,10 +142,6 @@ class TcpServer:
     def _has_room(self, beginning: int) -> bool:
         limit = self.context.limits.connections_max + CONNECTIONS_BEYOND
         return len(self.connections) + beginning < limit
-
-    def _stop_accepting(self) -> None:
-        if self._acceptor is not None:
-            self._acceptor.close()
 
     # --- called by connections ---
 
