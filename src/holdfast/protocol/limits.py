@@ -48,13 +48,16 @@ class Limits:
         Raises:
             ValueError: If a row of that length could never be taken.
         """
-        for name in ("line_bytes_max", "connection_bytes_max"):
-            if getattr(self, name) < row_bytes_max + LINE_END_BYTES_MAX:
+        row = row_bytes_max + LINE_END_BYTES_MAX
+        for name, least in (("line_bytes_max", row), ("connection_bytes_max", row + REPLY_BYTES_MAX)):
+            if getattr(self, name) < least:
                 raise ValueError(
                     f"{name} is {getattr(self, name)}, too little for one row of row_bytes_max, {row_bytes_max} bytes; "
-                    f"make it at least {row_bytes_max + LINE_END_BYTES_MAX}"
+                    f"make it at least {least}"
                 )
 
 
+REPLY_BYTES_MAX = 36 * 1024
+"""What may be kept of a connection beside a row: unsent replies, and input that waits until they are sent."""
 LINE_END_BYTES_MAX = 8
 """What is kept of a line beyond the longest row: its CR, a byte order mark, and the byte that shows that it is too long."""

@@ -14,6 +14,7 @@ from holdfast.server.config import InsecureAddressError
 from holdfast.server.memory import default_memory_bytes
 from holdfast.server.security import read_security
 from holdfast.server.status import Statistics, dump
+from holdfast.server.tcp.acceptor import BACKLOG
 from holdfast.server.tcp.server import TcpServer
 from holdfast.streaming.snapshots import Snapshots
 
@@ -113,6 +114,8 @@ class Service:
                 if not (is_open_to_all or listening.is_loopback(address)):
                     raise InsecureAddressError(address)
             self._listeners = listening.bind(found)
+            for each in self._listeners:
+                each.listen(BACKLOG)
         return [listening.bound_address(each) for each in self._listeners]
 
     def close(self) -> None:

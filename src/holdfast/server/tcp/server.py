@@ -102,9 +102,11 @@ class TcpServer:
                 if each.is_open and each.is_quiet(now, QUIET_SECONDS):
                     each.end(_shutting_down())
             await asyncio.sleep(min(0.05, deadline - now))
+        drained_until = time.monotonic() + self.context.limits.linger_seconds_max
         for number, each in enumerate(list(self.connections)):
             if each.is_open:
-                self._drain(each)
+                if time.monotonic() < drained_until:
+                    self._drain(each)
                 each.end(_shutting_down())
             if number % _DRAINED_AT_A_TIME == 0:
                 await asyncio.sleep(0)
