@@ -5,6 +5,9 @@ from __future__ import annotations
 import asyncio
 import copy
 import os
+import subprocess
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -27,8 +30,6 @@ from holdfast.server.tokens import format_entry
 from server.serving import HEADER, LOOPS, run, until
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from holdfast.net.address import Address as Where
 
 ANY_PORT = (Address("127.0.0.1", 0),)
@@ -163,3 +164,15 @@ def test_other_addresses_than_loopback_need_certificates_and_tokens() -> None:
 def test_errors_can_be_copied(error: Exception) -> None:
     """An error says the same when it is copied, as it is for another process."""
     assert (type(copy.copy(error)), str(copy.copy(error))) == (type(error), str(error))
+
+
+def test_the_program_on_the_page(tmp_path: Path) -> None:
+    """The program that docs/server.md shows prints what the page says."""
+    page = (Path(__file__).parents[2] / "docs" / "server.md").read_text(encoding="utf-8")
+    program = page.partition("```python\n")[2].partition("```")[0]
+    output = page.partition("```output\n")[2].partition("```")[0]
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=False, timeout=60
+    )
+    assert (done.stdout, done.stderr) == (output, "")
+    assert (tmp_path / "accounts.csv").exists()

@@ -3,8 +3,11 @@
 The names below are imported when they are first used.
 """
 
+from holdfast._lazy import lazy_names
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from holdfast.net.address import Address
     from holdfast.protocol.limits import Limits
     from holdfast.server.config import (
         ConfigError,
@@ -18,20 +21,22 @@ if TYPE_CHECKING:
     from holdfast.server.status import Status
 
 _HOMES = {
-    "ConfigError": "holdfast.server.config",
-    "InsecureAddressError": "holdfast.server.config",
-    "LastSnapshotError": "holdfast.server.service",
-    "Limits": "holdfast.protocol.limits",
-    "SecurityConfig": "holdfast.server.config",
-    "ServerConfig": "holdfast.server.config",
-    "Service": "holdfast.server.service",
-    "SnapshotConfig": "holdfast.server.config",
-    "Status": "holdfast.server.status",
-    "StoppedAtOnceError": "holdfast.server.running",
-    "run": "holdfast.server.running",
+    "Address": "net.address",
+    "ConfigError": "server.config",
+    "InsecureAddressError": "server.config",
+    "LastSnapshotError": "server.service",
+    "Limits": "protocol.limits",
+    "SecurityConfig": "server.config",
+    "ServerConfig": "server.config",
+    "Service": "server.service",
+    "SnapshotConfig": "server.config",
+    "Status": "server.status",
+    "StoppedAtOnceError": "server.running",
+    "run": "server.running",
 }
 
 __all__ = [
+    "Address",
     "ConfigError",
     "InsecureAddressError",
     "LastSnapshotError",
@@ -45,16 +50,4 @@ __all__ = [
     "run",
 ]
 
-
-def __getattr__(name: str) -> object:
-    if name not in _HOMES:
-        raise AttributeError(f"module 'holdfast.server' has no attribute {name!r}")
-    from importlib import import_module  # noqa: PLC0415  # only what is used is imported
-
-    value: object = getattr(import_module(_HOMES[name]), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+__getattr__, __dir__ = lazy_names(__name__, _HOMES)

@@ -72,7 +72,7 @@ class Statistics:
             "transactions": totals.transactions,
             "open_disputes": totals.open_disputes,
             "ledger_bytes": totals.memory_bytes,
-            "reckoned_bytes": server.reckoned_bytes(),
+            "memory_bytes": server.memory_bytes(),
             "held_bytes": sum(each.held_bytes for each in server.connections),
             "lag_seconds": round(server.lag_seconds, 6),
             "seconds": round(self._clock() - self._start, 3),

@@ -26,9 +26,11 @@ if TYPE_CHECKING:
 CONNECTIONS_BEYOND = 64
 """This many connections beyond the limit are told why they are not let in; others are closed without a word."""
 CONNECTION_BYTES = 8 * 1024
-"""What an idle connection is reckoned to cost; docs/server.md has the measurement."""
-STREAM_BYTES = 256
-"""What the name of a stream is reckoned to cost."""
+"""What an idle connection is counted as, beside what is held for it; docs/server.md has the measurement."""
+TLS_CONNECTION_BYTES = 24 * 1024
+"""The same for an encrypted one."""
+STREAM_BYTES = 384
+"""What the name of a stream is counted as."""
 QUIET_SECONDS = 0.5
 """During shutdown, connections idle this long are closed."""
 _SWEEP_SECONDS_MAX = 1.0
@@ -36,6 +38,7 @@ _TICKS_PER_SWEEP = 10
 _DRAINED_AT_A_TIME = 16
 _LAG_KEPT = 0.9
 _STEP_SECONDS = 0.002
+_FULL_TOLD_SECONDS_MIN = 60.0
 
 _log = logging.getLogger("holdfast.server")
 
@@ -64,11 +67,14 @@ class TcpServer:
         self._all_gone.set()
         self._is_stopping = False
         self._is_full = False
+        self._full_told_at = -_FULL_TOLD_SECONDS_MIN
         self._waiting: deque[Connection] = deque()
         self._wake_timer: asyncio.TimerHandle | None = None
         self._tick_timer: asyncio.TimerHandle | None = None
         self._sweep: Iterator[Connection] = iter(())
         self._sweep_step = 0
+        # Bytes held for all connections: of the last sweep, and of this one so far.
+        self._held_bytes = self._held_bytes_so_far = 0
         limits = context.limits
         watched = (
             limits.idle_seconds_max,
@@ -209,6 +215,7 @@ class TcpServer:
         self._check_some(loop, len(self.connections) // _TICKS_PER_SWEEP + 1)
         self._sweep_step = (self._sweep_step + 1) % _TICKS_PER_SWEEP
         if self._sweep_step == 0:
+            self._held_bytes, self._held_bytes_so_far = self._held_bytes_so_far, 0
             self._sweep = iter(list(self.connections))
 
     def _check_some(self, loop: asyncio.AbstractEventLoop, count: int) -> None:
@@ -216,6 +223,7 @@ class TcpServer:
         began = now = time.monotonic()
         for number, each in enumerate(islice(self._sweep, count), 1):
             try:
+                self._held_bytes_so_far += each.held_bytes
                 each.check(now)
             except Exception as error:  # noqa: BLE001  # one connection's trouble is not the others'
                 each.fail(error)
@@ -224,27 +232,29 @@ class TcpServer:
                 return
 
     def _watch_memory(self) -> None:
-        was_full = self._is_full
         limit = self.context.limits.memory_bytes_max
-        self._is_full = 0 < limit < self.reckoned_bytes()
+        self._is_full = 0 < limit < self.memory_bytes()
         if not self._is_full:
             return
-        if not was_full:
+        if (now := time.monotonic()) - self._full_told_at >= _FULL_TOLD_SECONDS_MIN:
+            self._full_told_at = now
             _log.error("%s; all connections are ended, and no new ones are let in", self._no_memory().message)
         for each in list(self.connections):
             each.end(self._no_memory())
 
-    def reckoned_bytes(self) -> int:
-        """Say what ledger, connections and stream names are reckoned to take."""
+    def memory_bytes(self) -> int:
+        """Count the memory of ledger, connections and stream names; what is held for connections is up to a second old."""
+        each = CONNECTION_BYTES if self.tls is None else TLS_CONNECTION_BYTES
         return (
             self.context.engine.totals().memory_bytes
-            + len(self.connections) * CONNECTION_BYTES
+            + len(self.connections) * each
+            + self._held_bytes
             + len(self.context.registry) * STREAM_BYTES
         )
 
     def _no_memory(self) -> WireError:
         limit = self.context.limits.memory_bytes_max
-        text = f"the server's memory of {limit} bytes is used up; more comes with --memory-bytes-max"
+        text = f"the server's memory of {limit} bytes is used up; its operator can allow more with --memory-bytes-max"
         return WireError(ErrorCode.MEMORY_LIMIT, text)
 
     def _drain(self, connection: Connection) -> None:
