@@ -37,12 +37,14 @@ _PIECE_SECONDS_MAX = 2e-3
 class Turns:
     """The turns of one event loop."""
 
-    __slots__ = ("_is_scheduled", "_queue", "_spent_seconds")
+    __slots__ = ("_is_scheduled", "_queue", "_spent_seconds", "piece_began")
 
     def __init__(self) -> None:
         self._queue: deque[Waiting] = deque()
         self._spent_seconds = 0.0
         self._is_scheduled = False
+        self.piece_began = 0.0
+        """The CPU time at which the piece of input that is being read began."""
 
     def __len__(self) -> int:
         return len(self._queue)
