@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from holdfast.server.tcp.reading import TINY_READ_BYTES, next_read_bytes
+from holdfast.server.tcp.reading import READ_BYTES_MIN, next_read_bytes
 from holdfast.server.tcp.turns import TURN_SECONDS, Turns
 
 
@@ -108,5 +108,5 @@ def test_what_is_read_next_follows_what_the_last_piece_cost() -> None:
     assert next_read_bytes(10_000, 0.001, 0.002, 100_000) == 20_000
     assert next_read_bytes(10_000, 0.004, 0.002, 100_000) == 5_000
     assert next_read_bytes(10_000, 0.0001, 0.002, 100_000) == 100_000
-    assert next_read_bytes(10_000, 1.0, 0.002, 100_000) == TINY_READ_BYTES
-    assert next_read_bytes(1, 0.0, 0.002, 100_000) == TINY_READ_BYTES
+    assert next_read_bytes(10_000, 1.0, 0.002, 100_000) == READ_BYTES_MIN
+    assert next_read_bytes(1, 0.0, 0.002, 100_000) == READ_BYTES_MIN

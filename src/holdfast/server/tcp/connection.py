@@ -18,8 +18,8 @@ from holdfast.server.tcp.reading import (
     READ_BYTES,
     SHORT_BYTES,
     SMALL_READ_BYTES,
-    TINY_READ_BYTES,
     TLS_READ_BYTES,
+    choose_read_bytes,
     next_read_bytes,
     read_received,
 )
@@ -98,13 +98,13 @@ class Connection(asyncio.BufferedProtocol):
         self._unread_since = self._closes_at = 0.0
         self._discarded = 0
         self._tls = None if host.tls is None else TlsChannel(host.tls)
-        # How much is read next; small until it is known that there will be few replies.
-        self._read_bytes = SMALL_READ_BYTES
+        # How much is read next, as far as that is known.
+        self._read_bytes = 0
         # What was read and has to wait: for its turn, or for replies to be sent.
         self._rest = b""
         self._has_eof = False
         self.piece_seconds = 0.0
-        """What the last piece of input cost."""
+        """What the next piece of input will cost, as far as the last one tells."""
         self.has_ack_due = False
         """Whether the server has it on its list of connections to wake."""
         self.session: Session
@@ -133,10 +133,10 @@ class Connection(asyncio.BufferedProtocol):
 
     def get_buffer(self, _sizehint: int) -> memoryview:
         """Give a part of the buffer that all connections share: it is empty again when buffer_updated returns."""
-        host = self._host
+        host, turns = self._host, self._host.turns
+        size = choose_read_bytes(self._read_bytes, self._read_bytes_max, turns)
         # The system's work for a read counts: for a sender on the same machine it is more than that for its rows.
-        host.turns.piece_began = thread_time()
-        size = TINY_READ_BYTES if host.turns.is_spent else self._read_bytes
+        turns.piece_began, turns.piece_bytes_max = thread_time(), size
         return (host.buffer if self._tls is None else host.tls_buffer)[:size]
 
     def buffer_updated(self, count: int) -> None:
@@ -374,14 +374,16 @@ class Connection(asyncio.BufferedProtocol):
         """Count what a piece of input cost; choose how much is read next, and whether that has to wait for the others."""
         turns = self._host.turns
         turns.spend(seconds)
+        turns.learn(count, seconds)
         # One piece that was slow by chance is not held against a sender.
         is_expensive = seconds > CHEAP_SECONDS and self.piece_seconds > CHEAP_SECONDS
         self.piece_seconds = seconds
         if self._state != _OPEN:
             return
-        is_filled = count >= self._read_bytes or count == TINY_READ_BYTES
+        is_filled = count >= turns.piece_bytes_max
         if is_filled or seconds > turns.piece_seconds:
             self._read_bytes = next_read_bytes(count, seconds, turns.piece_seconds, self._read_bytes_max)
+            self.piece_seconds = seconds * self._read_bytes / count
         if turns.is_crowded and not self._holds and (is_filled or is_expensive):
             self._wait_for_turn()
 

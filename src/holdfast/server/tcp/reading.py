@@ -11,17 +11,36 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from holdfast.server.tcp.turns import Turns
+
 READ_BYTES = 256 * 1024
 """The most that is read from a connection at a time, into the one buffer that all of them share."""
 TLS_READ_BYTES = 32 * 1024
 """The same for encrypted bytes: the TLS library keeps what it is given, for every connection, as long as that takes."""
 SMALL_READ_BYTES = 4 * 1024
 """The same for a connection whose rows may each have a reply."""
-TINY_READ_BYTES = 512
-"""The least that is read at a time, and all that is read when the time of a turn is spent."""
+LATE_READ_BYTES = 8 * 1024
+"""The most that is read when the time of a turn is spent: a batch of some hundred rows, whole."""
+READ_BYTES_MIN = 512
+"""The least that is read at a time."""
 SHORT_BYTES = 256
 """So little input of a connection whose rows may each have a reply is decided even then."""
+_LATE_SECONDS = 30e-6
 _SECONDS_MIN = 20e-6
+
+
+def choose_read_bytes(known_bytes: int, bytes_max: int, turns: Turns) -> int:
+    """Choose how much to read now.
+
+    Args:
+        known_bytes: What :func:`next_read_bytes` said for this connection; 0 if it was not asked yet.
+        bytes_max: The most that may be read.
+        turns: The turns of the loop; they know what input costs on average.
+    """
+    size = known_bytes or min(bytes_max, int(turns.piece_seconds / turns.seconds_per_byte))
+    if turns.is_spent:
+        size = min(size, LATE_READ_BYTES, int(_LATE_SECONDS / turns.seconds_per_byte))
+    return max(READ_BYTES_MIN, size)
 
 
 def next_read_bytes(count: int, seconds: float, wanted_seconds: float, bytes_max: int) -> int:
@@ -34,7 +53,7 @@ def next_read_bytes(count: int, seconds: float, wanted_seconds: float, bytes_max
         bytes_max: The most that may be read.
     """
     size = int(count * wanted_seconds / max(seconds, _SECONDS_MIN))
-    return max(TINY_READ_BYTES, min(size, bytes_max))
+    return max(READ_BYTES_MIN, min(size, bytes_max))
 
 
 def read_received(descriptor: int, buffer: memoryview) -> Iterator[int]:

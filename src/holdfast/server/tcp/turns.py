@@ -19,7 +19,7 @@ if TYPE_CHECKING:
         """A connection that waits for its turn."""
 
         piece_seconds: float
-        """CPU time that its last piece of input cost."""
+        """CPU time that its next piece of input will cost, as far as the last one tells."""
 
         def take_turn(self) -> None:
             """Go on: with input that is left over, or by reading again."""
@@ -32,12 +32,22 @@ CHEAP_SECONDS = 0.25e-3
 _ROUND_SECONDS = 0.1
 _PIECE_SECONDS_MIN = CHEAP_SECONDS
 _PIECE_SECONDS_MAX = 2e-3
+_SECONDS_PER_BYTE_FIRST = 4e-9
+_LEARNT_BYTES_MIN = 1024
+_LEARNT_SHARE = 0.1
 
 
 class Turns:
     """The turns of one event loop."""
 
-    __slots__ = ("_is_scheduled", "_queue", "_spent_seconds", "piece_began")
+    __slots__ = (
+        "_is_scheduled",
+        "_queue",
+        "_spent_seconds",
+        "piece_began",
+        "piece_bytes_max",
+        "seconds_per_byte",
+    )
 
     def __init__(self) -> None:
         self._queue: deque[Waiting] = deque()
@@ -45,6 +55,10 @@ class Turns:
         self._is_scheduled = False
         self.piece_began = 0.0
         """The CPU time at which the piece of input that is being read began."""
+        self.piece_bytes_max = 0
+        """How long that piece may be."""
+        self.seconds_per_byte = _SECONDS_PER_BYTE_FIRST
+        """What input costs, a moving average over all connections."""
 
     def __len__(self) -> int:
         return len(self._queue)
@@ -69,6 +83,12 @@ class Turns:
         self._spent_seconds += seconds
         if self._spent_seconds >= TURN_SECONDS:
             self._schedule()
+
+    def learn(self, count: int, seconds: float) -> None:
+        """Note what a piece of input of so many bytes cost."""
+        # In a short one the cost of the read itself prevails.
+        if count >= _LEARNT_BYTES_MIN:
+            self.seconds_per_byte += (seconds / count - self.seconds_per_byte) * _LEARNT_SHARE
 
     def wait(self, connection: Waiting) -> None:
         """Put a connection at the end of the queue."""
