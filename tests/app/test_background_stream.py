@@ -6,6 +6,7 @@ import contextlib
 import fcntl
 import os
 import threading
+import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -14,6 +15,7 @@ from holdfast.app.background_stream import BackgroundStream
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 SECONDS_MAX = 20.0
 
@@ -73,7 +75,7 @@ def test_a_reader_that_stands_still(pipe: tuple[int, int]) -> None:
     received: list[bytes] = []
     reader = threading.Thread(target=lambda: received.append(read_all(read)))
     reader.start()
-    assert stream.close(SECONDS_MAX)
+    assert not stream.close(SECONDS_MAX)
     os.close(write)
     reader.join(SECONDS_MAX)
     lines = received[0].decode().splitlines()
@@ -82,14 +84,32 @@ def test_a_reader_that_stands_still(pipe: tuple[int, int]) -> None:
 
 
 def test_a_reader_that_has_left(pipe: tuple[int, int]) -> None:
-    """Nobody is told, and nothing waits."""
+    """Nothing waits, and what is lost is remembered."""
     read, write = pipe
     stream = BackgroundStream(write, describe)
     os.close(read)
     for _ in range(1000):
         stream.write("x" * 1000)
-    stream.close(SECONDS_MAX)
+    assert not stream.close(SECONDS_MAX)
+    assert stream.has_lost
     assert stream.write("more") == 4
+
+
+def test_a_disk_that_has_room_again(tmp_path: Path) -> None:
+    """What could not be written is counted, and told of once something can be written."""
+    path = tmp_path / "log"
+    with path.open("wb") as file, open("/dev/full", "wb", buffering=0) as full:
+        descriptor = os.dup(full.fileno())
+        stream = BackgroundStream(descriptor, describe)
+        for number in range(3):
+            stream.write(f"lost {number}\n")
+        while stream.is_behind:
+            time.sleep(0.001)
+        os.dup2(file.fileno(), descriptor)
+        stream.write("written\n")
+        stream.close(SECONDS_MAX)
+        os.close(descriptor)
+    assert path.read_text() == "written\n3 dropped\n"
 
 
 def test_text_that_cannot_be_encoded(pipe: tuple[int, int]) -> None:

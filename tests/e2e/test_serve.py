@@ -237,22 +237,6 @@ def test_descriptor_limit_is_told(tmp_path: Path) -> None:
         assert server.exchange(HEADER)[0]["rows"] == 0
 
 
-def test_more_senders_than_files(tmp_path: Path) -> None:
-    """Senders beyond what the system allows are refused or wait; the server lives on and serves when others leave."""
-    limited = ("bash", "-c", 'ulimit -n 150; exec "$@"', "bash", sys.executable, "-m", "holdfast")
-    with serving(tmp_path, command=limited) as server:
-        crowd = [server.connect() for _ in range(250)]
-        time.sleep(0.3)
-        for connection in crowd:
-            connection.close()
-        deadline = time.monotonic() + TIMEOUT_SECONDS
-        while "error" in (reply := server.exchange(HEADER)[0]):
-            assert time.monotonic() < deadline
-            time.sleep(0.1)
-        assert reply["rows"] == 0
-        assert server.stop() == 0
-
-
 def test_port_file_is_for_scripts(tmp_path: Path) -> None:
     """With several addresses the file has the port of each, in their order."""
     with serving(tmp_path, "--listen", "[::1]:0") as server:

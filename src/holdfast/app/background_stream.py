@@ -7,13 +7,23 @@ import select
 import threading
 import time
 from collections import deque
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 _QUEUED_BYTES_MAX = 1024 * 1024
 _WRITTEN_BYTES_MAX = 64 * 1024
+
+
+class _Chunk(NamedTuple):
+    """What is written at a time."""
+
+    data: bytes
+    texts: int
+    """How many texts it holds."""
+    reported: int
+    """How many dropped texts it tells of."""
 
 
 class BackgroundStream:
@@ -97,14 +107,15 @@ class BackgroundStream:
         return not self.has_lost
 
     def _run(self) -> None:
-        while pieces := self._next():
+        while (chunk := self._next()) is not None:
             try:
-                self._write_all(b"".join(pieces))
+                self._write_all(chunk.data)
             except OSError:
-                # The reader has left, or the disk is full: it may be written to again later.
+                # The reader has left, or the disk is full: later there may be a reader or room again.
                 self._is_failing = True
                 with self._change:
-                    self._drop(len(pieces))
+                    self._drop(chunk.texts)
+                    self.dropped += chunk.reported
             else:
                 self._is_failing = False
 
@@ -112,26 +123,28 @@ class BackgroundStream:
         self.dropped += count
         self.has_lost = True
 
-    def _next(self) -> list[bytes]:
-        """Wait for texts; give none at the end."""
+    def _next(self) -> _Chunk | None:
+        """Wait for texts; give None at the end."""
         with self._change:
             self._is_writing = False
             self._change.notify_all()
-            while not self._queue and (not self.dropped or self._is_failing):
+            while not self._queue and (self._is_failing or not self.dropped):
                 if self._is_closed:
-                    return []
+                    return None
                 self._change.wait()
+            self._is_writing = True
             pieces = []
             size = 0
             while self._queue and size < _WRITTEN_BYTES_MAX:
                 pieces.append(self._queue.popleft())
                 size += len(pieces[-1])
             self._queued_bytes -= size
-            if self.dropped and not self._queue and not self._is_failing:
-                pieces.append(self._describe_dropped(self.dropped).encode())
-                self.dropped = 0
-            self._is_writing = True
-        return pieces
+            texts, reported = len(pieces), 0
+            if not self._queue and not self._is_failing:
+                reported, self.dropped = self.dropped, 0
+            if reported:
+                pieces.append(self._describe_dropped(reported).encode())
+        return _Chunk(b"".join(pieces), texts, reported)
 
     def _write_all(self, data: bytes) -> None:
         rest = memoryview(data)

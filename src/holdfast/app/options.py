@@ -198,7 +198,9 @@ def start_log(runner: Runner, options: argparse.Namespace, stream: LogStream | N
     from holdfast.app.logs import configure_logging, error_as_json  # noqa: PLC0415  # slow to import
 
     configure_logging(
-        options.log_format, -1 if options.quiet else options.verbose, runner.stderr if stream is None else stream
+        options.log_format,
+        -1 if options.quiet else options.verbose,
+        runner.stderr if stream is None else stream,
     )
     if options.log_format == "json":
         runner.format_error = error_as_json

@@ -1,4 +1,4 @@
-"""One connection: a session on one side, a transport on the other, and between them who may go on and who has to wait."""
+"""One connection: it reads from a transport into a session, sends what the session answers, and pauses when it has to."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ if TYPE_CHECKING:
             """Wake a connection when its session wants to be."""
 
 
-# Why a connection is not read from: bits, so that reasons come and go without knowing of each other.
+# Why a connection is not read from: bits, because several reasons can hold at a time.
 _UNREAD_REPLIES, _DISCARDED_ENOUGH, _WAITS_FOR_TURN = 1, 2, 4
 
 _OPEN, _LINGERING, _CLOSING, _LOST = range(4)
@@ -62,7 +62,7 @@ _log = logging.getLogger("holdfast.server")
 
 
 class Connection(asyncio.BufferedProtocol):
-    """Reads into the server's shared buffer, lets the session take what came, sends what the session answers.
+    """Reads into the server's shared buffer, passes input to the session, and sends what the session answers.
 
     This is the one place that pauses and resumes reading.
 

@@ -1,4 +1,4 @@
-"""All connections of one event loop: their buffers, their clock, who is let in, and how they are told to end."""
+"""All connections of one event loop: their buffers, their timers, which of them may begin, and how they end."""
 
 from __future__ import annotations
 
@@ -207,7 +207,7 @@ class TcpServer:
             self._start_wake_timer(self._waiting[0])
 
     def _tick(self, loop: asyncio.AbstractEventLoop, due: float) -> None:
-        # The worst of late, forgotten by and by.
+        # The worst of the last ticks, weighing less with time.
         self.lag_seconds = max(loop.time() - due, self.lag_seconds * _LAG_KEPT, 0.0)
         due = loop.time() + self._tick_seconds
         self._tick_timer = loop.call_at(due, self._tick, loop, due)
