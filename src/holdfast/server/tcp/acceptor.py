@@ -23,8 +23,24 @@ ACCEPTED_PER_TURN = 16
 """How many connections of a listener are accepted in one turn of the loop."""
 _RETRY_SECONDS = 1.0
 _TOLD_SECONDS_MIN = 60.0
-_WITHOUT_ROOM = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 _NOTHING_THERE = frozenset({errno.EAGAIN, errno.EWOULDBLOCK, errno.EINTR})
+# Linux tells of an error of the connection that waits in the call that would accept it.
+_OF_ONE_CONNECTION = frozenset(
+    {
+        errno.ECONNABORTED,
+        errno.ECONNRESET,
+        errno.EHOSTDOWN,
+        errno.EHOSTUNREACH,
+        errno.ENETDOWN,
+        errno.ENETUNREACH,
+        errno.ENONET,
+        errno.ENOPROTOOPT,
+        errno.EOPNOTSUPP,
+        errno.EPERM,
+        errno.EPROTO,
+        errno.ETIMEDOUT,
+    }
+)
 
 _log = logging.getLogger("holdfast.server")
 
@@ -52,7 +68,7 @@ class Acceptor:
         self._told_at = -_TOLD_SECONDS_MIN
         self._is_pause_told = False
         self.is_paused = False
-        """Whether the system has no room for more connections."""
+        """Whether nothing is accepted, for lack of descriptors or memory."""
         self.turned_away = 0
         """Connections closed without a word."""
 
@@ -114,8 +130,7 @@ class Acceptor:
             except OSError as error:
                 if error.errno in _NOTHING_THERE:
                     return
-                if error.errno not in _WITHOUT_ROOM:
-                    # Of this connection alone: it was reset while it waited.
+                if error.errno in _OF_ONE_CONNECTION:
                     continue
                 self._pause(error)
                 return
@@ -152,7 +167,6 @@ class Acceptor:
             self._told_at = now
             self._is_pause_told = True
             _log.warning(
-                "the system has no room for more connections (%s); new ones wait until others end, "
-                "lower --connections-max or raise ulimit -n",
+                "no connections are accepted (%s) until others end; lower --connections-max or raise ulimit -n",
                 error.strerror,
             )

@@ -241,6 +241,7 @@ class Connection(asyncio.BufferedProtocol):
             now - self.session.received_at >= seconds
             and not self._rest
             and not self._has_eof
+            and not self._holds & _WAITS_FOR_TURN
             and self.session.held_bytes == 0
         )
 
