@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
+from holdfast.domain.picklable import Picklable
 from holdfast.engine.policy import ErrorPolicy
 from holdfast.net.address import Address
 from holdfast.protocol.limits import Limits
@@ -21,7 +22,7 @@ class ConfigError(ValueError):
     """Settings of a server that do not go together; the message says which, and what to do."""
 
 
-class InsecureAddressError(ConfigError):
+class InsecureAddressError(Picklable, ConfigError):
     """A server that others than this machine can reach needs certificates and tokens, or has to be told that it does not.
 
     Args:
@@ -31,9 +32,6 @@ class InsecureAddressError(ConfigError):
     def __init__(self, address: Address) -> None:
         super().__init__(f"other machines could send to {address} without TLS and tokens")
         self.address = address
-
-    def __reduce__(self) -> tuple[type[InsecureAddressError], tuple[Address]]:
-        return type(self), (self.address,)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,6 +11,7 @@ from importlib import import_module
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
+from holdfast.domain.picklable import Picklable
 from holdfast.server.config import ConfigError
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ _GARBAGE_THRESHOLDS = (50_000, 20, 50)
 _log = logging.getLogger("holdfast.server")
 
 
-class StoppedAtOnceError(Exception):
+class StoppedAtOnceError(Picklable, Exception):
     """A second signal has ended the server at once: without a last snapshot, and with connections cut off.
 
     Args:
@@ -39,9 +40,6 @@ class StoppedAtOnceError(Exception):
     def __init__(self, signal_number: int) -> None:
         super().__init__(f"stopped at once by {signal.Signals(signal_number).name}")
         self.signal_number = signal_number
-
-    def __reduce__(self) -> tuple[type[StoppedAtOnceError], tuple[int]]:
-        return type(self), (self.signal_number,)
 
 
 def run(

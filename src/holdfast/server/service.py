@@ -7,6 +7,7 @@ import logging
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from holdfast.domain.picklable import Picklable
 from holdfast.net import listening
 from holdfast.protocol.server_context import ServerContext
 from holdfast.server.background import run_in_background
@@ -35,7 +36,7 @@ _ON_STATUS_SECONDS = 0.5
 _log = logging.getLogger("holdfast.server")
 
 
-class LastSnapshotError(OSError):
+class LastSnapshotError(Picklable, OSError):
     """The server has ended in order, but its last snapshot is not written; the accounts are still in the engine.
 
     Args:
@@ -44,9 +45,6 @@ class LastSnapshotError(OSError):
 
     def __init__(self, error: OSError) -> None:
         super().__init__(error.errno, error.strerror or str(error), error.filename)
-
-    def __reduce__(self) -> tuple[type[LastSnapshotError], tuple[OSError]]:
-        return type(self), (OSError(self.errno, self.strerror, self.filename),)
 
 
 class Service:
