@@ -15,6 +15,7 @@ import holdfast
 from holdfast.domain.outcome import Outcome
 from holdfast.engine.report import Report
 from holdfast.io.rejects import Rejection
+from holdfast.net.address import Address
 from holdfast.protocol.messages import ErrorCode
 
 REJECTION = Rejection("a.csv", 2, 22, Outcome.INVALID_AMOUNT, b"deposit,1,1,1e5")
@@ -28,6 +29,8 @@ SAMPLES: dict[str, object] = {
     "Rejection | None": REJECTION,
     "Report": holdfast.Engine().process(b"type,client,tx,amount\ndeposit,1,1,1e5\n"),
     "ErrorCode": ErrorCode.BAD_HEADER,
+    "Address": Address("127.0.0.1", 7070),
+    "OSError": OSError(28, "No space left on device", "accounts.csv"),
 }
 """A value for every type that a constructor takes; a new exception may need one more."""
 

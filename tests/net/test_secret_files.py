@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from holdfast.net.secret_files import SecretFileError, open_secret_file
-from holdfast.net.server_tls import make_context
+from holdfast.net.tls import make_server_tls_context
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -30,6 +30,6 @@ def test_a_fifo_is_refused_at_once(kind: str, tmp_path: Path) -> None:
     plain.write_text("")
     paths = {name: str(fifo if name == kind else plain) for name in ("cert", "key")}
     with pytest.raises(OSError, match=r".") as raised:
-        make_context(paths["cert"], paths["key"], None)
+        make_server_tls_context(paths["cert"], paths["key"], None)
     assert isinstance(raised.value, SecretFileError)
     assert str(raised.value) == f"{fifo}: this is not a regular file; name a file that can be read again"

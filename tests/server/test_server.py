@@ -7,12 +7,14 @@ import gc
 import logging
 import random
 import socket
+import ssl
 import struct
 from typing import TYPE_CHECKING
 
 import pytest
 
 from holdfast import Engine, Outcome
+from holdfast.net.tls import make_server_tls_context
 from holdfast.protocol.limits import Limits
 from holdfast.protocol.messages import Ack, ErrorCode, Failure, Refused, Reply, Resume, Summary
 from holdfast.protocol.server_context import ServerContext
@@ -20,10 +22,12 @@ from holdfast.protocol.server_session import REFUSED_PIECE_BYTES
 from holdfast.server.tcp.output import REPLY_BYTES_HIGH
 from holdfast.server.tcp.reading import SMALL_READ_BYTES
 from protocol.sessions import RecordingEngine
+from server.certificates import make_pair
 from server.serving import HEADER, LOOPS, Listening, Peer, listening, run, until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 pytestmark = pytest.mark.parametrize("loop", LOOPS)
 
@@ -400,5 +404,33 @@ def test_stopping_tells_everybody(loop: str) -> None:
             assert last.code is ErrorCode.SHUTTING_DOWN
             assert sent - 2 <= last.rows <= sent
             assert shared.registry.position("busy").rows == last.rows
+
+    run(loop, job())
+
+
+def test_encrypted_input_goes_on_after_a_pause(loop: str, tmp_path: Path) -> None:
+    """A sender with TLS that is paused because it does not read loses nothing when it reads again."""
+    pair = make_pair(tmp_path, "server")
+    count = 30_000
+
+    async def job() -> None:
+        async with listening(
+            intake(), make_server_tls_context(str(pair.cert), str(pair.key), None)
+        ) as server:
+            trust = ssl.create_default_context(cafile=str(pair.cert))
+            peer = await server.connect(
+                b"#holdfast refused=rows\n" + HEADER, ssl=trust, server_hostname="127.0.0.1", limit=1024
+            )
+            for _ in range(count // 1000):
+                peer.writer.write(b"x\n" * 1000)
+            (connection,) = server.server.connections
+            for _ in range(100):
+                assert connection.held_bytes < 64 * 1024
+                await asyncio.sleep(0.005)
+            for number in range(count):
+                reply = await peer.reply()
+                assert isinstance(reply, Refused)
+                assert reply.row == number + 1
+            await peer.close()
 
     run(loop, job())

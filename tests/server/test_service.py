@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import copy
 import os
 import subprocess
 import sys
@@ -24,7 +23,6 @@ from holdfast.server import (
     Service,
     SnapshotConfig,
     Status,
-    StoppedAtOnceError,
 )
 from holdfast.server.tokens import format_entry
 from server.serving import HEADER, LOOPS, run, until
@@ -150,20 +148,6 @@ def test_other_addresses_than_loopback_need_certificates_and_tokens() -> None:
     service = Service(ServerConfig(listen=everywhere, security=SecurityConfig(allow_insecure=True)), Engine())
     assert service.bind()[0].port > 0
     service.close()
-
-
-@pytest.mark.parametrize(
-    "error",
-    [
-        InsecureAddressError(Address("::", 1)),
-        StoppedAtOnceError(15),
-        LastSnapshotError(OSError(28, "No space left on device", "a.csv")),
-        ConfigError("a and b"),
-    ],
-)
-def test_errors_can_be_copied(error: Exception) -> None:
-    """An error says the same when it is copied, as it is for another process."""
-    assert (type(copy.copy(error)), str(copy.copy(error))) == (type(error), str(error))
 
 
 def test_the_program_on_the_page(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ import pytest
 
 import holdfast
 import holdfast.client
+import holdfast.server
 import holdfast.streaming
 
 ROOT = Path(__file__).parents[2]
@@ -19,7 +20,7 @@ PAGES = [
     *(f"docs/{path.name}" for path in sorted((ROOT / "docs").glob("*.md")) if path.stem != "design"),
 ]
 """The pages for users; the design page speaks of what is inside."""
-PUBLIC = {*holdfast.__all__, *holdfast.streaming.__all__, *holdfast.client.__all__}
+PUBLIC = {*holdfast.__all__, *holdfast.streaming.__all__, *holdfast.client.__all__, *holdfast.server.__all__}
 
 
 def classes() -> dict[str, str]:
@@ -42,7 +43,9 @@ def classes() -> dict[str, str]:
 def test_what_a_page_names_is_public(page: str) -> None:
     """A class in backticks is in the ``__all__`` of one of the public packages."""
     text = (ROOT / page).read_text(encoding="utf-8")
-    named = set(re.findall(r"`(?:holdfast\.)?(?:streaming\.|client\.)?([A-Z][A-Za-z]+)(?=[(`.])", text))
+    named = set(
+        re.findall(r"`(?:holdfast\.)?(?:streaming\.|client\.|server\.)?([A-Z][A-Za-z]+)(?=[(`.])", text)
+    )
     inside = {name: home for name, home in classes().items() if name in named and name not in PUBLIC}
     assert not inside
 

@@ -152,8 +152,8 @@ def _add_limits(parser: argparse.ArgumentParser) -> None:
 def serve(runner: Runner, options: argparse.Namespace, refuse: Refuse) -> int:
     """Take streams of transactions over TCP until told to stop; then write the accounts."""
     options.verbose += 1
-    config = _config(options, refuse)
     _check_files(runner, options, refuse)
+    config = _config(options, refuse)
     engine = make_engine(options, refuse, huge_pages=options.huge_pages)
     stream = _log_stream(runner, options)
     start_log(runner, options, stream)

@@ -297,14 +297,15 @@ class Connection(asyncio.BufferedProtocol):
 
     def _has_to_wait(self, count: int) -> bool:
         """Say whether so many bytes of a verbose connection have to wait."""
-        if self._holds or self._output.is_full:
-            return True
-        return count > SHORT_BYTES and self._host.turns.is_spent
+        is_late = count > SHORT_BYTES and self._host.turns.is_spent
+        return is_late or self._holds != 0 or self._output.is_full
 
     def _decrypt(self, tls: TlsChannel, data: memoryview) -> None:
         """Take what there is in plain text; what has to wait stays encrypted."""
         try:
-            tls.feed(data)
+            # Without any, the former ones go on; TLS would take none for the end.
+            if data:
+                tls.feed(data)
             while self._state == _OPEN and not self._holds and not self._has_eof:
                 if self._output.is_full:
                     self._wait_for_turn()
@@ -324,17 +325,16 @@ class Connection(asyncio.BufferedProtocol):
 
     def _finish(self) -> None:
         """Take the end of the input."""
-        if self._tls is not None:
-            # The end of a TLS connection without its farewell may be an attacker's doing: nothing else is decided.
-            self._close()
-            return
         try:
-            self._end_input()
+            if self._tls is None:
+                self._end_input()
+            else:
+                # The end of a TLS connection without its farewell may be an attacker's doing: nothing else is decided.
+                self._close()
         except Exception as error:  # noqa: BLE001  # as in buffer_updated
             self.fail(error)
 
     def _end_input(self) -> None:
-        """End the session; its summary may have to wait until its rows are durable."""
         self._has_eof = True
         self._reply(self.session.end_of_input(monotonic()))
 

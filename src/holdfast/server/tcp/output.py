@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import asyncio
 
-    from holdfast.net.server_tls import TlsChannel
+    from holdfast.net.tls import TlsChannel
 
 REPLY_BYTES_HIGH = 16 * 1024
 """A sender whose unsent replies are more than this is not read from."""
