@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Self
 import pytest
 
 from e2e.serving import Serving, receive_line, serving
-from holdfast.protocol.limits import Limits
+from holdfast.protocol.limits import ServerLimits
 from holdfast.protocol.messages import ErrorCode
 from holdfast.server.tokens import format_entry
 
@@ -125,7 +125,7 @@ def test_every_code_is_in_the_table() -> None:
 
 def test_limits_are_those_of_the_code() -> None:
     """The limits that the page names are the defaults."""
-    limits = Limits()
+    limits = ServerLimits()
     for text in (
         f"{limits.line_bytes_max // 1024} KiB; up to there",
         f"{limits.line_seconds_max:g} seconds after its first byte",

@@ -7,7 +7,7 @@ import pytest
 from holdfast import Action, Budget, Deposit, Engine, ErrorPolicy, Outcome, TablePolicy
 from holdfast.kernel.csv.decoder import CsvDecoder
 from holdfast.protocol.durability import DurableRows
-from holdfast.protocol.limits import Limits
+from holdfast.protocol.limits import ServerLimits
 from holdfast.protocol.messages import Ack, ErrorCode, Failure, Refused, Reply, Resume, Summary
 from holdfast.protocol.server_context import ServerContext
 from holdfast.protocol.server_session import ACK_ROWS_MAX
@@ -21,7 +21,7 @@ def deposits(first_tx: int, count: int) -> bytes:
 
 def intake(policy: ErrorPolicy | None = None, **limits: float) -> ServerContext:
     """Make an intake with limits of its own."""
-    return ServerContext(Engine(), policy=policy, limits=Limits(**limits))  # type: ignore[arg-type]  # limits are numbers
+    return ServerContext(Engine(), policy=policy, limits=ServerLimits(**limits))  # type: ignore[arg-type]  # limits are numbers
 
 
 def resume(rows: int) -> Resume:
@@ -209,7 +209,7 @@ def test_held_back_senders_are_not_blamed() -> None:
 @pytest.mark.parametrize("size", [1, 7, 100, 1999])
 def test_line_too_long(size: int) -> None:
     """The length of a line is counted to the byte, in pieces of any size, though the decoder keeps at most a row of it."""
-    line = Line(ServerContext(Engine(), limits=Limits(line_bytes_max=6000)))
+    line = Line(ServerContext(Engine(), limits=ServerLimits(line_bytes_max=6000)))
     line.send(HEADER + deposits(1, 1))
     for start in range(0, 6000, size):
         assert line.send(b"x" * min(size, 6000 - start)) == []
@@ -222,7 +222,7 @@ def test_line_too_long(size: int) -> None:
 
 def test_line_that_ends_in_time_is_a_row() -> None:
     """A line between the longest row and the longest line is a row that is too long, and the next line is read normally."""
-    line = Line(ServerContext(Engine(), limits=Limits(line_bytes_max=6000)))
+    line = Line(ServerContext(Engine(), limits=ServerLimits(line_bytes_max=6000)))
     line.send(HEADER)
     for _ in range(3):
         assert line.send(b"x" * 5000) == []
@@ -296,9 +296,9 @@ def test_directives_may_end_with_crlf() -> None:
 def test_limits_leave_room_for_a_row() -> None:
     """Limits under which no row could ever be taken are refused."""
     with pytest.raises(ValueError, match="line_bytes_max is 4096, too little"):
-        ServerContext(Engine(), limits=Limits(line_bytes_max=4096))
+        ServerContext(Engine(), limits=ServerLimits(line_bytes_max=4096))
     with pytest.raises(ValueError, match="connections_max is greater than 0"):
-        Limits(connections_max=0)
+        ServerLimits(connections_max=0)
 
 
 def digest_of(first_tx: int, count: int) -> int:

@@ -15,7 +15,7 @@ import pytest
 
 from holdfast import Engine, Outcome
 from holdfast.net.tls import make_server_tls_context
-from holdfast.protocol.limits import Limits
+from holdfast.protocol.limits import ServerLimits
 from holdfast.protocol.messages import Ack, ErrorCode, Failure, Refused, Reply, Resume, Summary
 from holdfast.protocol.server_context import ServerContext
 from holdfast.protocol.server_session import REFUSED_PIECE_BYTES
@@ -34,7 +34,7 @@ pytestmark = pytest.mark.parametrize("loop", LOOPS)
 
 def intake(engine: Engine | None = None, **limits: float) -> ServerContext:
     """Make an intake with limits of its own."""
-    return ServerContext(engine or Engine(), limits=Limits(**limits))  # type: ignore[arg-type]  # limits are numbers
+    return ServerContext(engine or Engine(), limits=ServerLimits(**limits))  # type: ignore[arg-type]  # limits are numbers
 
 
 def pieces(data: bytes, source: random.Random) -> Iterator[bytes]:

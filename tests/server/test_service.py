@@ -17,9 +17,9 @@ from holdfast.server import (
     ConfigError,
     InsecureAddressError,
     LastSnapshotError,
-    Limits,
     SecurityConfig,
     ServerConfig,
+    ServerLimits,
     Service,
     SnapshotConfig,
     Status,
@@ -135,7 +135,7 @@ def test_what_does_not_go_together_is_refused() -> None:
         with pytest.raises(ConfigError, match="grace_seconds is 0 or more"):
             ServerConfig(grace_seconds=bad)
     with pytest.raises(ValueError, match="connection_bytes_max is 20000, too little"):
-        Service(ServerConfig(limits=Limits(connection_bytes_max=20_000)), Engine())
+        Service(ServerConfig(limits=ServerLimits(connection_bytes_max=20_000)), Engine())
     with pytest.raises(ValueError, match="a snapshot is written as one of"):
         Service(ServerConfig(snapshots=SnapshotConfig(target="a.parquet")), Engine())
 

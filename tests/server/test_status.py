@@ -66,4 +66,4 @@ def test_dump_is_logged_whatever_the_level(caplog: pytest.LogCaptureFixture) -> 
     (record,) = caplog.records
     numbers = json.loads(record.getMessage().removeprefix("statistics "))
     assert numbers["connections"] == 0
-    assert record.__dict__["statistics"]["sequence"] == 0
+    assert record.__dict__["statistics"]["durable"] == 0

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from holdfast.engine.policy import Action, CompiledPolicy, ErrorPolicy
 from holdfast.engine.review import Review
 from holdfast.kernel.inlet import InletPool
-from holdfast.protocol.limits import Limits
+from holdfast.protocol.limits import ServerLimits
 from holdfast.protocol.messages import ErrorCode
 from holdfast.protocol.registry import Registry
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from holdfast.engine.interface import AnyEngine
     from holdfast.kernel.inlet import Inlet, Listener
 
-    class Grant(Protocol):
+    class StreamGrant(Protocol):
         """The streams that a token allows."""
 
         def allows(self, stream: str | None) -> bool:
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     class Authorizer(Protocol):
         """Knows the tokens."""
 
-        def find(self, token: str) -> Grant | None:
+        def find(self, token: str) -> StreamGrant | None:
             """Look up what a token allows; None if the token is unknown."""
 
 
@@ -52,11 +52,11 @@ class ServerContext:
         engine: AnyEngine,
         *,
         policy: ErrorPolicy | None = None,
-        limits: Limits | None = None,
+        limits: ServerLimits | None = None,
         authorizer: Authorizer | None = None,
     ) -> None:
         self.engine = engine
-        self.limits = limits or Limits()
+        self.limits = limits or ServerLimits()
         self.limits.check(engine.settings.row_bytes_max)
         self.authorizer = authorizer
         self.registry = Registry(self.limits.streams_max)

@@ -8,7 +8,7 @@ from holdfast._lazy import lazy_names
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from holdfast.net.address import Address
-    from holdfast.protocol.limits import Limits
+    from holdfast.protocol.limits import ServerLimits
     from holdfast.server.config import (
         ConfigError,
         InsecureAddressError,
@@ -25,7 +25,7 @@ _HOMES = {
     "ConfigError": "server.config",
     "InsecureAddressError": "server.config",
     "LastSnapshotError": "server.service",
-    "Limits": "protocol.limits",
+    "ServerLimits": "protocol.limits",
     "SecurityConfig": "server.config",
     "ServerConfig": "server.config",
     "Service": "server.service",
@@ -40,9 +40,9 @@ __all__ = [
     "ConfigError",
     "InsecureAddressError",
     "LastSnapshotError",
-    "Limits",
     "SecurityConfig",
     "ServerConfig",
+    "ServerLimits",
     "Service",
     "SnapshotConfig",
     "Status",

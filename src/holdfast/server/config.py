@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 from holdfast.domain.picklable import Picklable
 from holdfast.engine.policy import ErrorPolicy
 from holdfast.net.address import Address
-from holdfast.protocol.limits import Limits
+from holdfast.protocol.limits import ServerLimits
 
 if TYPE_CHECKING:
     import os
@@ -79,7 +79,7 @@ class ServerConfig:
     """Where to listen; port 0 is any that is free."""
     policy: ErrorPolicy = field(default_factory=ErrorPolicy)
     """What to do about rows that are not applied, for each connection by itself."""
-    limits: Limits = field(default_factory=Limits)
+    limits: ServerLimits = field(default_factory=ServerLimits)
     """What connections, and all of them together, may cost."""
     security: SecurityConfig = field(default_factory=SecurityConfig)
     """Who may connect and who may send."""

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from holdfast.engine.engine import Engine
     from holdfast.engine.policy import ErrorPolicy
     from holdfast.net.address import Address
-    from holdfast.protocol.limits import Limits
+    from holdfast.protocol.limits import ServerLimits
     from holdfast.server.config import ServerConfig
     from holdfast.server.service import Service
     from holdfast.server.status import Status
@@ -134,10 +134,10 @@ def _add_security(parser: argparse.ArgumentParser) -> None:
 def _add_limits(parser: argparse.ArgumentParser) -> None:
     from dataclasses import fields  # noqa: PLC0415  # slow to import
 
-    from holdfast.protocol.limits import Limits  # noqa: PLC0415  # the same
+    from holdfast.protocol.limits import ServerLimits  # noqa: PLC0415  # the same
 
     group = parser.add_argument_group("limits")
-    defaults = {field.name: field.default for field in fields(Limits)}
+    defaults = {field.name: field.default for field in fields(ServerLimits)}
     for name, text in _LIMITS.items():
         of_time = name.endswith("_seconds_max")
         group.add_argument(
@@ -307,11 +307,11 @@ def _policy(options: argparse.Namespace, refuse: Refuse) -> ErrorPolicy:
         refuse(f"--on-error: {error}")
 
 
-def _limits(options: argparse.Namespace, refuse: Refuse) -> Limits:
-    from holdfast.protocol.limits import Limits  # noqa: PLC0415  # --help does without
+def _limits(options: argparse.Namespace, refuse: Refuse) -> ServerLimits:
+    from holdfast.protocol.limits import ServerLimits  # noqa: PLC0415  # --help does without
 
     try:
-        limits = Limits(**{name: getattr(options, name) for name in _LIMITS})
+        limits = ServerLimits(**{name: getattr(options, name) for name in _LIMITS})
         limits.check(options.row_bytes_max)
     except ValueError as error:
         refuse(str(error))

@@ -13,7 +13,7 @@ from holdfast.net.tls import NEED_MORE, TlsChannel
 from holdfast.protocol.messages import ErrorCode, WireError
 from holdfast.protocol.server_session import REFUSED_PIECE_BYTES, Session
 from holdfast.protocol.wire import encode_all
-from holdfast.server.tcp.output import Output
+from holdfast.server.tcp.output import ReplyOutput
 from holdfast.server.tcp.reading import (
     READ_BYTES,
     SHORT_BYTES,
@@ -88,7 +88,7 @@ class Connection(asyncio.BufferedProtocol):
         "session",
     )
 
-    _output: Output
+    _output: ReplyOutput
     _transport: asyncio.Transport
 
     def __init__(self, host: Host) -> None:
@@ -116,7 +116,7 @@ class Connection(asyncio.BufferedProtocol):
         began = thread_time()
         # uvloop's transports have all of asyncio.Transport's methods and do not derive from it.
         self._transport = transport  # type: ignore[assignment]  # see above
-        self._output = Output(self._transport, self._tls)
+        self._output = ReplyOutput(self._transport, self._tls)
         self.session = Session(self._host.context, self, monotonic())
         refusal = self._host.admit(self)
         if refusal is not None:

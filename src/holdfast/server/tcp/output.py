@@ -16,7 +16,7 @@ REPLY_BYTES_LOW = 4 * 1024
 """It is read from again when they are no more than this."""
 
 
-class Output:
+class ReplyOutput:
     """The sending side of a connection.
 
     Args:
