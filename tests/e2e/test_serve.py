@@ -218,7 +218,7 @@ def test_statistics_on_request(tmp_path: Path) -> None:
         server.process.send_signal(signal.SIGUSR1)
         log = server.wait_for_log("statistics")
         numbers = json.loads(log.splitlines()[-1])["statistics"]
-        assert (numbers["sequence"], numbers["refused"], numbers["accounts"]) == (6, 1, 1)
+        assert (numbers["durable"], numbers["refused"], numbers["accounts"]) == (6, 1, 1)
         assert (numbers["connections"], numbers["connections_accepted"]) == (0, 2)
         assert numbers["errors_by_code"] == {"BAD_HEADER": 1}
 
