@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import textwrap
@@ -369,3 +371,106 @@ def test_the_interpreter_exits_with_an_open_client(ending: str) -> None:
             # A thread that was waiting in a call sees it end.
             errors = "" if "thread" in ending else done.stderr
             assert (done.returncode, done.stdout, errors) == (0, "", "")
+
+
+def refused_summary(rows: int, refused: int) -> bytes:
+    """Give the reply that ends an anonymous connection on which the first rows were refused."""
+    codes = f'{{"TX_NOT_FOUND": {refused}}}'
+    return (
+        f'{{"rows": {rows}, "applied": {rows - refused}, "refused": {refused}, "refused_by_code": {codes}, "skipped": 0, '
+        f'"sequence": {rows}}}'.encode()
+    )
+
+
+def refuse_all(peer: Peer, rows: int) -> None:
+    """Be a server that refuses every row of an anonymous stream."""
+    peer.rest()
+    for first in range(1, rows + 1, 1000):
+        some = range(first, min(first + 1000, rows + 1))
+        peer.say(*[b'{"refused": {"row": %d, "code": "TX_NOT_FOUND"}}' % row for row in some])
+    peer.say(b'{"ack": %d, "sequence": %d}' % (rows, rows), refused_summary(rows, rows))
+
+
+def test_a_callback_that_takes_its_time_delays_and_stops_nothing() -> None:
+    """While it runs, more come than may wait; they are taken as soon as there is room."""
+    rows = 4 * CALLBACKS_HELD_MAX
+    seen: list[int] = []
+
+    def take(refused: RefusedRow) -> None:
+        if not seen:
+            time.sleep(1.0)
+        seen.append(refused.row)
+
+    with scripted(lambda peer: refuse_all(peer, rows)) as address:
+        report = send(HEADER + deposits(rows), address, on_refused=take, limits=QUICK)
+    assert report.refused == rows
+    assert seen == list(range(1, rows + 1))
+
+
+def test_an_interrupted_send_gives_no_half_row() -> None:
+    """A caller who goes on after a callback failed has sent whole rows only, however long the bytes were."""
+    data = b"".join(b"deposit,1,%d,9000\n" % tx for tx in range(1, 60_001))
+    received: list[bytes] = []
+
+    def fail(_refused: RefusedRow) -> None:
+        raise KeyError("mine")
+
+    def script(peer: Peer) -> None:
+        lines = [peer.line() for _ in range(5)]
+        peer.say(b'{"refused": {"row": 1, "code": "TX_NOT_FOUND"}}')
+        received.extend([*lines[2:], peer.rest()])
+        rows = b"".join(received).count(b"\n")
+        peer.say(b'{"ack": %d, "sequence": 1}' % rows, refused_summary(rows, 1))
+
+    limits = QUICK._replace(buffer_bytes_max=1)
+    with scripted(script) as address, Client(address, on_refused=fail, limits=limits) as client:
+        with pytest.raises(KeyError, match="mine"):
+            client.send(data)
+        # What follows is the part of a caller who goes on.
+        assert client.acked == 0
+    sent = b"".join(received)
+    assert data.startswith(sent)
+    assert sent.endswith(b",9000\n")
+
+
+def test_what_was_refused_is_told_before_the_error() -> None:
+    """A stream that the server ends: the refusals that came before come out of the call that raises its reason."""
+    seen: list[int] = []
+    failure = b'{"error": {"code": "POLICY_ABORT", "message": "enough"}, "rows": 3, "sequence": 3}'
+
+    def script(peer: Peer) -> None:
+        for _ in range(5):
+            peer.line()
+        peer.say(*[b'{"refused": {"row": %d, "code": "TX_NOT_FOUND"}}' % row for row in (1, 2, 3)], failure)
+
+    def use(address: str) -> None:
+        with Client(address, on_refused=lambda refused: seen.append(refused.row), limits=QUICK) as client:
+            client.send(deposits(3))
+            deadline = time.monotonic() + TIMEOUT_SECONDS
+            while client.report().refused < 3 and time.monotonic() < deadline:
+                time.sleep(0.01)
+            time.sleep(0.1)
+            client.send(deposits(1, 4))
+
+    with scripted(script) as address, pytest.raises(ServerError, match="enough"):
+        use(address)
+    assert seen == [1, 2, 3]
+
+
+def test_an_address_that_never_answers_keeps_from_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a host with several addresses each has its share of the time."""
+    with socket.create_server(("127.0.0.2", 0), backlog=0) as silent, contextlib.ExitStack() as stack:
+        for _ in range(4):
+            # The queue is full: the system answers no more.
+            waiting = stack.enter_context(socket.socket())
+            waiting.setblocking(False)
+            waiting.connect_ex(silent.getsockname())
+        with scripted(lambda peer: take_all(peer, 1)) as address:
+            port = int(address.rpartition(":")[2])
+            found = [
+                (socket.AF_INET, socket.SOCK_STREAM, 6, "", target)
+                for target in (silent.getsockname(), ("127.0.0.1", port))
+            ]
+            monkeypatch.setattr("socket.getaddrinfo", lambda *_, **__: found)
+            limits = QUICK._replace(connect_seconds_max=1.0, retry_seconds_max=0.0)
+            assert send(HEADER + deposits(1), f"host.example:{port}", limits=limits).rows == 1

@@ -258,3 +258,34 @@ def test_a_thread_that_decides_lets_others_look() -> None:
         sequences.add(engine.accounts().sequence)
     thread.join()
     assert len(sequences) > batches // 6
+
+
+def decided_batch() -> Batch:
+    """Give a batch whose rows another engine has decided."""
+    batch = Batch.from_columns(
+        bytes([1, 2]), array("Q", [1, 1]), array("Q", [1, 2]), array("q", [50000, 70000])
+    )
+    Engine().decide(batch, 0, 2, None, None, 0)
+    return batch
+
+
+@pytest.mark.parametrize("start", [0, 1])
+def test_a_row_is_decided_once(start: int) -> None:
+    """A row that was applied, or refused by the rules, elsewhere is not counted again as if it had happened here."""
+    batch = decided_batch()
+    engine = Engine()
+    engine.recorder = recorder = Recorder()
+    with pytest.raises(ValueError, match=f"row {start} of the batch was decided before"):
+        engine.decide(batch, start, 2, None, None, 0)
+    assert (engine.decided, engine.totals().accounts, recorder.rows) == (0, 0, [])
+    batch.clear_outcomes()
+    assert engine.decide(batch, 0, 2, None, None, 0) == 2
+    assert engine.decided == 2
+
+
+@pytest.mark.parametrize("make", [Engine, lambda: Shards(2), lambda: Shards(2, by="source")])
+def test_a_source_of_decided_batches_fails(make: Callable[[], AnyEngine]) -> None:
+    """The same in streams: the source fails, and its report has no rows."""
+    processor = StreamProcessor(make())
+    report = asyncio.run(processor.merge([[decided_batch()]]))
+    assert (report.failed, report.rows, report.accounts) == (1, 0, 0)

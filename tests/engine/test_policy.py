@@ -401,3 +401,47 @@ def test_a_callback_may_use_the_engine() -> None:
     data = HEADER + (deposits(0, 2) + BAD + deposits(2, 4) + BAD)
     engine.process(data, policy=TablePolicy(Action.CALLBACK, callback=decide))
     assert balances == [2, 4]
+
+
+class Answers(ErrorPolicy):
+    """A policy whose answer is the same thing every time, an action or not."""
+
+    def __init__(self, answer: object) -> None:
+        self._answer = answer
+
+    def action(self, outcome: Outcome, severity: Severity) -> Action:  # noqa: ARG002  # as the base class has them
+        """Answer."""
+        return self._answer  # type: ignore[return-value]  # on purpose
+
+
+@pytest.mark.parametrize("answer", ["abort", None, 1, Severity.MALFORMED])
+def test_an_answer_that_is_no_action_is_an_error(answer: object) -> None:
+    """A policy that answers something else does not pass for one that skips."""
+    with pytest.raises(PolicyError, match="is no action"):
+        Engine().process(HEADER + BAD, policy=Answers(answer))
+    with pytest.raises(PolicyError, match="is no action"):
+        TablePolicy(answer)  # type: ignore[arg-type]  # on purpose
+    with pytest.raises(PolicyError, match="is no action"):
+        TablePolicy(by_outcome={Outcome.MALFORMED_ROW: answer})  # type: ignore[dict-item]  # on purpose
+
+
+def test_actions_are_given_by_members() -> None:
+    """A name in a member's place would never match."""
+    with pytest.raises(PolicyError, match="Severity"):
+        TablePolicy(by_severity={"malformed": Action.ABORT})  # type: ignore[dict-item]  # on purpose
+    with pytest.raises(PolicyError, match="Outcome"):
+        TablePolicy(by_outcome={"INVALID_AMOUNT": Action.ABORT})  # type: ignore[dict-item]  # on purpose
+
+
+@pytest.mark.parametrize(
+    "budget",
+    [3, "3", Budget(rows=-1), Budget(rows=10**18), Budget(ppm=1_000_001), Budget(rows=1.5)],  # type: ignore[arg-type]  # on purpose
+)
+def test_budgets_out_of_range_are_errors(budget: object) -> None:
+    """What is no budget is refused where it is given."""
+    with pytest.raises(PolicyError, match="budget"):
+        TablePolicy(Action.BUDGET, budget=budget)  # type: ignore[arg-type]  # on purpose
+    policy = Answers(Action.BUDGET)
+    policy.budget = budget  # type: ignore[assignment]  # on purpose
+    with pytest.raises(PolicyError, match="budget"):
+        Engine().process(HEADER + BAD, policy=policy)

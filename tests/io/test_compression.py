@@ -10,7 +10,9 @@ import os
 import random
 import subprocess
 import sys
+import threading
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import pytest
@@ -385,3 +387,29 @@ def test_a_closed_stream(tmp_path: Path) -> None:
         stream.close()
         with pytest.raises(ValueError, match="closed"):
             stream.readinto(bytearray(1))
+
+
+def test_a_read_can_be_cancelled() -> None:
+    """Members that give no text keep a reader busy for as long as there are more of them; another thread can end that."""
+
+    class Endless:
+        """Empty members without an end."""
+
+        def __init__(self) -> None:
+            self.begun = threading.Event()
+
+        def readinto(self, buffer: memoryview, /) -> int:
+            """Give many."""
+            self.begun.set()
+            members = gzip.compress(b"") * 100
+            buffer[: len(members)] = members
+            return len(members)
+
+    endless = Endless()
+    stream = open_source(endless)
+    with ThreadPoolExecutor(1) as pool:
+        reading = pool.submit(stream.readinto, bytearray(10))
+        assert endless.begun.wait(10)
+        stream.cancel()
+        with pytest.raises(InputError, match="cancelled"):
+            reading.result(10)

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import io
 import os
 from contextlib import AbstractContextManager, contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO, cast
 
 import pytest
 
+from holdfast import Engine, RejectWriter
 from holdfast.io.outputs import Output
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
+
+    from _typeshed import ReadableBuffer
 
 
 class _Waits:
@@ -91,3 +95,48 @@ def test_after_an_interrupted_write_nothing_is_written(tmp_path: Path) -> None:
         write()
     assert os.read(reader, 10) == b""
     os.close(reader)
+
+
+class Short(io.RawIOBase):
+    """A file without a buffer that takes a few bytes at a time, up to a limit, as a full disk and a pipe do."""
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self.taken = b""
+
+    def writable(self) -> bool:
+        """Yes."""
+        return True
+
+    def write(self, data: ReadableBuffer, /) -> int | None:
+        """Take up to seven bytes."""
+        piece = bytes(memoryview(data)[: min(7, self.limit - len(self.taken))])
+        self.taken += piece
+        return len(piece) or None
+
+
+def test_a_file_without_a_buffer_gets_all() -> None:
+    """What takes a part at a time gets the rest as well, and what takes no more is an error."""
+    engine = Engine()
+    rejects, file = Short(10**6), Short(10**6)
+    text = b"type,client,tx,amount\ndeposit,1,1,5\ndeposit,2,2,6\nnonsense\n"
+    engine.process(text, rejects=RejectWriter(rejects))
+    engine.accounts().write_csv(cast("BinaryIO", file))
+    assert file.taken == engine.accounts().to_csv()
+    assert rejects.taken.endswith(b'"nonsense"\n')
+    with pytest.raises(BlockingIOError):
+        engine.accounts().write_csv(cast("BinaryIO", Short(50)))
+    with pytest.raises(BlockingIOError):
+        RejectWriter(Short(5))
+
+
+def test_errors_name_one_file(tmp_path: Path) -> None:
+    """The message ends with the name, and not with an arrow to nothing."""
+    missing = tmp_path / "missing" / "accounts.csv"
+    with pytest.raises(FileNotFoundError) as caught:
+        Engine().accounts().write_csv(missing)
+    assert str(caught.value).endswith(f"'{missing}'")
+    link = tmp_path / "link"
+    link.symlink_to(missing)
+    with pytest.raises(FileNotFoundError, match=f"there is no directory {missing.parent}"):
+        Engine().accounts().write_csv(link)

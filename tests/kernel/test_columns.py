@@ -111,3 +111,12 @@ def test_advice_is_exact(column: Any, advice: str, expected: list[int] | None) -
     else:
         made = eval(advice, {**names, **modules})  # noqa: S307  # our own
         assert (made.to_pylist() if isinstance(made, pa.Array) else list(made)) == expected
+
+
+def test_a_mask_that_hides_nothing_is_no_matter() -> None:
+    """Masked arrays whose items are all there are taken; of others, the mask would be lost."""
+    ids: Any = np.ma.array([1], mask=[False], dtype="i8")
+    engine = holdfast.Engine()
+    engine.apply_batch(types=b"\1", clients=ids, txs=np.ma.array([1], dtype="i8"), amounts=ids)
+    assert engine.totals().accounts == 1
+    assert "mask" in message_of("amounts", np.ma.array([1], mask=[True], dtype="i8"))

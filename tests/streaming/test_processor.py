@@ -870,3 +870,34 @@ def test_refused_names_leave_nothing_behind() -> None:
             assert sum(type(each).__name__ == "SourceRun" for each in gc.get_objects()) == 1
 
     run(job())
+
+
+def test_the_end_of_a_run_waits_for_what_was_added_meanwhile() -> None:
+    """A task that adds a source, or processes one more, when one has ended is waited for as well, however close to the end."""
+
+    async def main(steps: int) -> list[tuple[int, int]]:
+        done = asyncio.Event()
+
+        async def first() -> AsyncIterator[bytes]:
+            yield deposits(1, 1, 1)
+            done.set()
+
+        async def add_one() -> None:
+            await done.wait()
+            for _ in range(steps):
+                await asyncio.sleep(0)
+            running.add([deposits(1, 100, 1)], name="second")
+
+        async def process_two() -> None:
+            await running.process([deposits(1, 200, 1)])
+            await running.process([deposits(1, 300, 1)])
+
+        async with StreamProcessor(Engine()).running() as running:
+            running.add(first(), name="first")
+            tasks = [asyncio.create_task(each()) for each in (add_one, process_two)]
+            await asyncio.sleep(0)
+        await asyncio.gather(*tasks)
+        return [(each.rows, each.applied) for each in running.sources.values()]
+
+    for steps in (0, 1):
+        assert asyncio.run(main(steps)) == [(1, 1)] * 4, steps

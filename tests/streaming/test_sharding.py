@@ -306,3 +306,13 @@ def test_settings_that_cannot_be() -> None:
         Shards(2).number_of("a")
     with pytest.raises(TypeError, match="chosen by source, and 1 is not a source's name"):
         Shards(2, by="source").number_of(1)
+
+
+def test_shards_are_alike_and_apart() -> None:
+    """Engines that read amounts differently, or one engine twice, would move wrong money."""
+    decimals = iter((2, 4))
+    with pytest.raises(ValueError, match="same settings"):
+        Shards(2, lambda: Engine(decimals=next(decimals)))
+    engine = Engine()
+    with pytest.raises(ValueError, match="engine of its own"):
+        Shards(2, lambda: engine)

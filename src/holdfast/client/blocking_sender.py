@@ -53,6 +53,7 @@ class BlockingSender:
         self._is_over: Callable[[], bool] = lambda: False
         self.raw_position: Callable[[], int] = lambda: 0
         """Says how many bytes of the input, as they are stored, were used so far."""
+        self._files: FileRows | None = None
         self._sender: Sender | None = None
 
     def __enter__(self) -> Self:
@@ -70,6 +71,14 @@ class BlockingSender:
         """Say how far the stream got; None before it has begun."""
         return None if self._sender is None else self._sender.report()
 
+    def part(self) -> int:
+        """Say which file is being sent, the first being 0."""
+        return 0 if self._files is None else self._files.part
+
+    def empty_parts(self) -> list[int]:
+        """Say which files had no rows, when all are sent."""
+        return [] if self._files is None else self._files.empty_parts()
+
     def send_files(self, files: Sequence[File]) -> SendReport:
         """Send what can be read again.
 
@@ -77,7 +86,7 @@ class BlockingSender:
             SendError: If not all was taken.
             OSError: If a file cannot be read.
         """
-        source = FileRows(files)
+        self._files = source = FileRows(files)
         self.raw_position = lambda: source.raw_position
         self._sender = sender = Sender(self._options, source, self._hooks, owns_loop=True)
         self._thread.when_room(sender.wake)
@@ -201,7 +210,12 @@ class GivenRows:
             InputError: If a header is not usable, or a line does not end.
         """
         self._thread.require_open()
-        self._buffered.give(rows)
+        try:
+            self._buffered.give(rows)
+        except Exception:
+            # What was refused before the stream ended is told first.
+            self._thread.run_callbacks()
+            raise
         self._thread.post(self._wake)
         if self._buffered.buffer.is_full:
             self._thread.call(self._buffered.wait_for_room())

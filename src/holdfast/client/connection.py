@@ -49,18 +49,22 @@ class ClientConnection:
         """
         try:
             async with asyncio.timeout(seconds_max):
-                return await cls._open_any(address, context)
+                return await cls._open_any(address, context, asyncio.get_running_loop().time() + seconds_max)
         except TimeoutError as error:
             # asyncio's own says nothing.
             raise TimeoutError(f"no answer in {seconds_max:g} seconds") from error
 
     @classmethod
-    async def _open_any(cls, address: Address, context: ssl.SSLContext | None) -> Self:
+    async def _open_any(cls, address: Address, context: ssl.SSLContext | None, until: float) -> Self:
         failure: OSError | None = None
-        for family, kind, protocol, _, target in await _resolve(address):
+        found = await _resolve(address)
+        for index, (family, kind, protocol, _, target) in enumerate(found):
+            # Each has its share of the time: one that never answers must not keep from the others.
+            share = (until - asyncio.get_running_loop().time()) / (len(found) - index)
             opened = socket.socket(family, kind, protocol)
             try:
-                return await cls._open_one(opened, target, address, context)
+                async with asyncio.timeout(share):
+                    return await cls._open_one(opened, target, address, context)
             except OSError as error:
                 failure = error
                 opened.close()

@@ -76,6 +76,16 @@ class FileRows:
         return self._opened.rows + max(0, self._counter.rows - 1)
 
     @property
+    def part(self) -> int:
+        """Which source is being sent, the first being 0."""
+        return self._part
+
+    def empty_parts(self) -> list[int]:
+        """Say which sources had no rows, when all are sent."""
+        begins = [*(place.rows for place in self._parts), self.sent_row]
+        return [part for part in range(len(self._parts)) if begins[part] == begins[part + 1]]
+
+    @property
     def raw_position(self) -> int:
         """How many bytes, as they are stored, of all parts were used so far."""
         return self._raw_bytes_before + (0 if self._stream is None else self._stream.raw_position())

@@ -137,12 +137,16 @@ class LoopThread:
 
     def run_callbacks(self) -> None:
         """Call what waits for the caller's thread."""
-        was_held = self.is_held()
-        while self._callbacks:
-            function, item = self._callbacks.popleft()
-            function(item)
-        if was_held and self._on_room is not None and self._close.alive:
-            self._loop.call_soon_threadsafe(self._on_room)
+        was_held = False
+        try:
+            while self._callbacks:
+                # More may come while one of them takes its time.
+                was_held |= self.is_held()
+                function, item = self._callbacks.popleft()
+                function(item)
+        finally:
+            if was_held and self._on_room is not None and self._close.alive:
+                self._loop.call_soon_threadsafe(self._on_room)
 
     def when_room(self, function: Callable[[], object]) -> None:
         """Set what is called on the loop when :attr:`is_held` is over."""

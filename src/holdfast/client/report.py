@@ -20,7 +20,11 @@ class RefusedRow(NamedTuple):
 
 
 class SendReport(NamedTuple):
-    """How far a stream got. ``rows`` is always exact; what became of them is known as far as the server told."""
+    """How far a stream got, as far as the server told.
+
+    ``rows`` is exact where the server has summed up, or has said why it ended the stream. After a deadline, a signal or an
+    input that cannot be read, acks may be on their way: then at least so many rows are decided.
+    """
 
     stream: str | None
     """The stream's name, if it has one."""

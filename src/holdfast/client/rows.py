@@ -96,11 +96,7 @@ def encode_any(
     if isinstance(rows, str):
         raise TypeError("rows are bytes or transactions, not text; encode it")
     if isinstance(rows, bytes | bytearray | memoryview):
-        view = memoryview(rows)
-        for start in range(0, len(view), _SLICE_BYTES):
-            yield EncodedRows(bytes(view[start : start + _SLICE_BYTES]), None, None)
-        if view and view[-1] != ord("\n"):
-            yield EncodedRows(b"\n")
+        yield from _whole_lines(memoryview(rows).cast("B"))
         return
     if header.strip() != HEADER.strip():
         raise ValueError(
@@ -109,6 +105,21 @@ def encode_any(
     if isinstance(rows, Deposit | Withdrawal | Dispute | Resolve | Chargeback):
         rows = (rows,)
     yield from group_rows(rows, decimals)
+
+
+def _whole_lines(text: memoryview) -> Iterator[EncodedRows]:
+    """Cut text where lines end: between two pieces a caller may give up, and half a row must never count as one."""
+    start, size = 0, _SLICE_BYTES
+    while start < len(text):
+        piece = bytes(text[start : start + size])
+        if start + size >= len(text):
+            yield EncodedRows(piece if piece.endswith(b"\n") else piece + b"\n")
+            return
+        end = piece.rfind(b"\n") + 1
+        if end:
+            yield EncodedRows(piece[:end])
+        start += end
+        size = _SLICE_BYTES if end else 2 * size
 
 
 def _amount_text(amount: str | Decimal | int, decimals: int) -> bytes:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from operator import index
 
+from holdfast.io.descriptors import write_whole
 from holdfast.kernel.csv.encoder import encode_accounts
 
 TYPE_CHECKING = False  # typing costs as much to import as a small job to do
@@ -102,4 +103,4 @@ class Accounts:
                 self.write_csv(file)
             return
         for chunk in self.chunks():
-            target.write(chunk)
+            write_whole(target, chunk)

@@ -198,6 +198,7 @@ class _ReadAhead:
             return
         with self._shared:
             self._stopped = True
+            self._stream.cancel()
             self._shared.notify_all()
             may_wait = self._stream.raw_size is None
             while may_wait and not self._is_lent and not self._has_read_all:

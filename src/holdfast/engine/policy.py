@@ -24,6 +24,7 @@ PERCENT_BUDGET_FROM_ROWS = 1000
 """A budget in percent is checked from this row on, and at the end of the input however few rows there were: a refused first row
 out of a million is no reason to stop."""
 _PPM_PER_PERCENT = 10_000
+_PPM_MAX = 100 * _PPM_PER_PERCENT
 _ROWS_MAX = 10**18 - 1
 
 
@@ -51,6 +52,18 @@ class Budget(NamedTuple):
 
     rows: int = 0
     ppm: int = 0
+
+    def check(self) -> None:
+        """Check that both numbers are in range.
+
+        Raises:
+            PolicyError: If one is not.
+        """
+        for name, value, largest in (("rows", self.rows, _ROWS_MAX), ("ppm", self.ppm, _PPM_MAX)):
+            if not isinstance(value, int) or not 0 <= value <= largest:  # type: ignore[redundant-expr]  # callers are not all checked
+                raise PolicyError(
+                    f"the budget's {name} are a whole number from 0 to {largest}, not {value!r}"
+                )
 
     def __str__(self) -> str:
         """Write it as on the command line."""
@@ -99,7 +112,7 @@ class TablePolicy(ErrorPolicy):
         callback: Decides about rows whose action is ``CALLBACK``.
 
     Raises:
-        PolicyError: If an action needs a budget or a callback that is not given.
+        PolicyError: If an action needs a budget or a callback that is not given, or something given is of another type.
     """
 
     def __init__(
@@ -116,6 +129,13 @@ class TablePolicy(ErrorPolicy):
         self._by_outcome = dict(by_outcome or {})
         self._callback = callback
         self.budget = budget
+        for names, kind in ((self._by_severity, Severity), (self._by_outcome, Outcome)):
+            for name, action in names.items():
+                if not isinstance(name, kind):
+                    raise PolicyError(f"actions are given by {kind.__name__}, and {name!r} is none")
+                _check_action(action)
+        _check_action(default)
+        _check_budget(budget)
         used = {default, *self._by_severity.values(), *self._by_outcome.values()}
         if Action.BUDGET in used and budget is None:
             raise PolicyError("a policy with the action budget needs a budget")
@@ -144,6 +164,18 @@ class TablePolicy(ErrorPolicy):
         return self._callback(rejection) if self._callback is not None else Action.ABORT
 
 
+def _check_action(answer: object) -> None:
+    if not isinstance(answer, Action):
+        raise PolicyError(f"{answer!r} is no action: it is one of {', '.join(map(str, Action))}")
+
+
+def _check_budget(budget: object) -> None:
+    if isinstance(budget, Budget):
+        budget.check()
+    elif budget is not None:
+        raise PolicyError(f"a budget is a Budget, such as Budget(rows=100), not {budget!r}")
+
+
 class CompiledPolicy:
     """A policy's answers as tables.
 
@@ -151,7 +183,7 @@ class CompiledPolicy:
         policy: The policy; it is asked here, once for every outcome.
 
     Raises:
-        PolicyError: If it answers BUDGET and has no budget.
+        PolicyError: If an answer is no action, or is BUDGET without a budget that can be used.
     """
 
     def __init__(self, policy: ErrorPolicy) -> None:
@@ -161,6 +193,9 @@ class CompiledPolicy:
             for outcome in Outcome
             if not outcome.is_applied
         }
+        for action in self.actions.values():
+            _check_action(action)
+        _check_budget(policy.budget)
         if policy.budget is None and Action.BUDGET in self.actions.values():
             raise PolicyError(f"{type(policy).__name__} answers {Action.BUDGET} and has no budget")
         codes = {Action.ABORT: STOP, Action.CALLBACK: STOP, Action.BUDGET: BUDGET}
@@ -249,6 +284,6 @@ def _parse_budget(text: str) -> Budget:
             raise PolicyError(f"budget:{text}: a number of rows is a whole number up to {_ROWS_MAX}")
         return Budget(rows=int(whole))
     ppm = int((whole + rest.ljust(4, "0"))[:18])
-    if len(rest) > 4 or len(whole) > 3 or ppm > 100 * _PPM_PER_PERCENT:
+    if len(rest) > 4 or len(whole) > 3 or ppm > _PPM_MAX:
         raise PolicyError(f"budget:{text}: a percentage is 0 to 100, with at most four decimals")
     return Budget(ppm=ppm)

@@ -94,6 +94,13 @@ class InputStream:
         """How many of the bytes, as they are stored, were used so far."""
         return self._feed.position
 
+    def cancel(self) -> None:
+        """Let a read on another thread end soon, and all later ones fail.
+
+        Compressed data may go on for long without giving a byte of text.
+        """
+        self._feed.is_cancelled = True
+
     def close(self) -> None:
         """Close what was opened for this input; standard input and file objects of the caller stay open."""
         self._closed = True
@@ -175,6 +182,7 @@ class _Feed:
         self._ended = False
         self._ahead = b""
         self._at = 0
+        self.is_cancelled = False
 
     @property
     def position(self) -> int:
@@ -233,6 +241,8 @@ class _Feed:
         return count > 0
 
     def _read_raw(self, buffer: memoryview) -> int:
+        if self.is_cancelled:
+            raise InputError(self._raw.name, "reading was cancelled")
         # A terminal gives more after its end.
         count = 0 if self._ended else self._raw.readinto(buffer)
         self._ended = count == 0

@@ -6,6 +6,7 @@ library has no opinion. So the caller that opens an output gives :class:`Waits`,
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from typing import Protocol
 
-    from _typeshed import ReadableBuffer
+    from _typeshed import ReadableBuffer, SupportsWrite
 
     class Waits(Protocol):
         """Gives the context in which a write waits; the context may end the wait with an exception of its own."""
@@ -115,6 +116,26 @@ def buffered(raw: RawOutput) -> io.BufferedWriter:
     return io.BufferedWriter(raw, BUFFER_BYTES)
 
 
+def write_whole(file: SupportsWrite[bytes], data: bytes) -> None:
+    """Write all of it, also to a file without a buffer, which may take less at a time.
+
+    Raises:
+        BlockingIOError: If the file is non-blocking and takes nothing now.
+        OSError: If it cannot be written.
+    """
+    if not isinstance(file, io.RawIOBase):
+        file.write(data)
+        return
+    rest = memoryview(data)
+    while rest:
+        count = file.write(rest)
+        if not count:
+            raise BlockingIOError(
+                errno.EAGAIN, "the file takes nothing now; open it with a buffer, or blocking"
+            )
+        rest = rest[count:]
+
+
 def discard(file: io.BufferedWriter) -> None:
     """Close a file without writing what its buffer still holds, now or at interpreter shutdown."""
     file.raw.close()
@@ -123,7 +144,9 @@ def discard(file: io.BufferedWriter) -> None:
 def name_error(error: OSError, path: str) -> None:
     """Let an error speak of the name that the caller knows, instead of a temporary one or none."""
     error.filename = path
-    error.filename2 = None
+    if error.filename2 is not None:
+        # Set to None, it would be written as a second name.
+        del error.filename2
 
 
 def _wait_until_writable(descriptor: int) -> None:

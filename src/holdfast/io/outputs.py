@@ -266,7 +266,10 @@ def _check_is_name(path: str, resolved: str) -> None:
         raise _error(errno.EISDIR if path else errno.ENOENT)
     directory = os.path.dirname(resolved)
     if not os.path.isdir(directory):
-        raise OSError(errno.ENOENT, f"there is no directory {os.path.dirname(path) or directory}")
+        given = os.path.dirname(path)
+        # A symbolic link may be there and lead to a directory that is not.
+        missing = directory if not given or os.path.isdir(given) else given
+        raise OSError(errno.ENOENT, f"there is no directory {missing}")
 
 
 def _check_is_writable(descriptor: int) -> None:

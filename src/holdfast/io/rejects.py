@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from holdfast.domain.outcome import Outcome, Severity
+from holdfast.io.descriptors import write_whole
 
 TYPE_CHECKING = False  # typing costs as much to import as a small job to do
 if TYPE_CHECKING:
@@ -124,12 +125,13 @@ class RejectWriter:
 
     def __init__(self, file: SupportsWrite[bytes]) -> None:
         self._file = file
-        file.write(REJECTS_HEADER)
+        write_whole(file, REJECTS_HEADER)
 
     def write(self, rejection: Rejection) -> None:
         """Add a row."""
         outcome = rejection.outcome
-        self._file.write(
+        write_whole(
+            self._file,
             b"%b,%d,%d,%b,%b,%b\n"
             % (
                 _quoted(rejection.input.encode(errors="surrogateescape")),
@@ -138,7 +140,7 @@ class RejectWriter:
                 outcome.name.encode(),
                 _quoted(rejection.reason.encode()),
                 _quoted(rejection.raw),
-            )
+            ),
         )
 
 

@@ -31,6 +31,7 @@ cdef class Batch:
     cdef list owners
 
     cdef Py_ssize_t check_range(self, Py_ssize_t start, Py_ssize_t stop) except -1
+    cdef int refuse_decided(self, Py_ssize_t row) except -1
     cdef int require_text(self, Py_ssize_t row) except -1
     cdef int set_line(self, uint64_t line) noexcept nogil
     cdef uint64_t add_digest(self, Py_ssize_t start, Py_ssize_t stop, uint64_t position) noexcept nogil

@@ -341,6 +341,18 @@ class Batch:
 
     @cython.cfunc
     @cython.exceptval(-1, check=False)
+    def refuse_decided(self, row: cython.Py_ssize_t) -> cython.int:
+        """Raise the error for a row that was decided before: to count it again as applied would be a lie.
+
+        Raises:
+            ValueError: Always.
+        """
+        raise ValueError(
+            f"row {row} of the batch was decided before; Batch.clear_outcomes() lets all be decided again"
+        )
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
     def check(self, client_max: uint64_t, tx_max: uint64_t) -> cython.int:
         """Write the decoder's codes into rows that do not fit a ledger of these widths.
 

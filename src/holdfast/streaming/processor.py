@@ -57,6 +57,7 @@ class StreamProcessor:
         snapshots: Snapshots to take on their schedule during a run.
         sources_max: How many sources may be open at a time. ``merge`` takes more sources from its iterable as others end.
         readers_max: How many paths and files are read at a time; each costs a thread and two blocks of 256 KiB.
+            Those within an adapter do not count: a source that reads several of them would wait for itself.
         reports_max: How many reports of ended sources are kept; the totals still count older sources.
 
     Raises:

@@ -103,7 +103,10 @@ class Pump:
             ValueError: If two of them had the same name.
             Exception: The error of a source, if that ends the run.
         """
-        await self._idle.wait()
+        while not self._idle.is_set():
+            await self._idle.wait()
+            # Who waited for a source as well may add another one now.
+            await asyncio.sleep(0)
         if self._failure is not None:
             raise self._failure
 

@@ -87,6 +87,12 @@ class Shards:
             raise ValueError(f"shards are chosen by client or by source, not by {by!r}")
         self.by = by
         self.engines = tuple(make_engine() for _ in range(shards))
+        if len({id(engine) for engine in self.engines}) < shards:
+            raise ValueError("each shard needs an engine of its own: make_engine gave the same one twice")
+        if any(engine.settings != self.settings for engine in self.engines):
+            raise ValueError(
+                "all shards need the same settings: make_engine gave engines with different ones"
+            )
         self._durable = 0
 
     def __len__(self) -> int:

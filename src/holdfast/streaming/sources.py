@@ -168,6 +168,7 @@ class ThreadReader:
         self._free: deque[bytearray] = deque(bytearray(BLOCK_BYTES) for _ in range(_BLOCKS))
         self._stopped = False
         self._never_waits = False
+        self._stream: InputStream | None = None
         # All of these belong to the loop.
         self._taken: bytearray | None = None
         self._filled: deque[tuple[bytearray, int]] = deque()
@@ -198,6 +199,8 @@ class ThreadReader:
         with self._shared:
             self._stopped = True
             self._shared.notify()
+            if self._stream is not None:
+                self._stream.cancel()
         if self._never_waits:
             await self._ended.wait()
 
@@ -206,6 +209,8 @@ class ThreadReader:
         try:
             # A path may be a pipe that nobody has opened for writing yet: opening it waits as well.
             with self._data if isinstance(self._data, InputStream) else open_source(self._data) as stream:
+                with self._shared:
+                    self._stream = stream
                 self._never_waits = stream.raw_size is not None
                 while (buffer := self._next_free()) is not None and (count := stream.readinto(buffer)):
                     self._tell(self._take, buffer, count)

@@ -8,7 +8,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from holdfast.app.options import add_log, number_of_seconds, start_log, whole_number
-from holdfast.app.runner import EXIT_DONE, Interrupted, JobError
+from holdfast.app.runner import EXIT_DONE, EXIT_ERROR, Interrupted, JobError
 from holdfast.io.raw import STDIN_NAME
 
 if TYPE_CHECKING:
@@ -117,12 +117,16 @@ def send(runner: Runner, options: argparse.Namespace, refuse: Refuse) -> int:
         sending.say_stopped()
         raise outcome
     if isinstance(outcome, OSError):
+        sending.say_stopped()
         raise outcome
     if isinstance(outcome, Exception):
         raise JobError(sending.explain(outcome)) from outcome
     sending.say_skipped(outcome)
-    _say_remarks(runner, options, outcome)
-    return EXIT_REFUSED if options.fail_on_reject and outcome.rows > outcome.applied else EXIT_DONE
+    _say_remarks(runner, options, outcome, sending.empty_inputs())
+    if options.fail_on_reject and outcome.rows > outcome.applied:
+        return EXIT_REFUSED
+    # Rows whose outcome is lost may be missing in the list that was asked for.
+    return EXIT_ERROR if options.rejects is not None and outcome.untold else EXIT_DONE
 
 
 def _send(runner: Runner, rejects: str | None, sending: _Sending) -> SendReport | Exception:
@@ -170,6 +174,7 @@ class _Sending:
             try:
                 return self._send(sender)
             except SendError as error:
+                self._list_the_rest(sender)
                 return error
             except OSError as error:
                 report = sender.report()
@@ -188,10 +193,32 @@ class _Sending:
     def explain(self, error: Exception) -> str:
         """Put what ended it into one line: what, where, how far, and what to do."""
         address, stream = self._target.address, self._target.directive.stream
-        return f"{address}: {error}{_hint(error)}{_how_far(self.report, stream, error)}"
+        return (
+            f"{address}: {self._name_input(error)}{error}{_hint(error)}{_how_far(self.report, stream, error)}"
+        )
+
+    def empty_inputs(self) -> list[str]:
+        """Name the files that had a header and no rows."""
+        report, names = self.report, self._options.files
+        if report is None or self._sender is None:
+            return []
+        if len(names) == 1:
+            # Rows that were skipped are rows of the input as well.
+            return names if report.rows + report.skipped == 0 else []
+        return [names[index] for index in self._sender.empty_parts()]
+
+    def _name_input(self, error: Exception) -> str:
+        """Name the file that an error of the server is about, where there are several."""
+        if (
+            self._sender is None
+            or len(self._options.files) == 1
+            or getattr(error, "code", None) != "BAD_HEADER"
+        ):
+            return ""
+        return f"{self._options.files[self._sender.part()]}: "
 
     def say_stopped(self) -> None:
-        """Say how far it got when a signal stopped it."""
+        """Say how far it got when a signal or its input stopped it."""
         if not self._options.quiet:
             far = _how_far(self.report, self._target.directive.stream)
             self._runner.stderr.write(f"holdfast: stopped{far}\n")
@@ -211,7 +238,7 @@ class _Sending:
         return sender.send_pipe(None if names[0] == "-" else names[0])
 
     def _list_the_rest(self, sender: BlockingSender) -> None:
-        """List the rows whose refusal had come when a signal stopped it: the server has decided them."""
+        """List the rows whose refusal had come when something ended it: the server has decided them."""
         try:  # noqa: SIM105  # shorter than the import
             sender.run_callbacks()
         except Interrupted:
@@ -339,12 +366,18 @@ def _hint(error: Exception) -> str:
 
 
 def _how_far(report: SendReport | None, stream: str | None, error: Exception | None = None) -> str:
-    from holdfast.client.errors import StreamMismatchError  # noqa: PLC0415  # --help does without
+    from holdfast.client.errors import ServerError, StreamMismatchError  # noqa: PLC0415  # --help does without
 
     if report is None:
         return "; nothing was sent"
-    text = f"; {report.rows:,} rows are decided"
-    if stream is None or isinstance(error, StreamMismatchError):
+    # The server's own last line is exact; without it, acks on their way were not waited for.
+    is_exact = report.sent_bytes == 0 or isinstance(error, ServerError | StreamMismatchError)
+    text = f"; {'' if is_exact else 'at least '}{report.rows:,} rows are decided"
+    if (
+        stream is None
+        or isinstance(error, StreamMismatchError)
+        or getattr(error, "code", None) == "BAD_HEADER"
+    ):
         return text
     last_row = report.skipped + report.rows
     # A server that kept its rows in memory only may have forgotten them by then: no row is promised.
@@ -371,12 +404,22 @@ def _write_summary(runner: Runner, options: argparse.Namespace, report: SendRepo
     say_summary(runner, options, report, more)
 
 
-def _say_remarks(runner: Runner, options: argparse.Namespace, report: SendReport) -> None:
+def _say_remarks(
+    runner: Runner, options: argparse.Namespace, report: SendReport, empty_inputs: list[str]
+) -> None:
     from holdfast.app.remarks import say_remarks  # noqa: PLC0415  # --help does without
 
-    # Rows that were skipped are rows of the input as well.
-    empty_inputs = options.files if report.rows + report.skipped == 0 else []
     say_remarks(options, report, empty_inputs, runner.stderr.write)
+    if not report.untold or (options.quiet and options.rejects is None):
+        return
+    what = (
+        ""
+        if options.rejects is None
+        else f"; those of them that were not applied are missing in {options.rejects}"
+    )
+    runner.stderr.write(
+        f"holdfast: {report.untold:,} rows are decided, but what became of them was lost with a connection{what}\n"
+    )
 
 
 def _bytes(text: str) -> int:

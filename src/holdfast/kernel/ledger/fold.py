@@ -18,6 +18,7 @@ from cython.cimports.holdfast.kernel.codes import (
     ALREADY_CHARGED_BACK,
     ALREADY_DISPUTED,
     AMOUNT_NOT_POSITIVE,
+    AMOUNT_OUT_OF_RANGE,
     APPLIED,
     BALANCE_OVERFLOW,
     CHARGEBACK,
@@ -27,6 +28,7 @@ from cython.cimports.holdfast.kernel.codes import (
     INSUFFICIENT_FUNDS,
     NOT_DISPUTABLE,
     NOT_DISPUTED,
+    ROW_TOO_LONG,
     TX_ID_REUSED,
     TX_NOT_FOUND,
     UNDECIDED,
@@ -308,6 +310,10 @@ def _apply_block(
                 tally.rows = rows_before + (row - start)
                 return row
             rows.outcomes[row] = code
+        elif hf_unlikely(not ROW_TOO_LONG <= code <= AMOUNT_OUT_OF_RANGE):
+            # It was decided before: the caller finds that out by its code.
+            tally.rows = rows_before + (row - start)
+            return row
         if hf_unlikely(code != APPLIED):
             tally.rows = rows_before + (row - start) + 1
             if tally.refuse(code):

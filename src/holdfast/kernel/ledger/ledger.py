@@ -24,7 +24,7 @@ from cython.cimports.cpython.pythread import (
     PyThread_release_lock,
 )
 from cython.cimports.holdfast.kernel.batch import Batch
-from cython.cimports.holdfast.kernel.codes import CHARGEBACK, DEPOSIT, DISPUTE, WITHDRAWAL
+from cython.cimports.holdfast.kernel.codes import CHARGEBACK, DEPOSIT, DISPUTE, UNDECIDED, WITHDRAWAL
 from cython.cimports.holdfast.kernel.ledger.accounts import (
     EXISTS,
     LOCKED,
@@ -192,6 +192,7 @@ class Ledger:
         Raises:
             IndexError: If there are no such rows.
             MemoryError: If there is no memory for a row; the rows before it stand, that row and later rows are undecided.
+            ValueError: If a row was decided before; the rows before it stand, that row and later rows are as they were.
             RuntimeError: If this thread is deciding already, or the recorder has failed before.
         """
         stop = batch.check_range(start, stop)
@@ -209,6 +210,8 @@ class Ledger:
         finally:
             self.leave()
         if reached < stop and not counted.is_stopped:
+            if batch.outcome_column[reached] != UNDECIDED:
+                batch.refuse_decided(reached)
             raise MemoryError(
                 f"no memory for row {reached} of the batch; {self.transactions} transactions are recorded"
             )
