@@ -52,7 +52,7 @@ def _compare(
         outputs = [os.path.join(directory, name) for name in ("holdfast", "naive")]
         costs = side_by_side(
             {
-                "holdfast": lambda: run_command([*holdfast_command(), path], outputs[0]),
+                "holdfast": lambda: run_command([*holdfast_command(), "-q", path], outputs[0]),
                 "naive": lambda: run_command([*naive_command(), path], outputs[1]),
             },
             effort.repeats,

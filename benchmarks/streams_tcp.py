@@ -55,7 +55,7 @@ def _compare(
             costs[name].append(put(server, rows))
 
     contenders: dict[str, Callable[[], None]] = {name: partial(serve, name) for name in names}
-    contenders["command"] = lambda: command.append(run_command([*holdfast_command(), path]).cpu)
+    contenders["command"] = lambda: command.append(run_command([*holdfast_command(), "-q", path]).cpu)
     side_by_side(contenders, repeats)
     os.unlink(path)
     for name, paid in costs.items():

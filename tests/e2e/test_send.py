@@ -474,3 +474,24 @@ def test_a_terminal_shows_how_far_it_is(tmp_path: Path) -> None:
     os.close(primary)
     assert re.search(rb"\r[0-9]+ rows, [0-9]+ rows/s, [0-9.]+ k?B, [0-9]+ refused", seen)
     assert re.search(rb" \rholdfast: [0-9]+ of [0-9]+ rows were not applied [^\n]*\n$", seen)
+
+
+@pytest.mark.parametrize("is_opened", [False, True])
+def test_the_deadline_is_kept_while_an_output_is_not_read(is_opened: bool, tmp_path: Path) -> None:
+    """A reader of the refused rows that stands still, or never comes, holds the command up no longer than that."""
+    data = HEADER + b"".join(b"withdrawal,1,%d,5\n" % tx for tx in range(1, 20_001))
+    path, pipe = tmp_path / "refused.csv", tmp_path / "pipe"
+    path.write_bytes(data)
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK) if is_opened else None
+    try:
+        with serving(tmp_path) as server:
+            to = ("--to", f"127.0.0.1:{server.port}", "--stream", "s", "--deadline", "0.7")
+            began = time.monotonic()
+            result = send(path, *to, "--rejects", pipe)
+            assert time.monotonic() - began < TIMEOUT_SECONDS / 2
+    finally:
+        if reader is not None:
+            os.close(reader)
+    assert result.code == 1
+    assert "not done after 0.7 seconds" in result.errors

@@ -206,6 +206,10 @@ class Runner:
         """
         self._signals.check()
 
+    def stop_after(self, seconds: float) -> None:
+        """Let the job be stopped as if by a signal, SIGALRM, after so many seconds, also where it blocks."""
+        self._signals.set_alarm(seconds)
+
     def interruptible(self) -> Region:
         """Mark a wait that a signal ends at once: ``with runner.interruptible(): stream.readinto(buffer)``.
 

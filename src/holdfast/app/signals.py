@@ -5,6 +5,7 @@
   :meth:`StopSignals.undisturbed`.
 - The same signal again ends the process at once, unless it comes together with the first: ``timeout`` and process
   groups send it twice.
+- A job may set an alarm, for a time after which it wants to stop: that is one more signal.
 - A signal that was ignored when the command started (``nohup``, a background job) stays ignored.
 """
 
@@ -73,8 +74,16 @@ class StopSignals:
                 signal.signal(number, self._note)
                 self._before[number] = handler
 
+    def set_alarm(self, seconds: float) -> None:
+        """Let SIGALRM come after so many seconds, and ask the job to stop."""
+        self._before.setdefault(signal.SIGALRM, signal.getsignal(signal.SIGALRM) or signal.SIG_DFL)
+        signal.signal(signal.SIGALRM, self._note)
+        signal.setitimer(signal.ITIMER_REAL, seconds)
+
     def restore(self) -> None:
-        """Put back the handlers found by :meth:`install`."""
+        """Put back the handlers found by :meth:`install`; an alarm does not come any more."""
+        if signal.SIGALRM in self._before:
+            signal.setitimer(signal.ITIMER_REAL, 0)
         while self._before:
             signal.signal(*self._before.popitem())
 

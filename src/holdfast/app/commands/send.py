@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import stat
 import sys
 from typing import TYPE_CHECKING
@@ -31,6 +32,8 @@ _RETRY_SECONDS_DEFAULT = 300.0
 _BUFFER_BYTES_DEFAULT = 16 * 1024 * 1024
 # How often the progress line is drawn while nothing else happens.
 _PROGRESS_SECONDS = 0.1
+# The sender keeps the deadline itself, and knows best how far it got. The alarm is for an output that is not read.
+_ALARM_SECONDS_AFTER_DEADLINE = 0.25
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -107,9 +110,13 @@ def send(runner: Runner, options: argparse.Namespace, refuse: Refuse) -> int:
 
     _check_names(options, refuse)
     start_log(runner, options)
+    if options.deadline is not None:
+        runner.stop_after(options.deadline + _ALARM_SECONDS_AFTER_DEADLINE)
     sending = _Sending(runner, options, refuse)
     check_outputs(runner, (options.rejects, options.json_summary))
     outcome = _send(runner, options.rejects, sending)
+    if isinstance(outcome, Interrupted) and outcome.signal_number == signal.SIGALRM:
+        outcome = _missed_deadline(options.deadline)
     report = sending.report if isinstance(outcome, Exception) else outcome
     if report is not None:
         _write_summary(runner, options, report)
@@ -127,6 +134,12 @@ def send(runner: Runner, options: argparse.Namespace, refuse: Refuse) -> int:
         return EXIT_REFUSED
     # Rows whose outcome is lost may be missing in the list that was asked for.
     return EXIT_ERROR if options.rejects is not None and outcome.untold else EXIT_DONE
+
+
+def _missed_deadline(seconds: float) -> Exception:
+    from holdfast.client.errors import DeadlineError  # noqa: PLC0415  # --help does without
+
+    return DeadlineError(f"not done after {seconds:g} seconds; an output was not read")
 
 
 def _send(runner: Runner, rejects: str | None, sending: _Sending) -> SendReport | Exception:

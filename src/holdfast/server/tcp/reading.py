@@ -20,7 +20,9 @@ TLS_READ_BYTES = 32 * 1024
 SMALL_READ_BYTES = 4 * 1024
 """The same for a connection whose rows may each have a reply."""
 LATE_READ_BYTES = 8 * 1024
-"""The most that is read when the time of a turn is spent: a batch of some hundred rows, whole."""
+"""The most that is read when the time of a turn is spent."""
+FIRST_LATE_READ_BYTES = 2 * LATE_READ_BYTES
+"""The same for a connection that has never had more than was read: a batch of some hundred rows, whole and at once."""
 READ_BYTES_MIN = 512
 """The least that is read at a time."""
 SHORT_BYTES = 256
@@ -39,7 +41,11 @@ def choose_read_bytes(known_bytes: int, bytes_max: int, turns: Turns) -> int:
     """
     size = known_bytes or min(bytes_max, int(turns.piece_seconds / turns.seconds_per_byte))
     if turns.is_spent:
-        size = min(size, LATE_READ_BYTES, int(_LATE_SECONDS / turns.seconds_per_byte))
+        # To wait for a turn costs as much as to decide such a batch. A sender at full speed gets by with it once.
+        bytes_max, seconds_max = (
+            (LATE_READ_BYTES, _LATE_SECONDS) if known_bytes else (FIRST_LATE_READ_BYTES, 2 * _LATE_SECONDS)
+        )
+        size = min(size, bytes_max, int(seconds_max / turns.seconds_per_byte))
     return max(READ_BYTES_MIN, size)
 
 
