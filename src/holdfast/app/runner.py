@@ -207,7 +207,7 @@ class Runner:
         self._signals.check()
 
     def stop_after(self, seconds: float) -> None:
-        """Let the job be stopped as if by a signal, SIGALRM, after so many seconds, also where it blocks."""
+        """Let the job be stopped as if by a signal, SIGALRM, after so many seconds, also where it blocks; 0: not any more."""
         self._signals.set_alarm(seconds)
 
     def interruptible(self) -> Region:

@@ -75,7 +75,7 @@ class StopSignals:
                 self._before[number] = handler
 
     def set_alarm(self, seconds: float) -> None:
-        """Let SIGALRM come after so many seconds, and ask the job to stop."""
+        """Let SIGALRM come after so many seconds, and ask the job to stop; 0: not any more."""
         self._before.setdefault(signal.SIGALRM, signal.getsignal(signal.SIGALRM) or signal.SIG_DFL)
         signal.signal(signal.SIGALRM, self._note)
         signal.setitimer(signal.ITIMER_REAL, seconds)

@@ -115,6 +115,8 @@ def send(runner: Runner, options: argparse.Namespace, refuse: Refuse) -> int:
     sending = _Sending(runner, options, refuse)
     check_outputs(runner, (options.rejects, options.json_summary))
     outcome = _send(runner, options.rejects, sending)
+    if options.deadline is not None:
+        runner.stop_after(0)
     if isinstance(outcome, Interrupted) and outcome.signal_number == signal.SIGALRM:
         outcome = _missed_deadline(options.deadline)
     report = sending.report if isinstance(outcome, Exception) else outcome
