@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 
-import numpy as np
 import pytest
 
 import holdfast
@@ -55,18 +54,6 @@ def test_policies_of_ones_own() -> None:
         budget = Budget(rows=5)
 
     assert repr(Lenient()) == "Lenient(budget=5)"
-
-
-@pytest.mark.parametrize("client", [np.int64(7), np.uint16(7), 7])
-def test_accounts_are_found_by_integers_of_any_library(client: int) -> None:
-    """What is given back has an int."""
-    engine = holdfast.Engine()
-    engine.apply(holdfast.Deposit(client=client, tx=1, amount="1"))
-    assert client in engine.accounts()
-    for account in (engine.account(client), engine.accounts()[client], engine.accounts().get(client)):
-        assert account is not None
-        assert type(account.client) is int
-        assert account.client == 7
 
 
 @pytest.mark.parametrize("client", [7.0, "7", None])
