@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+ALL_KINDS = "all kinds"
+"""What the name of a figure begins with that sums up those of single kinds, for the same bar."""
+
 
 @dataclass(frozen=True, slots=True)
 class Bar:

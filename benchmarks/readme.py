@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from benchmarks import ROOT
 from benchmarks.__main__ import QUESTIONS, RESULTS, STREAM_QUESTIONS
-from benchmarks.bars import BARS
+from benchmarks.bars import ALL_KINDS, BARS
 from benchmarks.report import Figure
 
 if TYPE_CHECKING:
@@ -61,6 +61,9 @@ def figures_section(document: dict[str, Any], name: str) -> str:
     machine = document["machine"]
     lines = ["| what | measured | bar | aim |", "|---|---|---|---|"]
     held = [entry for entry in document["figures"] if entry["bar"] is not None]
+    summed = {entry["bar"] for entry in held if entry["what"].startswith(ALL_KINDS)}
+    # The worst of all says what its kinds say one by one.
+    held = [entry for entry in held if entry["bar"] not in summed or entry["what"].startswith(ALL_KINDS)]
     for entry in held:
         figure = Figure(*(entry[field] for field in ("what", "value", "unit", "ratio", "bar")))
         _, value, ratio, bar, aim, _ = figure.cells()
@@ -70,19 +73,23 @@ def figures_section(document: dict[str, Any], name: str) -> str:
         row = f"| {what} | {shown} | {bar} | {aim} |"
         lines.append(row.replace(" x |", " \u00d7 |"))
     source = (
-        f"Medians of {document['repeats']} runs on {machine['date'][:10]} ({machine['cpu']}, {machine['cores']} cores, "
+        f"{_runs(document['repeats'])} on {machine['date'][:10]} ({machine['cpu']}, {machine['cores']} cores, "
         f"{machine['memory_gib']} GiB, {machine['python']}, commit `{machine['commit']}`); all figures: "
         f"[{name}](benchmarks/results/{name})."
     )
     return "\n".join([*lines, "", source]) + "\n"
 
 
+def _runs(repeats: int) -> str:
+    return f"Medians of {repeats} runs" if repeats > 1 else "One run"
+
+
 def own_words(what: str, others: Sequence[str]) -> list[str]:
     """Give the words that tell a figure from others of the same bar (``dense ids``); nothing if there are no others."""
     if not others:
         return []
-    taken = {part for other in others for part in other.split(", ")}
-    return [part for part in what.split(", ") if part not in taken]
+    shared = set.intersection(*(set(other.split(", ")) for other in others))
+    return [part for part in what.split(", ") if part not in shared]
 
 
 def with_section(readme: str, section: Section, text: str) -> str:

@@ -12,6 +12,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, NamedTuple
 
 from benchmarks import ROOT
+from benchmarks.bars import ALL_KINDS
 from benchmarks.hostile_senders import KINDS
 from benchmarks.load_statistics import Percentiles
 from benchmarks.measure import CommandError, median
@@ -70,9 +71,9 @@ def answer(effort: Effort) -> Iterator[Figure]:
                 cost = median(each.connection_bytes for each in outcomes)
                 dearest = max(dearest, cost)
                 yield Figure(f"{kind}, {loop}: a connection", cost / 1024, "KiB")
-    yield Figure("all kinds: ack latency, slowest", slowest * 1e3, "ms", bar="hostile-ack")
-    yield Figure("all kinds: a connection, at most", dearest / 1024, "KiB", bar="hostile-connection")
-    yield Figure("all kinds: lines in the server's log, at most", log_lines, "lines", bar="hostile-log")
+    yield Figure(f"{ALL_KINDS}: ack latency, slowest", slowest * 1e3, "ms", bar="hostile-ack")
+    yield Figure(f"{ALL_KINDS}: a connection, at most", dearest / 1024, "KiB", bar="hostile-connection")
+    yield Figure(f"{ALL_KINDS}: lines in the server's log, at most", log_lines, "lines", bar="hostile-log")
 
 
 def measure(kind: str, loop: str, effort: Effort) -> Outcome:

@@ -34,3 +34,20 @@ def test_lines_tell_figures_apart_that_share_a_bar() -> None:
         f"| {bar}, sparse ids | 6.77 \u00d7 | ≤ 20 \u00d7 | ≤ 5 \u00d7 |",
         "| taking an image of 65,536 accounts | 0.0025 ms | ≤ 1 ms |  |",
     ]
+
+
+def test_figures_that_sum_others_up_stand_for_them() -> None:
+    """Of hostile senders the README names the worst alone."""
+    figures = [
+        Figure("slow, asyncio: ack latency, slowest", 12.0, "ms", bar="hostile-ack"),
+        Figure("churn, asyncio: ack latency, slowest", 106.0, "ms", bar="hostile-ack"),
+        Figure("all kinds: ack latency, slowest", 106.0, "ms", bar="hostile-ack"),
+    ]
+    fields = ("what", "value", "unit", "ratio", "bar")
+    entries = [{field: getattr(figure, field) for field in fields} for figure in figures]
+    text = figures_section({**document(), "repeats": 1, "figures": entries}, "newest.md")
+    lines = [line for line in text.splitlines() if line.startswith("|")]
+    assert lines[2:] == [
+        "| slowest ack of an honest sender beside hostile ones | 106 ms | ≤ 250 ms | ≤ 50 ms |"
+    ]
+    assert "One run on " in text
