@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from holdfast.app.inputs import check_inputs, make_progress, open_inputs
 from holdfast.app.options import start_log
-from holdfast.app.runner import EXIT_DONE, Interrupted
+from holdfast.app.runner import EXIT_DONE, EXIT_REFUSED, Interrupted
 from holdfast.app.summary import say_summary
 from holdfast.engine.policy import CompiledPolicy, PolicyError, parse_policy
 from holdfast.engine.run import PolicyAbort, Run
@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from holdfast.app.runner import Runner
     from holdfast.engine.engine import Engine
     from holdfast.engine.report import Report
-
-EXIT_REFUSED = 3
 
 
 def start_log_if_used(runner: Runner, options: argparse.Namespace) -> None:

@@ -38,12 +38,13 @@ if TYPE_CHECKING:
     from holdfast.app.signals import Region
 
 __all__ = [
-    "EXIT_BUG", "EXIT_DONE", "EXIT_ERROR", "STDOUT_PATH", "CommandOutput", "Interrupted", "JobError", "Runner",
+    "EXIT_BUG", "EXIT_DONE", "EXIT_ERROR", "EXIT_REFUSED", "STDOUT_PATH", "CommandOutput", "Interrupted", "JobError", "Runner",
     "StdoutClosedError",
 ]  # fmt: skip
 
 EXIT_DONE = 0
 EXIT_ERROR = 1
+EXIT_REFUSED = 3
 EXIT_BUG = 70
 _EXIT_SIGNAL_BASE = 128
 STDOUT_PATH = "-"

@@ -20,10 +20,10 @@ from cython.cimports.holdfast.kernel.codes import (
     MISSING_AMOUNT,
     NEWLINE,
     RETURN,
-    ROW_TOO_LONG,
     UNDECIDED,
     UNKNOWN_TYPE,
     WITHDRAWAL,
+    is_unreadable,
 )
 from cython.cimports.holdfast.kernel.column_view import column_view
 from cython.cimports.holdfast.kernel.columns import (
@@ -180,7 +180,7 @@ class Batch:
         row: cython.Py_ssize_t
         if self.offset_column != cython.NULL:
             for row in range(self.rows):
-                if not ROW_TOO_LONG <= self.outcome_column[row] <= AMOUNT_OUT_OF_RANGE:
+                if not is_unreadable(self.outcome_column[row]):
                     self.outcome_column[row] = UNDECIDED
             return
         if self.first_outcomes != cython.NULL:

@@ -47,3 +47,7 @@ cdef enum:
     POINT = 46
     ZERO = 48
     NINE = 57
+
+cdef inline bint is_unreadable(int code) noexcept nogil:
+    # Whether a row got its code where it was read, before any ledger saw it.
+    return ROW_TOO_LONG <= code <= AMOUNT_OUT_OF_RANGE

@@ -102,8 +102,8 @@ def read_column(
 def _read_buffer(name: str, source: object, column: cython.pointer[Column]) -> object:
     buffer: Py_buffer
     # NumPy's masked arrays lend their data without the mask.
-    mask = getattr(source, "mask", None)
-    if mask is not None and not callable(mask) and bool(getattr(mask, "any", bool)()):
+    hides_any = getattr(getattr(source, "mask", None), "any", None)
+    if hides_any is not None and hides_any():
         raise TypeError(
             f"{name}: {type(source).__name__} hides some items behind a mask, which a buffer cannot tell; "
             "fill them (.filled(VALUE)), or give an Arrow array with nulls"

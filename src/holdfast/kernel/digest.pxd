@@ -7,7 +7,7 @@ from holdfast.kernel.platform cimport cbytes, hf_load_8, hf_mix
 from libc.stdint cimport int64_t, uint8_t, uint64_t
 from libc.string cimport memcpy
 
-from holdfast.kernel.codes cimport AMOUNT_OUT_OF_RANGE, ROW_TOO_LONG, WITHDRAWAL
+from holdfast.kernel.codes cimport WITHDRAWAL, is_unreadable
 
 cdef enum:
     # The start values of a hash: they tell text that could not be decoded from fields.
@@ -37,6 +37,6 @@ cdef inline uint64_t hash_row(uint64_t kind, uint64_t type, uint64_t client, uin
 
 cdef inline uint64_t hash_decoded_row(uint8_t type, uint64_t client, uint64_t tx, int64_t amount, int code, uint64_t number) noexcept nogil:
     # The hash of a row of a batch; the code is UNDECIDED in one that was not decoded from text.
-    if ROW_TOO_LONG <= code <= AMOUNT_OUT_OF_RANGE:
+    if is_unreadable(code):
         return hash_row(OF_TEXT, 0, 0, 0, <uint64_t>amount, number)
     return hash_row(OF_FIELDS, type, client, tx, <uint64_t>amount if type <= WITHDRAWAL else 0, number)

@@ -5,7 +5,7 @@ A client's shard depends only on the client's id and the number of shards.
 
 import cython
 from cython.cimports.holdfast.kernel.batch import Batch, new_batch
-from cython.cimports.holdfast.kernel.codes import AMOUNT_OUT_OF_RANGE, APPLIED, ROW_TOO_LONG, UNDECIDED
+from cython.cimports.holdfast.kernel.codes import APPLIED, UNDECIDED, is_unreadable
 from cython.cimports.holdfast.kernel.platform import hf_read_64, hf_unlikely
 from cython.cimports.holdfast.kernel.tally import Tally
 from cython.cimports.libc.stdint import int64_t, uint8_t, uint64_t
@@ -82,10 +82,7 @@ def split(batch: Batch, start: cython.Py_ssize_t, stop: cython.Py_ssize_t, shard
         for row in range(start, stop):
             counts[_shard_of(batch.client_column[row], shards)] += 1
             code = batch.outcome_column[row]
-            if (
-                hf_unlikely(code != UNDECIDED and not ROW_TOO_LONG <= code <= AMOUNT_OUT_OF_RANGE)
-                and decided < 0
-            ):
+            if hf_unlikely(code != UNDECIDED and not is_unreadable(code)) and decided < 0:
                 decided = row
     if decided >= 0:
         batch.refuse_decided(decided)

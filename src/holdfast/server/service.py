@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import socket
     from collections.abc import Callable, Coroutine
 
-    from holdfast.engine.engine import Engine
+    from holdfast.engine.interface import AnyEngine
     from holdfast.net.address import Address
     from holdfast.server.config import ServerConfig
     from holdfast.server.status import Status
@@ -66,7 +66,7 @@ class Service:
         OSError: If a file of certificates or tokens cannot be used; the error names it.
     """
 
-    def __init__(self, config: ServerConfig, engine: Engine) -> None:
+    def __init__(self, config: ServerConfig, engine: AnyEngine) -> None:
         self.config = config
         limits = config.limits
         if limits.memory_bytes_max == 0:

@@ -9,7 +9,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from holdfast.app.options import add_log, number_of_seconds, start_log, whole_number
-from holdfast.app.runner import EXIT_DONE, EXIT_ERROR, Interrupted, JobError
+from holdfast.app.runner import EXIT_DONE, EXIT_ERROR, EXIT_REFUSED, Interrupted, JobError
 from holdfast.io.raw import STDIN_NAME
 
 if TYPE_CHECKING:
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from holdfast.client.sender import Hooks
     from holdfast.io.rejects import Rejection, RejectWriter
 
-EXIT_REFUSED = 3
 TOKEN_VARIABLE = "HOLDFAST_TOKEN"  # noqa: S105  # the variable's name
 _RETRY_SECONDS_DEFAULT = 300.0
 _BUFFER_BYTES_DEFAULT = 16 * 1024 * 1024

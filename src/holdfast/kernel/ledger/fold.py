@@ -18,7 +18,6 @@ from cython.cimports.holdfast.kernel.codes import (
     ALREADY_CHARGED_BACK,
     ALREADY_DISPUTED,
     AMOUNT_NOT_POSITIVE,
-    AMOUNT_OUT_OF_RANGE,
     APPLIED,
     BALANCE_OVERFLOW,
     CHARGEBACK,
@@ -28,12 +27,12 @@ from cython.cimports.holdfast.kernel.codes import (
     INSUFFICIENT_FUNDS,
     NOT_DISPUTABLE,
     NOT_DISPUTED,
-    ROW_TOO_LONG,
     TX_ID_REUSED,
     TX_NOT_FOUND,
     UNDECIDED,
     UNKNOWN_TYPE,
     WITHDRAWAL,
+    is_unreadable,
 )
 from cython.cimports.holdfast.kernel.ledger.accounts import (
     EXISTS,
@@ -310,7 +309,7 @@ def _apply_block(
                 tally.rows = rows_before + (row - start)
                 return row
             rows.outcomes[row] = code
-        elif hf_unlikely(not ROW_TOO_LONG <= code <= AMOUNT_OUT_OF_RANGE):
+        elif hf_unlikely(not is_unreadable(code)):
             # It was decided before: the caller finds that out by its code.
             tally.rows = rows_before + (row - start)
             return row
