@@ -33,7 +33,7 @@ from benchmarks.workloads import (
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from holdfast.kernel.ledger.ledger import Ledger
+    from holdfast.kernel.ledger.ledger import LedgerCore
 
 _ROWS = 10_000_000
 _ROWS_OF_ONE_TYPE = 1_000_000
@@ -95,7 +95,7 @@ def _time(columns: Columns, tx_bits: int = 32) -> float:
     return _time_on(make_ledger(tx_bits=tx_bits), columns)
 
 
-def _time_on(ledger: Ledger, columns: Columns) -> float:
+def _time_on(ledger: LedgerCore, columns: Columns) -> float:
     batches = make_batches(columns)
     bring_memory(columns.rows * _MEMORY_PER_ROW)
     taken = seconds(apply_all, ledger, batches)

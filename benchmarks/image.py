@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from holdfast.kernel.batch import Batch
-    from holdfast.kernel.ledger.ledger import Ledger
+    from holdfast.kernel.ledger.ledger import LedgerCore
 
 _BUILD_ROWS = 128 * BATCH_ROWS
 _IMAGES_PER_REPEAT = 4
@@ -45,7 +45,7 @@ def _measure(accounts: int, wide: bool, bar: str, images: int) -> Iterator[Figur
     )
 
 
-def _build(accounts: int, wide: bool) -> Ledger:
+def _build(accounts: int, wide: bool) -> LedgerCore:
     ledger = make_ledger(client_bits=64 if wide else 16)
     for start in range(0, accounts, _BUILD_ROWS):
         apply_all(ledger, make_batches(make_accounts(start, min(accounts, start + _BUILD_ROWS), wide)))

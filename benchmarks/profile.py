@@ -124,7 +124,7 @@ def readable(symbol: str) -> str:
     """Turn a symbol of the compiled kernel into the name its source has; leave others as they are.
 
     Cython puts its prefix, then each part of the qualified name after its length, then the function:
-    ``__pyx_f_8holdfast_6kernel_6ledger_6ledger_6Ledger_decide`` is ``kernel.ledger.ledger.Ledger.decide``.
+    ``__pyx_f_8holdfast_6kernel_6ledger_6ledger_6Ledger_decide`` is ``kernel.ledger.ledger.LedgerCore.decide``.
     """
     symbol = _COMPILER_SUFFIX.sub("", symbol)
     mangled = re.fullmatch(r"__pyx_(?:f|pf|pw)_(?:f_|pf_)?(.*)", symbol)

@@ -9,7 +9,7 @@ from holdfast.domain.rules import STANDARD
 from holdfast.domain.settings import make_settings
 from holdfast.kernel.batch import Batch
 from holdfast.kernel.csv.decoder import CsvDecoder
-from holdfast.kernel.ledger.ledger import Ledger
+from holdfast.kernel.ledger.ledger import LedgerCore
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -45,12 +45,14 @@ def make_batches(columns: Columns) -> list[Batch]:
     return [Batch.from_columns(*piece) for piece in columns.slices()]
 
 
-def make_ledger(client_bits: int = 16, tx_bits: int = 32, huge_pages: bool = True) -> Ledger:
+def make_ledger(client_bits: int = 16, tx_bits: int = 32, huge_pages: bool = True) -> LedgerCore:
     """Make an empty ledger, by default with huge pages, as the command has them."""
-    return Ledger(make_settings(STANDARD, client_bits=client_bits, tx_bits=tx_bits), huge_pages=huge_pages)
+    return LedgerCore(
+        make_settings(STANDARD, client_bits=client_bits, tx_bits=tx_bits), huge_pages=huge_pages
+    )
 
 
-def apply_all(ledger: Ledger, batches: Iterable[Batch]) -> None:
+def apply_all(ledger: LedgerCore, batches: Iterable[Batch]) -> None:
     """Apply batches one after the other."""
     for batch in batches:
         ledger.decide(batch)

@@ -18,7 +18,7 @@ from holdfast.domain.settings import make_settings
 from holdfast.kernel import routing
 from holdfast.kernel.batch import Batch
 from holdfast.kernel.csv.decoder import CsvDecoder
-from holdfast.kernel.ledger.ledger import Ledger
+from holdfast.kernel.ledger.ledger import LedgerCore
 from holdfast.kernel.tally import Tally
 
 if TYPE_CHECKING:
@@ -91,7 +91,7 @@ def beside(work: Callable[[], None]) -> Iterator[None]:
         thread.join()
 
 
-def check(ledger: Ledger, client_bits: int) -> None:
+def check(ledger: LedgerCore, client_bits: int) -> None:
     """See that a ledger is whole: every account in order, within range, and found by its client."""
     image = ledger.image()
     rows = image.rows(0, len(image))
@@ -107,7 +107,9 @@ def apply_columns(seed: int) -> None:
     """Apply batches of columns that somebody changes meanwhile."""
     client_bits, tx_bits = WIDTHS[seed % len(WIDTHS)]
     columns = Columns(client_bits, tx_bits, seed)
-    ledger = Ledger(make_settings(("standard", "cards")[seed % 2], client_bits=client_bits, tx_bits=tx_bits))
+    ledger = LedgerCore(
+        make_settings(("standard", "cards")[seed % 2], client_bits=client_bits, tx_bits=tx_bits)
+    )
     with beside(columns.change):
         for _ in range(4):
             batch = Batch.from_columns(*columns.all())
@@ -120,7 +122,7 @@ def stop_and_change(seed: int) -> None:
     """Change columns where a policy's callback may: between two rows of a batch that was checked."""
     client_bits, tx_bits = WIDTHS[seed % len(WIDTHS)]
     columns = Columns(client_bits, tx_bits, seed)
-    ledger = Ledger(make_settings(client_bits=client_bits, tx_bits=tx_bits))
+    ledger = LedgerCore(make_settings(client_bits=client_bits, tx_bits=tx_bits))
     batch = Batch.from_columns(*columns.all())
     tally = Tally(bytes([0, 0] + [1] * 254))
     reached = 0
@@ -141,7 +143,7 @@ def split_columns(seed: int) -> None:
             assert sum(len(part) for part in parts if part is not None) <= ROWS
             for part in parts:
                 if part is not None:
-                    Ledger(WIDE).decide(part)
+                    LedgerCore(WIDE).decide(part)
             with contextlib.suppress(ValueError):
                 routing.gather(batch, 0, parts, Tally())
             routing.runs(batch, 0, 1_000, shards)

@@ -22,7 +22,7 @@ import holdfast
 from holdfast.domain.settings import make_settings
 from holdfast.kernel.batch import Batch
 from holdfast.kernel.csv.decoder import CsvDecoder
-from holdfast.kernel.ledger.ledger import Ledger
+from holdfast.kernel.ledger.ledger import LedgerCore
 from holdfast.kernel.tally import Tally
 
 if TYPE_CHECKING:
@@ -84,9 +84,9 @@ def odd_values(random_source: random.Random) -> Any:
         Tally,
         filled_batch,
         CsvDecoder,
-        Ledger,
-        lambda: Ledger(make_settings("cards", client_bits=64, tx_bits=64)),
-        lambda: Ledger().image(),
+        LedgerCore,
+        lambda: LedgerCore(make_settings("cards", client_bits=64, tx_bits=64)),
+        lambda: LedgerCore().image(),
         make_settings,
         lambda: half_made(random_source.choice(CLASSES)),
     )
@@ -127,7 +127,7 @@ def objects_of(kind: type, random_source: random.Random) -> Iterator[Any]:
     if kind is Batch:
         made += [filled_batch(), Batch.from_columns(*(array.array(code, [1, 2]) for code in "BQQq"))]
     if kind.__name__ == "Image":
-        made.append(Ledger().image())
+        made.append(LedgerCore().image())
     for count in range(6):
         for _ in range(8):
             with contextlib.suppress(Exception):

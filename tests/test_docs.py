@@ -18,7 +18,7 @@ from holdfast.domain.settings import ROW_BYTES_DEFAULT, ROW_BYTES_MAX, make_sett
 from holdfast.domain.transaction import TransactionType
 from holdfast.kernel.batch import Batch
 from holdfast.kernel.csv.decoder import CsvDecoder
-from holdfast.kernel.ledger.ledger import Ledger
+from holdfast.kernel.ledger.ledger import LedgerCore
 from holdfast.kernel.routing import SHARDS_MAX
 from holdfast.streaming.processor import READERS_MAX, REPORTS_MAX, SOURCES_MAX
 
@@ -105,7 +105,7 @@ def test_example_of_a_knob(knob: str, value: str) -> None:
     assert decoder.feed(rows[1].encode()) == []
     batch = decoder.finish()
     assert isinstance(batch, Batch)
-    ledger = Ledger(make_settings(rules))
+    ledger = LedgerCore(make_settings(rules))
     ledger.decide(batch)
     assert shown[value] == [Outcome(batch.outcomes[-1]).name, *balances(ledger)]
     # All that comes before is there to lead up to it.
@@ -114,7 +114,7 @@ def test_example_of_a_knob(knob: str, value: str) -> None:
     }
 
 
-def balances(ledger: Ledger) -> list[str]:
+def balances(ledger: LedgerCore) -> list[str]:
     """Write client 1's account as the page does."""
     found = ledger.account(1)
     if found is None:
@@ -160,7 +160,7 @@ def decoded(amount: str) -> str:
     decoder.feed(f"deposit,1,1,{amount}\n".encode())
     batch = decoder.finish()
     assert isinstance(batch, Batch)
-    Ledger().decide(batch)
+    LedgerCore().decide(batch)
     code = Outcome(batch.outcomes[0])
     return format_units(batch.amounts[0]) if code is Outcome.APPLIED else code.name
 
@@ -189,7 +189,7 @@ def test_the_example_shows_every_kind_of_row() -> None:
     decoder.feed((ROOT / "examples" / "transactions.csv").read_bytes())
     batch = decoder.finish()
     assert isinstance(batch, Batch)
-    Ledger().decide(batch)
+    LedgerCore().decide(batch)
     outcomes = [Outcome(code) for code in batch.outcomes]
     applied = {type_ for type_, outcome in zip(batch.types, outcomes, strict=True) if outcome.is_applied}
     assert applied == set(TransactionType)

@@ -13,7 +13,7 @@ from holdfast import Action, Engine, ErrorPolicy, Outcome, Rejection, RejectWrit
 from holdfast.io.rejects import find_rejection
 from holdfast.kernel.batch import Batch
 from holdfast.kernel.csv.decoder import CsvDecoder
-from holdfast.kernel.ledger.ledger import Ledger
+from holdfast.kernel.ledger.ledger import LedgerCore
 
 REJECTION = Rejection("a.csv", 3, 40, Outcome.TX_NOT_FOUND, b"dispute,1,7")
 
@@ -73,7 +73,7 @@ def test_columns_have_details(columns: tuple[bytes, list[int], list[int], list[i
     """Of rows that were never text, what their numbers say."""
     types, *others = columns
     batch = Batch.from_columns(types, *(array("q", each) for each in others))
-    Ledger().decide(batch)
+    LedgerCore().decide(batch)
     rejection = find_rejection(batch, 0, Outcome(batch.outcomes[0]), "t", number=1, decimals=4)
     assert rejection.detail == detail
 

@@ -17,7 +17,7 @@ from holdfast.domain.rules import STANDARD
 from holdfast.domain.settings import make_settings
 from holdfast.kernel.batch import Batch
 from holdfast.kernel.csv.decoder import CsvDecoder
-from holdfast.kernel.ledger.ledger import Ledger
+from holdfast.kernel.ledger.ledger import LedgerCore
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -67,7 +67,7 @@ def batch_of(**columns: Any) -> Batch:
 
 def outcomes(batch: Batch, client_bits: int = 16, tx_bits: int = 32) -> list[int]:
     """Apply a batch to a new ledger."""
-    ledger = Ledger(make_settings(STANDARD, client_bits=client_bits, tx_bits=tx_bits))
+    ledger = LedgerCore(make_settings(STANDARD, client_bits=client_bits, tx_bits=tx_bits))
     ledger.decide(batch)
     return list(batch.outcomes)
 
@@ -115,7 +115,7 @@ def test_every_kind_of_column(types: Maker, ids: Maker) -> None:
     assert list(batch.txs) == TXS
     assert list(batch.amounts) == AMOUNTS
     assert list(batch.outcomes) == [UNDECIDED] * 3
-    ledger = Ledger(make_settings(STANDARD))
+    ledger = LedgerCore(make_settings(STANDARD))
     ledger.decide(batch)
     # A dispute of more than is available is refused under the standard rules.
     assert list(batch.outcomes) == [APPLIED, APPLIED, Outcome.INSUFFICIENT_FUNDS]

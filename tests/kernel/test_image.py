@@ -18,7 +18,7 @@ from holdfast.domain.rules import STANDARD
 from holdfast.domain.settings import make_settings
 from holdfast.kernel.batch import Batch
 from holdfast.kernel.csv.encoder import encode_accounts
-from holdfast.kernel.ledger.ledger import Ledger
+from holdfast.kernel.ledger.ledger import LedgerCore
 from scenarios import columns
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ class Bank:
     """A ledger and what its accounts should be, fed with deposits."""
 
     def __init__(self, client_bits: int = 16) -> None:
-        self.ledger = Ledger(make_settings(STANDARD, client_bits=client_bits, tx_bits=64))
+        self.ledger = LedgerCore(make_settings(STANDARD, client_bits=client_bits, tx_bits=64))
         self.balances: dict[int, int] = {}
         self.tx = 0
 
@@ -108,7 +108,7 @@ def test_find(bits: int) -> None:
 
 def test_find_in_an_empty_image() -> None:
     """Before there are accounts, none is found."""
-    image = Ledger().image()
+    image = LedgerCore().image()
     assert (len(image), image.rows(0, 10), image.find(0), image.locked_accounts) == (0, [], None, 0)
 
 
@@ -135,7 +135,7 @@ def test_rows(start: int, stop: int, places: list[int]) -> None:
 
 def test_locked_accounts() -> None:
     """Balances, what is held, and locks are those of the image's moment."""
-    ledger = Ledger()
+    ledger = LedgerCore()
 
     def apply(*rows: tuple[int, int, int, int]) -> Image:
         ledger.decide(Batch.from_columns(*columns(rows)))
@@ -193,7 +193,7 @@ def _resident_bytes() -> int:
         return int(file.read().split()[1]) * resource.getpagesize()
 
 
-def write_to_every_page(clients: npt.NDArray[np.uint64], ledger: Ledger, turn: int) -> None:
+def write_to_every_page(clients: npt.NDArray[np.uint64], ledger: LedgerCore, turn: int) -> None:
     """Write to one account of each page, so that each page an image shows is copied."""
     txs = clients + np.uint64(turn * 2**20)
     ledger.decide(
@@ -208,7 +208,7 @@ def write_to_every_page(clients: npt.NDArray[np.uint64], ledger: Ledger, turn: i
 @pytest.mark.parametrize("bits", [16, 64])
 def test_pages_are_given_back(bits: int, kept: int) -> None:
     """Thousands of images with writes between take no more memory than the few that live at a time."""
-    ledger = Ledger(make_settings(STANDARD, client_bits=bits, tx_bits=64))
+    ledger = LedgerCore(make_settings(STANDARD, client_bits=bits, tx_bits=64))
     clients = np.arange(0, 64 * PAGE_ACCOUNTS, PAGE_ACCOUNTS, dtype=np.uint64)
     everyone = np.arange(64 * PAGE_ACCOUNTS, dtype=np.uint64)
     write_to_every_page(everyone, ledger, 0)
@@ -234,7 +234,7 @@ def test_images_alone_take_nothing() -> None:
 
 
 @contextlib.contextmanager
-def deciding(ledger: Ledger) -> Iterator[int]:
+def deciding(ledger: LedgerCore) -> Iterator[int]:
     """Let another thread decide so many rows of one batch."""
     rows = 2_000_000
     clients = np.zeros(rows, np.uint64)
@@ -250,7 +250,7 @@ def deciding(ledger: Ledger) -> Iterator[int]:
 
 def test_an_image_waits_for_another_threads_batch() -> None:
     """An image in the middle of a batch would show half of it: it is taken after the batch, and so is a second writer's turn."""
-    ledger = Ledger(make_settings(STANDARD, tx_bits=64))
+    ledger = LedgerCore(make_settings(STANDARD, tx_bits=64))
     small = Batch.from_columns(*columns([(DISPUTE, 1, 1, 0)]))
     with deciding(ledger) as rows:
         # Once there is something to see, the other thread still needs far longer than these calls.
@@ -291,6 +291,6 @@ def test_images_die_in_other_threads() -> None:
 
 def test_counts_are_read_only() -> None:
     """Nobody changes an image from outside."""
-    image: Any = Ledger().image()
+    image: Any = LedgerCore().image()
     with pytest.raises(AttributeError):
         image.locked_accounts = 1

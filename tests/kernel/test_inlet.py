@@ -17,7 +17,7 @@ from holdfast.kernel.batch import Batch
 from holdfast.kernel.csv.decoder import CsvDecoder, HeaderError
 from holdfast.kernel.csv.encoder import encode_accounts
 from holdfast.kernel.inlet import CALL_COST, PIECE_BYTES, Inlet, InletPool
-from holdfast.kernel.ledger.ledger import Ledger
+from holdfast.kernel.ledger.ledger import LedgerCore
 from holdfast.kernel.tally import STOP, Tally
 from reference_digest import MASK
 
@@ -32,7 +32,7 @@ def lines_of(rows: list[tuple[int, int, int]]) -> bytes:
 
 def by_hand(text: bytes) -> tuple[bytes, dict[int, int], int]:
     """Decode and decide a text in one piece; give the accounts, the refused rows by code, and the rows."""
-    ledger, decoder, tally = Ledger(), CsvDecoder(), Tally()
+    ledger, decoder, tally = LedgerCore(), CsvDecoder(), Tally()
     for batch in [*decoder.feed(text), decoder.finish()]:
         if batch is not None:
             ledger.decide(batch, 0, -1, tally)
@@ -64,17 +64,17 @@ class Listener:
 
 
 def new_pool(
-    ledger: Ledger | None = None,
+    ledger: LedgerCore | None = None,
     decoder: CsvDecoder | None = None,
     tally: Tally | None = None,
     *,
     shows: bool = False,
 ) -> InletPool:
     """Make the pool of a ledger."""
-    return InletPool((ledger or Ledger()).decide, decoder or CsvDecoder(), tally or Tally(), shows=shows)
+    return InletPool((ledger or LedgerCore()).decide, decoder or CsvDecoder(), tally or Tally(), shows=shows)
 
 
-def new_inlet(ledger: Ledger | None = None, decoder: CsvDecoder | None = None) -> Inlet:
+def new_inlet(ledger: LedgerCore | None = None, decoder: CsvDecoder | None = None) -> Inlet:
     """Make an inlet with a pool of its own."""
     return new_pool(ledger, decoder).open(None, Listener())
 
@@ -89,7 +89,7 @@ def test_any_pieces_give_the_same(
     """Also when another inlet of the ledger takes its own pieces in between, and the last line has no end."""
     text = HEADER + lines_of(rows)
     text = text[:-1] if is_unended and rows else text
-    ledger = Ledger()
+    ledger = LedgerCore()
     pool = new_pool(ledger)
     inlet, other = pool.open("one", Listener()), pool.open("other", Listener())
     places = sorted({0, len(text), *(min(cut, len(text)) for cut in cuts)})
@@ -125,7 +125,7 @@ def test_a_stream_inherits_nothing_but_memory(
     streams: list[tuple[bytes, list[tuple[int, int, int]], int, bool]], row_bytes_max: int
 ) -> None:
     """Whatever the streams before it were like, and however they ended: each is decided as if it were the first."""
-    ledger, by_itself = Ledger(), Ledger()
+    ledger, by_itself = LedgerCore(), LedgerCore()
     decoder = CsvDecoder(make_settings(row_bytes_max=row_bytes_max))
     pool = new_pool(ledger, decoder)
     rows, refused, input_bytes = 0, Counter[int](), 0
@@ -177,7 +177,7 @@ def test_a_stream_that_has_ended_takes_nothing() -> None:
 def test_more_rows_than_a_batch_has() -> None:
     """A piece of several batches is applied to its end."""
     rows = b"".join(b"deposit,1,%d,1\n" % tx for tx in range(2_000))
-    ledger = Ledger()
+    ledger = LedgerCore()
     inlet = new_inlet(ledger, CsvDecoder(make_settings(batch_rows=300)))
     inlet.take(HEADER + rows)
     assert (inlet.rows, inlet.refused_by_code(), ledger.transactions) == (2_000, {}, 2_000)
@@ -210,7 +210,7 @@ def test_text_is_bytes() -> None:
 
 def test_an_unusable_header_is_an_error_and_decides_nothing() -> None:
     """Of a stream, and not of its neighbours, who go on with the batch that all share."""
-    ledger = Ledger()
+    ledger = LedgerCore()
     pool = new_pool(ledger)
     inlet, good, empty, unused = (pool.open(None, Listener()) for _ in range(4))
     with pytest.raises(HeaderError, match="no column"):
@@ -228,7 +228,7 @@ def stopping_tally() -> Tally:
     return Tally(bytes([STOP]) * 256)
 
 
-def stopping_pool(ledger: Ledger) -> InletPool:
+def stopping_pool(ledger: LedgerCore) -> InletPool:
     """Make a pool whose listeners are asked about every row that is not applied, and see its text."""
     return new_pool(ledger, CsvDecoder(keep_source=True), stopping_tally())
 
@@ -239,7 +239,7 @@ STOPPING = b"deposit,1,1,5\nwithdrawal,1,2,9\ndeposit,1,3,1\ndispute,1,99,\n"
 
 def test_the_listener_is_asked_where_the_tally_stops() -> None:
     """After each such row it goes on with the next one."""
-    ledger, listener = Ledger(), Listener()
+    ledger, listener = LedgerCore(), Listener()
     inlet = stopping_pool(ledger).open(None, listener)
     inlet.take(HEADER + STOPPING)
     inlet.take(b"deposit,1,4,1\nresolve,1,4,")
@@ -252,7 +252,7 @@ def test_the_listener_is_asked_where_the_tally_stops() -> None:
 
 def test_inlets_keep_each_others_text_apart() -> None:
     """They share one batch, which keeps the text of the piece at hand, and nothing once that is decided."""
-    pool = stopping_pool(Ledger())
+    pool = stopping_pool(LedgerCore())
     listeners = Listener(), Listener()
     inlets = [pool.open(None, listener) for listener in listeners]
     for each in inlets:
@@ -274,7 +274,7 @@ def test_inlets_keep_each_others_text_apart() -> None:
 
 def test_a_listener_that_raises_ends_the_piece() -> None:
     """Rows before the one it stopped at stand, none after it is decided, and the next inlet starts afresh."""
-    ledger = Ledger()
+    ledger = LedgerCore()
     pool = stopping_pool(ledger)
     inlet, other = pool.open(None, Listener(goes_on=False)), pool.open(None, Listener())
     with pytest.raises(LookupError, match="enough"):
@@ -310,7 +310,7 @@ def test_rows_that_were_decided_before_are_skipped(before: int, again: int, cuts
     decoder.feed(HEADER + b"".join(rows))
     whole = decoder.finish()
     assert whole is not None
-    ledger, listener = Ledger(), Listener()
+    ledger, listener = LedgerCore(), Listener()
     inlet = new_pool(ledger).open(None, listener)
     inlet.follow("a", before, whole.digest(0, before))
     inlet.skip_rows(again, whole.digest(0, before - again))
@@ -343,7 +343,7 @@ def test_more_rows_to_skip_than_there_were() -> None:
 
 def test_rows_before_a_failure_are_followed() -> None:
     """They stand and are counted; so they are part of the digest, and those that were refused are shown."""
-    ledger, listener = Ledger(), Listener()
+    ledger, listener = LedgerCore(), Listener()
 
     def decide(batch: Batch, start: int, stop: int, *others: Any) -> int:
         ledger.decide(batch, start, min(stop, start + 2), *others)

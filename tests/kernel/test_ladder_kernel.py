@@ -10,7 +10,7 @@ from holdfast.domain.settings import make_settings
 from holdfast.kernel.batch import Batch
 from holdfast.kernel.csv.decoder import CsvDecoder
 from holdfast.kernel.csv.encoder import encode_accounts
-from holdfast.kernel.ledger.ledger import Ledger
+from holdfast.kernel.ledger.ledger import LedgerCore
 from knob_scenarios import ROUNDING_CASES, SCENARIOS
 from ladders import DECODE_LADDER, LADDER_HEADER, LADDER_ROW_BYTES_MAX
 from reference_decoder import rows_of
@@ -59,7 +59,7 @@ def test_rounding(case: RoundingCase) -> None:
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=str)
 def test_scenario(scenario: Scenario, widths: tuple[int, int]) -> None:
     """Every step has its outcome, and the accounts are what they should be."""
-    ledger = Ledger(make_settings(scenario.rules, client_bits=widths[0], tx_bits=widths[1]))
+    ledger = LedgerCore(make_settings(scenario.rules, client_bits=widths[0], tx_bits=widths[1]))
     batch = Batch.from_columns(*columns(scenario.rows))
     assert ledger.decide(batch) == len(scenario.steps)
     assert list(batch.outcomes) == scenario.outcomes
@@ -69,7 +69,7 @@ def test_scenario(scenario: Scenario, widths: tuple[int, int]) -> None:
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=str)
 def test_scenario_row_by_row_at_the_last_ids(scenario: Scenario) -> None:
     """Batches of one row, ids mirrored to the end of 64 bits: same outcomes, balances as in the model."""
-    ledger = Ledger(make_settings(scenario.rules, client_bits=64, tx_bits=64))
+    ledger = LedgerCore(make_settings(scenario.rules, client_bits=64, tx_bits=64))
     model = Model(scenario.rules)
     for step in scenario.steps:
         client, tx = 2**64 - 1 - step.client, 2**64 - 1 - step.tx
@@ -88,7 +88,7 @@ def test_scenario_row_by_row_at_the_last_ids(scenario: Scenario) -> None:
 
 def test_apply_from_a_row_on() -> None:
     """Rows before the start are left undecided and change nothing."""
-    ledger = Ledger(make_settings(SCENARIOS[0].rules))
+    ledger = LedgerCore(make_settings(SCENARIOS[0].rules))
     batch = Batch.from_columns(*columns([(1, 1, 1, 10), (1, 1, 2, 20), (1, 1, 3, 30)]))
     ledger.decide(batch, start=1)
     assert list(batch.outcomes) == [0, 1, 1]
@@ -101,7 +101,7 @@ def test_decided_rows_are_left_alone() -> None:
     decoder.feed(b"type,client,tx,amount\ndeposit,1,1,1\ndeposit,2,2,x\ndeposit,1,2,1\n")
     batch = decoder.finish()
     assert batch is not None
-    ledger = Ledger(make_settings(SCENARIOS[0].rules))
+    ledger = LedgerCore(make_settings(SCENARIOS[0].rules))
     ledger.decide(batch)
     assert list(batch.outcomes) == [1, 16, 1]
     assert account_rows(encode_accounts(ledger.image(), 0)) == [(1, 20_000, 0, False)]

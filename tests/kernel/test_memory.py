@@ -10,14 +10,14 @@ import pytest
 
 from holdfast.domain.settings import make_settings
 from holdfast.kernel.batch import Batch
-from holdfast.kernel.ledger.ledger import Ledger
+from holdfast.kernel.ledger.ledger import LedgerCore
 
 PROGRAM = """
 import sys
 import numpy as np
 from holdfast.domain.settings import make_settings
 from holdfast.kernel.batch import Batch
-from holdfast.kernel.ledger.ledger import Ledger
+from holdfast.kernel.ledger.ledger import LedgerCore
 
 def resident():
     # What is the process's own, without the files that it has mapped.
@@ -42,12 +42,12 @@ def apply(start):
     ledger.decide(Batch.from_columns(types, clients, txs, amounts))
 
 # What Python and numpy take for the first rows is not the ledger's.
-ledger = Ledger(make_settings(client_bits=bits[0], tx_bits=bits[1]))
+ledger = LedgerCore(make_settings(client_bits=bits[0], tx_bits=bits[1]))
 for start in range(0, 10 * step, step):
     apply(start)
 del ledger
 before, images = resident(), []
-ledger = Ledger(make_settings(client_bits=bits[0], tx_bits=bits[1]))
+ledger = LedgerCore(make_settings(client_bits=bits[0], tx_bits=bits[1]))
 for start in range(0, rows, step):
     apply(start)
     if kind == "images":
@@ -70,7 +70,7 @@ def test_memory_is_what_the_system_says(kind: str) -> None:
 
 def test_images_are_counted_while_they_live() -> None:
     """An image costs its table and its order, the pages that are copied because of it, and nothing once it is gone."""
-    ledger = Ledger(make_settings(client_bits=32))
+    ledger = LedgerCore(make_settings(client_bits=32))
     columns = (
         bytes([1]),
         memoryview(bytes(8)).cast("Q"),

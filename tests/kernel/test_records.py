@@ -15,7 +15,7 @@ from holdfast.domain.rules import CARDS, STANDARD, Rules
 from holdfast.domain.settings import make_settings
 from holdfast.domain.transaction import TransactionType
 from holdfast.kernel.batch import Batch
-from holdfast.kernel.ledger.ledger import Ledger
+from holdfast.kernel.ledger.ledger import LedgerCore
 
 Row = tuple[int, int, int, int]
 
@@ -24,7 +24,7 @@ RUN = 8192
 DEPOSIT, DISPUTE, RESOLVE = 1, 3, 4
 
 
-def outcomes(ledger: Ledger, rows: list[Row]) -> list[int]:
+def outcomes(ledger: LedgerCore, rows: list[Row]) -> list[int]:
     """Apply rows as one batch."""
     types, clients, txs, amounts = zip(*rows, strict=True)
     batch = Batch.from_columns(bytes(types), memory("Q", clients), memory("Q", txs), memory("q", amounts))
@@ -66,7 +66,7 @@ def scattered_then_dense(seed: int, tx_max: int) -> list[Row]:
 def test_both_places_follow_the_model(profile: Rules, tx_bits: int, seed: int) -> None:
     """Row by row the same outcomes, wherever an id is kept."""
     rows = scattered_then_dense(seed, 2**tx_bits - 1)
-    model, ledger = Model(profile), Ledger(make_settings(profile, tx_bits=tx_bits))
+    model, ledger = Model(profile), LedgerCore(make_settings(profile, tx_bits=tx_bits))
     for start in range(0, len(rows), 101):
         piece = rows[start : start + 101]
         assert outcomes(ledger, piece) == expected(model, piece)
@@ -82,14 +82,14 @@ SCATTERED: list[Row] = [(DEPOSIT, 1, run * RUN + 77, 1) for run in range(1_000, 
 def test_runs_that_are_not_opened(steps: list[tuple[int, int, int]]) -> None:
     """Once too many runs are nearly empty, ids go to the index, among neighbours that have a place: no row tells."""
     rows = [(type_, 1, 2_000 * RUN + run * RUN + slot, 7) for type_, run, slot in steps]
-    model, ledger = Model(STANDARD), Ledger()
+    model, ledger = Model(STANDARD), LedgerCore()
     assert set(outcomes(ledger, SCATTERED)) == set(expected(model, SCATTERED)) == {Outcome.APPLIED}
     assert outcomes(ledger, rows) == expected(model, rows)
 
 
 def test_a_reference_opens_no_run() -> None:
     """A dispute of an id that nobody recorded leaves its run to whoever records something."""
-    ledger = Ledger()
+    ledger = LedgerCore()
     assert outcomes(ledger, [(DISPUTE, 1, 5 * RUN, 0)]) == [Outcome.TX_NOT_FOUND]
     before = ledger.memory_bytes
     assert outcomes(ledger, [(DEPOSIT, 1, 5 * RUN, 9), (DISPUTE, 1, 5 * RUN, 0)]) == [1, 1]
@@ -98,7 +98,7 @@ def test_a_reference_opens_no_run() -> None:
 
 def test_sequential_ids_cost_twelve_bytes() -> None:
     """A million neighbours take 12 bytes each, and what an arena has left over."""
-    ledger = Ledger()
+    ledger = LedgerCore()
     empty = ledger.memory_bytes
     for start in range(0, 1_000_000, 100_000):
         rows = [(DEPOSIT, 1, tx, 1) for tx in range(start, start + 100_000)]
@@ -108,7 +108,7 @@ def test_sequential_ids_cost_twelve_bytes() -> None:
 
 def test_scattered_ids_waste_no_runs() -> None:
     """One id from each of 40,000 runs: some of them get a place, all others share the index."""
-    ledger = Ledger()
+    ledger = LedgerCore()
     rows = [(DEPOSIT, 1, run * RUN, 1) for run in range(40_000)]
     assert set(outcomes(ledger, rows)) == {Outcome.APPLIED}
     assert ledger.memory_bytes < (12 << 20)
@@ -117,7 +117,7 @@ def test_scattered_ids_waste_no_runs() -> None:
 
 def test_disputes_in_both_places_are_their_own() -> None:
     """No transaction hears of its neighbour's dispute, and a duplicate is one whatever became of the first."""
-    ledger = Ledger()
+    ledger = LedgerCore()
     ids = [*range(8), *(run * RUN + slot for run in range(30, 60) for slot in range(4))]
     deposits = [(DEPOSIT, 1, tx, 1) for tx in ids]
     assert set(outcomes(ledger, deposits)) == {Outcome.APPLIED}
@@ -142,5 +142,5 @@ def test_splits_within_a_batch(seed: int, bits: int) -> None:
         else:
             known.append((draw.randrange(2**bits), draw.randrange(2**bits)))
             rows.append((DEPOSIT, *known[-1], 5))
-    model, ledger = Model(STANDARD), Ledger(make_settings(client_bits=bits, tx_bits=bits))
+    model, ledger = Model(STANDARD), LedgerCore(make_settings(client_bits=bits, tx_bits=bits))
     assert outcomes(ledger, rows) == expected(model, rows)

@@ -11,7 +11,7 @@ from holdfast.domain.outcome import Outcome
 from holdfast.domain.transaction import TransactionType
 from holdfast.kernel.batch import Batch
 from holdfast.kernel.csv.decoder import CsvDecoder
-from holdfast.kernel.ledger.ledger import Ledger
+from holdfast.kernel.ledger.ledger import LedgerCore
 from holdfast.kernel.tally import BUDGET, BUILD, CODES, CONTINUE, STOP, TYPE_CODES, Tally
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def batch_of(text: str) -> Batch:
 
 def run(text: str, tally: Tally) -> list[int]:
     """Apply a batch from stop to stop; give the rows at which it stopped, the end not among them."""
-    ledger, batch, start = Ledger(), batch_of(text), 0
+    ledger, batch, start = LedgerCore(), batch_of(text), 0
     stops: list[int] = []
     while True:
         start = ledger.decide(batch, start=start, tally=tally)
@@ -93,7 +93,7 @@ def test_counts() -> None:
 def test_counts_of_a_part() -> None:
     """Only the rows that were asked for are counted."""
     tally = Tally()
-    assert Ledger().decide(batch_of("..xx.."), start=1, stop=3, tally=tally) == 3
+    assert LedgerCore().decide(batch_of("..xx.."), start=1, stop=3, tally=tally) == 3
     assert (tally.rows, tally.applied, tally.refused) == (2, 1, 1)
 
 
@@ -104,7 +104,7 @@ def test_decoded_refusals_are_counted() -> None:
     batch = decoder.finish()
     assert batch is not None
     tally = Tally(actions({Outcome.INVALID_AMOUNT: STOP}))
-    ledger = Ledger()
+    ledger = LedgerCore()
     assert ledger.decide(batch, tally=tally) == 2
     assert tally.is_stopped
     assert ledger.decide(batch, start=2, tally=tally) == 3
@@ -124,7 +124,7 @@ def test_stop_at_every_place(length: int) -> None:
 def test_stop_counts_rows_up_to_the_stop() -> None:
     """At a stop, what was decided so far is counted and no more."""
     tally = Tally(actions({NOT_POSITIVE: STOP}))
-    ledger, batch = Ledger(), batch_of("." * 70 + "x" + "." * 70)
+    ledger, batch = LedgerCore(), batch_of("." * 70 + "x" + "." * 70)
     assert ledger.decide(batch, tally=tally) == 71
     assert (tally.rows, tally.applied, tally.refused) == (71, 70, 1)
     assert ledger.transactions == 70
@@ -193,7 +193,7 @@ def test_budget_across_batches() -> None:
 def test_the_stop_is_forgotten() -> None:
     """Going on clears the mark of the stop before."""
     tally = Tally(actions({NOT_POSITIVE: STOP}))
-    ledger, batch = Ledger(), batch_of("x..")
+    ledger, batch = LedgerCore(), batch_of("x..")
     ledger.decide(batch, tally=tally)
     assert tally.is_stopped
     ledger.decide(batch, start=1, tally=tally)

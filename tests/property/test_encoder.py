@@ -14,7 +14,7 @@ from holdfast.domain.rules import Rules, make_rules
 from holdfast.domain.settings import make_settings
 from holdfast.kernel.batch import Batch
 from holdfast.kernel.csv.encoder import encode_accounts
-from holdfast.kernel.ledger.ledger import Ledger
+from holdfast.kernel.ledger.ledger import LedgerCore
 from scenarios import CHARGEBACK, DEPOSIT, DISPUTE, WITHDRAWAL, AccountRow, TransactionRow, columns
 from strategies import edge_integers, ids
 
@@ -68,9 +68,9 @@ def recipe(account: AccountRow, tx: int) -> list[TransactionRow]:
     return [*rows, (DISPUTE, client, tx + 1, 0)] if held else rows
 
 
-def build(accounts: list[AccountRow]) -> Ledger:
+def build(accounts: list[AccountRow]) -> LedgerCore:
     """Bring a ledger to exactly these accounts."""
-    ledger = Ledger(make_settings(RULES, client_bits=64, tx_bits=64))
+    ledger = LedgerCore(make_settings(RULES, client_bits=64, tx_bits=64))
     rows = [row for place, account in enumerate(accounts) for row in recipe(account, 10 * place)]
     ledger.decide(Batch.from_columns(*columns(rows)))
     for client, *balances in accounts:
@@ -127,7 +127,7 @@ def test_example_of_the_contract() -> None:
 
 def test_no_accounts() -> None:
     """A file without accounts is a header alone."""
-    assert b"".join(encode_accounts(Ledger(make_settings(RULES)).image(), 4)) == HEADER.encode()
+    assert b"".join(encode_accounts(LedgerCore(make_settings(RULES)).image(), 4)) == HEADER.encode()
 
 
 @pytest.mark.parametrize(
@@ -135,7 +135,7 @@ def test_no_accounts() -> None:
 )
 def test_many_accounts(client_bits: int, stride: int) -> None:
     """Ten thousand accounts in random order are written sorted, in chunks of any size."""
-    ledger = Ledger(make_settings(RULES, client_bits=client_bits))
+    ledger = LedgerCore(make_settings(RULES, client_bits=client_bits))
     # An odd stride visits every client once before it visits one twice.
     clients = [step * stride % 2**client_bits for step in range(2**16)]
     ledger.decide(
@@ -150,7 +150,7 @@ def test_many_accounts(client_bits: int, stride: int) -> None:
 
 def test_encoding_twice_at_once() -> None:
     """Two readers of one image, in step, do not disturb each other."""
-    ledger = Ledger(make_settings(RULES))
+    ledger = LedgerCore(make_settings(RULES))
     ledger.decide(Batch.from_columns(*columns((DEPOSIT, client, client, 5) for client in range(5_000))))
     image = ledger.image()
     first, second = encode_accounts(image, 4), encode_accounts(image, 2)

@@ -20,7 +20,7 @@ from holdfast.domain.transaction import TransactionType
 from holdfast.kernel.batch import Batch
 from holdfast.kernel.csv.decoder import CsvDecoder
 from holdfast.kernel.csv.encoder import encode_accounts
-from holdfast.kernel.ledger.ledger import Ledger
+from holdfast.kernel.ledger.ledger import LedgerCore
 from knob_scenarios import LEDGER_KNOBS
 from reference_decoder import UnusableHeaderError, decode
 from scenarios import AccountRow, TransactionRow, account_rows, columns
@@ -41,7 +41,7 @@ class Pair:
     def __init__(self, profile: Rules, client_bits: int = 16, tx_bits: int = 32) -> None:
         self.profile = profile
         self.model = Model(profile)
-        self.ledger = Ledger(make_settings(profile, client_bits=client_bits, tx_bits=tx_bits))
+        self.ledger = LedgerCore(make_settings(profile, client_bits=client_bits, tx_bits=tx_bits))
         self.seen: dict[Outcome, int] = {}
         self.recorded = 0
 
@@ -220,7 +220,9 @@ def test_from_bytes_to_accounts(profile: Rules, case: CsvCase) -> None:
         row.outcome or model.apply(TransactionType(row.type), row.client, row.tx, row.amount) for row in rows
     ]
     decoder = CsvDecoder(case.config.settings(case.batch_rows))
-    ledger = Ledger(make_settings(profile, client_bits=case.config.client_bits, tx_bits=case.config.tx_bits))
+    ledger = LedgerCore(
+        make_settings(profile, client_bits=case.config.client_bits, tx_bits=case.config.tx_bits)
+    )
     outcomes: list[int] = []
     for batch in (*decoder.feed(case.data), decoder.finish()):
         if batch is not None:

@@ -21,7 +21,7 @@ from holdfast.engine.totals import Totals
 from holdfast.io.compression import InputStream, open_source
 from holdfast.kernel.batch import Batch
 from holdfast.kernel.csv.decoder import CsvDecoder
-from holdfast.kernel.ledger.ledger import Ledger
+from holdfast.kernel.ledger.ledger import LedgerCore
 from holdfast.kernel.tally import Tally
 
 TYPE_CHECKING = False  # typing costs as much to import as a small job to do
@@ -80,7 +80,7 @@ class Engine:
             row_bytes_max=row_bytes_max,
             batch_rows=batch_rows,
         )
-        self._ledger = Ledger(self.settings, huge_pages=huge_pages)
+        self._ledger = LedgerCore(self.settings, huge_pages=huge_pages)
         self.decide: Decide = self._ledger.decide
         """The one way in: ``decide(batch, start, stop, tally, stream, position)`` decides rows of a batch.
 
@@ -107,7 +107,7 @@ class Engine:
 
     @property
     def recorder(self) -> Recorder | None:
-        """Gets every decided stretch of rows before the caller hears of it; see :class:`Ledger`. None at first."""
+        """Gets every decided stretch of rows before the caller hears of it; see :class:`LedgerCore`. None at first."""
         return self._ledger.recorder
 
     @recorder.setter

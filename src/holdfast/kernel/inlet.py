@@ -33,7 +33,7 @@ class InletPool:
 
     Args:
         decide: ``decide(batch, start, stop, tally, stream, position)`` decides rows and gives the first that was not decided; see
-            :meth:`Ledger.decide`.
+            :meth:`LedgerCore.decide`.
         decoder: A decoder with the settings for all streams.
         tally: A tally with the actions for all streams.
         shows: Whether listeners get all rows that are not applied, and not only those at which the policy stops.

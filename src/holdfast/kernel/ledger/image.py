@@ -57,15 +57,15 @@ class ImageLease:
     """Says whether an image is still alive, so that its ledger knows which pages are still in use."""
 
     def __init__(self):
-        raise TypeError("an ImageLease is made by Ledger.image()")
+        raise TypeError("an ImageLease is made by LedgerCore.image()")
 
 
 @cython.cclass
 class Image:
-    """All accounts at one point in time, by position in the order of client ids. See :meth:`Ledger.image`."""
+    """All accounts at one point in time, by position in the order of client ids. See :meth:`LedgerCore.image`."""
 
     def __init__(self):
-        raise TypeError("an Image is made by Ledger.image()")
+        raise TypeError("an Image is made by LedgerCore.image()")
 
     def __dealloc__(self):
         free(self.pages)

@@ -10,7 +10,7 @@ cdef enum:
     ROWS_HELD = 4096
 
 @cython.final
-cdef class Ledger:
+cdef class LedgerCore:
     cdef LedgerState state
     cdef PyThread_type_lock lock  # held by the thread that decides rows or reads accounts
     cdef unsigned long owner  # that thread, while it holds the lock

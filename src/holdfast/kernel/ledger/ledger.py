@@ -76,7 +76,7 @@ if hf_count_forks() != 0:
 
 @cython.final
 @cython.cclass
-class Ledger:
+class LedgerCore:
     """Accounts, recorded transactions and open disputes under one set of rules.
 
     One thread at a time decides rows or reads accounts; the others wait, for one batch at most. The lock is taken and released
