@@ -1,9 +1,9 @@
 """What a durable ledger needs of a store: commit what was decided, and read it again.
 
-A store keeps four kinds of things: *entries* of the journal, the *raw texts* of rows that could not be decoded (apart from the
-entries, so that they can be erased), versions of state *pages*, and *checkpoints*, each of which says that the newest versions of
-all pages at or before it make up one consistent state. A store knows nothing of their contents: it keeps bytes under keys, whole or
-not at all.
+A store keeps four kinds of things: *entries* of the journal, the *raw texts* of rows that could not be decoded (apart from
+the entries, so that they can be erased), versions of state *pages*, and *checkpoints*, each of which says that the newest
+versions of all pages at or before it make up one consistent state. A store knows nothing of their contents: it keeps bytes
+under keys, whole or not at all.
 
 A page version belongs to the checkpoint that was being written at the time. Until that checkpoint is published it does not count
 after a restart, and :meth:`Store.discard_unpublished` drops it. While the ledger runs, it does count: a state page that left memory
@@ -187,7 +187,7 @@ class Store(Protocol):
         """Make everything since :meth:`begin_atomic` durable, or drop it."""
 
     def discard_unpublished(self) -> None:
-        """Drop page versions that belong to no published checkpoint: the process that wrote them is gone."""
+        """Drop page versions of unpublished checkpoints: the process that wrote them is gone."""
 
     def drop_checkpoint(self, number: int) -> None:
         """Withdraw a published checkpoint; page versions that only it needs go."""
@@ -196,7 +196,11 @@ class Store(Protocol):
         """Drop the entries that hold no decision after ``sequence``, with their raw texts."""
 
     def erase_raw_texts(self, sequence: int) -> int:
-        """Erase the raw texts of all entries before ``sequence``, so that the store's files have them no more; give how many."""
+        """Erase the raw texts of all entries before ``sequence``, from the store's files as well.
+
+        Returns:
+            How many entries had some.
+        """
 
     def tidy(self, *, is_idle: bool = False) -> None:
         """Do a bounded piece of the store's own housekeeping (write-ahead log, pages that were replaced); called after commits."""
