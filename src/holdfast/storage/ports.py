@@ -5,9 +5,9 @@ the entries, so that they can be erased), versions of state *pages*, and *checkp
 versions of all pages at or before it make up one consistent state. A store knows nothing of their contents: it keeps bytes
 under keys, whole or not at all.
 
-A page version belongs to the checkpoint that was being written at the time. Until that checkpoint is published it does not count
-after a restart, and :meth:`Store.discard_unpublished` drops it. While the ledger runs, it does count: a state page that left memory
-is read back from its newest version.
+A page version belongs to the checkpoint that was being written at the time. Until that checkpoint is published it does not
+count after a restart, and :meth:`Store.discard_unpublished` drops it. While the ledger runs, it does count: a state page that
+left memory is read back from its newest version.
 """
 
 from __future__ import annotations
@@ -203,7 +203,7 @@ class Store(Protocol):
         """
 
     def tidy(self, *, is_idle: bool = False) -> None:
-        """Do a bounded piece of the store's own housekeeping (write-ahead log, pages that were replaced); called after commits."""
+        """Do a bounded piece of the store's own housekeeping (its log, pages that were replaced), after commits."""
 
     def compact(self, on_progress: Callable[[int, int], None] | None = None) -> None:
         """Give unused space back to the disk; calls back with what is done and what there is to do."""
