@@ -12,6 +12,7 @@ left memory is read back from its newest version.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 if TYPE_CHECKING:
@@ -42,7 +43,8 @@ class StoreFencedError(StoreError):
     """Another writer has taken over: nothing of this commit was written, and nothing ever will be by this store."""
 
 
-class StoredEntry(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class StoredEntry:
     """One entry of the journal as a store keeps it."""
 
     sequence: int
