@@ -13,7 +13,7 @@ SANITIZE_TESTS ?= tests/kernel tests/property tests/engine tests/streaming/test_
 PYTEST := -m pytest -n auto --dist worksteal
 # These do not test the kernel: sockets, processes that talk to each other, plain Python, the benchmarks.
 NOT_OF_THE_KERNEL := tests/benchmarks tests/client tests/domain tests/app tests/test_architecture.py \
-	tests/e2e/test_send.py $(wildcard tests/e2e/test_serve*.py)
+	tests/e2e/test_send.py tests/e2e/test_load.py tests/e2e/test_kill.py $(wildcard tests/e2e/test_serve*.py)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -83,6 +83,10 @@ fuzz: $(FUZZ)/.installed $(FUZZ)/.fuzz ## Fuzz the CSV decoder for FUZZ_SECONDS 
 	LD_PRELOAD="$$($(FUZZ)/bin/python -c 'import atheris; print(atheris.path())')/ubsan_with_fuzzer.so" \
 		$(FUZZ)/bin/python tests/fuzz/fuzz_decoder.py -max_total_time=$(FUZZ_SECONDS) -timeout=20 -rss_limit_mb=2048 \
 		-artifact_prefix=.build/fuzz/crashes/ .build/fuzz/corpus tests/fuzz/corpus
+
+.PHONY: torture
+torture: $(RELEASE)/.installed $(RELEASE)/.dev ## Kill processes that write to ledgers, HOLDFAST_KILLS times each way (170)
+	HOLDFAST_KILLS=$${HOLDFAST_KILLS:-170} $(RELEASE)/bin/python -m pytest -q tests/e2e/test_kill.py
 
 # Python itself is not built with a sanitizer: the sanitizer's runtime must be loaded first, and memory that Python never
 # frees is not a leak of the kernel.

@@ -16,7 +16,18 @@ from benchmarks.report import HEADINGS, Figure, describe_machine, table_line, wr
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-QUESTIONS = ("end_to_end", "decode", "apply", "index", "encode", "image", "memory", "growth", "startup")
+QUESTIONS = (
+    "end_to_end",
+    "decode",
+    "apply",
+    "index",
+    "encode",
+    "image",
+    "memory",
+    "growth",
+    "startup",
+    "ledger",
+)
 STREAM_QUESTIONS = (
     "streams_tcp",
     "streams_latency",

@@ -46,6 +46,19 @@ BARS: dict[str, Bar] = {
     "image-small": Bar("taking an image of 65,536 accounts", 1, unit="ms"),
     "image-large": Bar("taking an image of 10 M accounts", 5, unit="ms"),
     "startup": Bar("`holdfast` on a 10-row file, times `python -c pass`", 4, 2.5),
+    "load": Bar("loading 10 M plain rows durably, wall, times the plain command", 3, 2),
+    "load-bytes": Bar(
+        "bytes on disk per plain row, journal and checkpoint, after close", 24, 20, unit="bytes"
+    ),
+    "replay": Bar("replaying a journal, one core", 20e6, 40e6, unit="rows/s", at_least=True),
+    "open": Bar("opening 10 M sequential transactions from a checkpoint", 3, 0.5, unit="s"),
+    "packed-plain": Bar("packed bytes per plain row, dense ids", 7, unit="bytes"),
+    "packed-sparse": Bar("packed bytes per plain row, scattered ids", 12, unit="bytes"),
+    "packing": Bar("packing or unpacking rows, one core", 100e6, unit="rows/s", at_least=True),
+    "paged-new": Bar(
+        "sequential rows under a limit of memory, times the rate without", 0.5, 0.8, at_least=True
+    ),
+    "paged-old": Bar("the same, one row in 10,000 disputing an old id", 0.25, 0.5, at_least=True),
     "tcp-1000": Bar("server CPU per row, 1,000 connections, times the command's on the same rows", 1.5, 1.15),
     "tcp-10000": Bar("the same, 10,000 connections", 2),
     "merge": Bar(

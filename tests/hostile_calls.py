@@ -23,6 +23,8 @@ from holdfast.domain.settings import make_settings
 from holdfast.kernel.batch import Batch
 from holdfast.kernel.csv.decoder import CsvDecoder
 from holdfast.kernel.ledger.ledger import LedgerCore
+from holdfast.kernel.packing.decided_rows import DecidedRowBuffer
+from holdfast.kernel.packing.unpacking import unpack_rows
 from holdfast.kernel.tally import Tally
 
 if TYPE_CHECKING:
@@ -128,6 +130,14 @@ def objects_of(kind: type, random_source: random.Random) -> Iterator[Any]:
         made += [filled_batch(), Batch.from_columns(*(array.array(code, [1, 2]) for code in "BQQq"))]
     if kind.__name__ == "Image":
         made.append(LedgerCore().image())
+    if kind.__name__ == "Cut":
+        made.append(LedgerCore(pages=True).cut())
+    if kind is DecidedRowBuffer:
+        made.append(DecidedRowBuffer(10, 100))
+    if kind.__name__ == "UnpackedRows":
+        made.append(unpack_rows(DecidedRowBuffer(1).pack()))
+    if kind is LedgerCore:
+        made.append(LedgerCore(pages=True))
     for count in range(6):
         for _ in range(8):
             with contextlib.suppress(Exception):

@@ -239,12 +239,8 @@ class HostileListener:
         """Meddle."""
         self.meddle(batch)
 
-    def on_skipped(self) -> None:
+    def on_skipped(self, batch: Batch, _: int) -> None:
         """Meddle."""
-        decoder = CsvDecoder()
-        decoder.feed(DATA[:500])
-        batch = decoder.flush()
-        assert batch is not None
         self.meddle(batch)
 
 

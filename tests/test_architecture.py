@@ -53,6 +53,8 @@ WRITERS = {"io/outputs.py"}
 WRITERS_EXCEPTIONS = {
     # The descriptor of /dev/null.
     "app/paths.py": {"os.open"},
+    # The file whose lock says who writes to a ledger.
+    "storage/sqlite/writer_lock.py": {"os.open", "os.ftruncate"},
     # Snapshots that are not kept any longer go.
     "streaming/snapshots.py": {"os.unlink"},
 }
@@ -68,6 +70,10 @@ FILE_LINES_EXCEPTIONS = {
     "kernel/batch.py": 520,
     # One class: the state of a stream and the ways into it, for pieces of any size, and what one stream leaves to the next.
     "kernel/csv/decoder.py": 580,
+    # One connection: every way to wait for something, in one place.
+    "server/tcp/connection.py": 465,
+    # One class, since its methods are on one structure of C: the state, looking at it, writing it out and back.
+    "kernel/ledger/paged_state.py": 520,
 }
 
 FUNCTION_LINES_MAX = 70
@@ -291,7 +297,7 @@ def test_ports_do_not_know_their_adapters() -> None:
         str(each)
         for each, layer, imported in holdfast_imports()
         if imported == "storage"
-        and (Path(each.importer).stem == "ports" or layer not in {"storage", "app", "cluster"})
+        and (Path(each.importer).stem == "ports" or layer not in {"", "storage", "app", "cluster"})
         and each.imported.split(".")[2:3] not in ([], ["ports"])
     ]
     assert not offenders, listed(offenders)

@@ -20,8 +20,15 @@ from typing import NamedTuple
 import pytest
 
 ROOT = Path(__file__).parents[1]
-CONSOLE_PAGES = ("README.md", "docs/command.md", "docs/rules.md", "docs/csv.md", "docs/python.md")
-PYTHON_PAGES = ("README.md", "docs/python.md", "docs/streaming.md")
+CONSOLE_PAGES = (
+    "README.md",
+    "docs/command.md",
+    "docs/rules.md",
+    "docs/csv.md",
+    "docs/python.md",
+    "docs/ledger.md",
+)
+PYTHON_PAGES = ("README.md", "docs/python.md", "docs/streaming.md", "docs/ledger.md")
 """The programs of docs/client.md need a server; ``tests/client`` runs them."""
 TIMEOUT_SECONDS = 60
 SERVE = "holdfast serve "

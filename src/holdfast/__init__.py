@@ -26,10 +26,14 @@ if TYPE_CHECKING:
     from holdfast.engine.policy import Action, Budget, ErrorPolicy, PolicyError, TablePolicy, parse_policy
     from holdfast.engine.report import Report
     from holdfast.engine.run import PolicyAbort
+    from holdfast.engine.streams import StreamChangedError
     from holdfast.io.input_types import Input
     from holdfast.io.raw import InputError
     from holdfast.io.rejects import Rejection, RejectWriter
     from holdfast.kernel.batch import Batch
+    from holdfast.storage.failures import LedgerError
+    from holdfast.storage.ledger import Ledger
+    from holdfast.storage.ports import StoreError
 
 __version__ = "0.1.0"
 
@@ -47,6 +51,8 @@ _HOMES = {
     "ErrorPolicy": "engine.policy",
     "Input": "io.input_types",
     "InputError": "io.raw",
+    "Ledger": "storage.ledger",
+    "LedgerError": "storage.failures",
     "Outcome": "domain.outcome",
     "PolicyAbort": "engine.run",
     "PolicyError": "engine.policy",
@@ -57,6 +63,8 @@ _HOMES = {
     "Rules": "domain.rules",
     "RulesError": "domain.rules",
     "Settings": "domain.settings",
+    "StoreError": "storage.ports",
+    "StreamChangedError": "engine.streams",
     "Severity": "domain.outcome",
     "TablePolicy": "engine.policy",
     "Transaction": "domain.transaction",
@@ -83,6 +91,8 @@ __all__ = [
     "ErrorPolicy",
     "Input",
     "InputError",
+    "Ledger",
+    "LedgerError",
     "Outcome",
     "PolicyAbort",
     "PolicyError",
@@ -94,6 +104,8 @@ __all__ = [
     "RulesError",
     "Settings",
     "Severity",
+    "StoreError",
+    "StreamChangedError",
     "TablePolicy",
     "Transaction",
     "TransactionType",

@@ -32,7 +32,10 @@ def refusal(capfd: pytest.CaptureFixture[str], *arguments: str) -> str:
         (["process", "-output", "a.csv"], "there is no option -output; did you mean --output?"),
         (["check", "-rejects=r.csv"], "there is no option -rejects; did you mean --rejects?"),
         (["process", "-verbose"], "there is no option -verbose; did you mean --verbose?"),
-        (["process", "--client", "1"], "does not have the option --client; it belongs to holdfast explain"),
+        (
+            ["process", "--client", "1"],
+            "does not have the option --client; it belongs to holdfast explain and ledger",
+        ),
         (["check", "-o", "a.csv"], "does not have the option -o; it belongs to holdfast process and serve"),
         (["process", "--nonesuch"], "there is no option --nonesuch ("),
         (["process", "-x"], "there is no option -x ("),

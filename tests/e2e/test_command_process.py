@@ -220,3 +220,28 @@ def test_a_terminal_without_a_file_is_a_usage_error() -> None:
         code, output, errors = finish(start(stdin=terminal, stdout=subprocess.PIPE))
     assert (code, output) == (2, b"")
     assert "give a FILE, or pipe transactions in" in errors
+
+
+def test_one_file_a_day(tmp_path: Path) -> None:
+    """A run goes on from the state of the day before, under its rules; a damaged state, or other rules, are refused."""
+    state = str(tmp_path / "state")
+    days = [tmp_path / f"{number}.csv" for number in range(2)]
+    days[0].write_bytes(HEADER + b"deposit,1,1,5\ndispute,1,1,\n")
+    days[1].write_bytes(HEADER + b"chargeback,1,1,\ndeposit,1,1,5\n")
+    both = run("--rules", "cards", *days)
+    first = run("process", days[0], "--rules", "cards", "--save", state)
+    assert (first.code, first.errors) == (0, "")
+    second = run("process", days[1], "--load", state, "--save", state)
+    assert second.code == 0
+    assert second.output == both.output
+    assert run("process", days[1], "--load", state, "--rules", "standard", "--client-bits", "32").code == 2
+    assert "saved with another" in run("process", days[1], "--load", state, "--client-bits", "32").errors
+    aborted = run(
+        "process", days[1], "--load", state, "--save", str(tmp_path / "none"), "--on-error", "abort"
+    )
+    assert aborted.code == 1
+    assert not (tmp_path / "none").exists()
+    Path(state).write_bytes(b"nonsense")
+    damaged = run("process", days[1], "--load", state)
+    assert (damaged.code, damaged.errors.count("\n")) == (1, 1)
+    assert "this is no saved state" in damaged.errors

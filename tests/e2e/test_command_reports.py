@@ -188,6 +188,7 @@ def test_json_summary(mixed: Path, tmp_path: Path) -> None:
     assert summary.pop("seconds") > 0
     assert summary.pop("rows_per_second") > 0
     assert summary.pop("failed") == 0
+    assert summary.pop("skipped") == 0
     assert summary == {
         "rows": 6, "applied": 2, "refused": 4,
         "refused_by_code": {

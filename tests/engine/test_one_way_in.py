@@ -52,7 +52,14 @@ class Recorder:
         self.columns: list[RECORD] = []
 
     def record(  # noqa: PLR0917  # as the ledger calls it
-        self, batch: Batch, start: int, stop: int, sequence: int, stream: str | None, position: int
+        self,
+        batch: Batch,
+        start: int,
+        stop: int,
+        sequence: int,
+        stream: str | None,
+        position: int,
+        _tally: Tally,
     ) -> None:
         """Keep each row's stream, place in it, and place among all rows; and its columns."""
         for row in range(start, stop):

@@ -74,6 +74,7 @@ def test_json_has_outcomes_by_name() -> None:
         "seconds": 0.123457,
         "rows_per_second": 81,
         "failed": 0,
+        "skipped": 0,
     }
 
 

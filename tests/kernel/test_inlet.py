@@ -58,7 +58,7 @@ class Listener:
         """Note the rows by their numbers in the stream."""
         self.shown.append((position, [position + 1 + row - start for row in batch.refused_rows(start, stop)]))
 
-    def on_skipped(self) -> None:
+    def on_skipped(self, batch: Batch, row: int) -> None:  # noqa: ARG002  # as the inlet gives them
         """Count."""
         self.skips += 1
 

@@ -15,7 +15,7 @@ import holdfast
 from holdfast.domain.settings import Settings
 from holdfast.kernel.csv.decoder import CsvDecoder
 from holdfast.kernel.ledger.index import KeyIndex
-from holdfast.kernel.ledger.ledger import LedgerCore
+from holdfast.kernel.ledger.paged_state import PagedState
 from holdfast.kernel.tally import Tally
 
 PACKAGE = Path(str(holdfast.__file__)).parent
@@ -31,7 +31,7 @@ holdfast\\..*\\.__(reduce|setstate)_cython__
 # Compiled constructors hide their parameters; test_constructors() holds them to the stubs.
 holdfast\\.kernel\\.csv\\.decoder\\.CsvDecoder\\.__(init|new)__
 holdfast\\.kernel\\.tally\\.Tally\\.__init__
-holdfast\\.kernel\\.ledger\\.(index\\.KeyIndex|ledger\\.LedgerCore)\\.__new__
+holdfast\\.kernel\\.ledger\\.(index\\.KeyIndex|paged_state\\.PagedState)\\.__new__
 # Only another module of the kernel makes one: the stub lets nobody call the constructor.
 holdfast\\.kernel\\.batch\\.Batch\\.__init__
 holdfast\\.kernel\\.ledger\\.image\\.Image\\.__(init|new)__
@@ -82,7 +82,7 @@ CONSTRUCTORS: dict[type, dict[str, Any]] = {
         "keep_source": False,
     },
     KeyIndex: {"key_bits": 64},
-    LedgerCore: {"settings": Settings(), "huge_pages": False},
+    PagedState: {"settings": Settings(), "huge_pages": False, "pages": False},
     Tally: {"actions": bytes(256), "budget_rows": 0, "budget_ppm": 0, "budget_from_rows": 0},
 }
 

@@ -14,6 +14,7 @@ from holdfast.protocol.wire import encode_all, parse_reply
 
 if TYPE_CHECKING:
     from holdfast.kernel.batch import Batch
+    from holdfast.kernel.tally import Tally
     from holdfast.protocol.server_context import ServerContext
 
 HEADER = b"type,client,tx,amount\n"
@@ -29,8 +30,15 @@ class RecordingEngine(Engine):
         self.recorded: list[DecidedRow] = []
         self.recorder = self
 
-    def record(
-        self, batch: Batch, start: int, stop: int, sequence: int, _stream: str | None, _position: int
+    def record(  # as the ledger calls it
+        self,
+        batch: Batch,
+        start: int,
+        stop: int,
+        sequence: int,
+        _stream: str | None,
+        _position: int,
+        _tally: Tally,
     ) -> None:
         """Remember rows that were decided."""
         assert sequence == len(self.recorded)

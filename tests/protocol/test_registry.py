@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from holdfast import Engine
 from holdfast.protocol.messages import ErrorCode, WireError
 from holdfast.protocol.registry import Position, Registry
 
@@ -25,7 +26,7 @@ class Owner:
 
 def test_positions_outlive_owners() -> None:
     """A stream has the position at which its last owner released it."""
-    registry = Registry(2)
+    registry = Registry(2, Engine())
     assert registry.claim("a", Owner(registry, "a")) == Position(0)
     registry.release("a", Position(7))
     assert registry.position("a") == Position(7)
@@ -34,7 +35,7 @@ def test_positions_outlive_owners() -> None:
 
 def test_newest_owner_wins() -> None:
     """A second owner ends the first and begins at its position."""
-    registry = Registry(2)
+    registry = Registry(2, Engine())
     first, second = Owner(registry, "a", rows=5), Owner(registry, "a")
     registry.claim("a", first)
     assert registry.claim("a", second) == Position(5)
@@ -43,7 +44,7 @@ def test_newest_owner_wins() -> None:
 
 def test_first_owner_without_rows_can_be_superseded() -> None:
     """A name that is forgotten during a take-over is remembered again after it."""
-    registry = Registry(1)
+    registry = Registry(1, Engine())
     registry.claim("a", Owner(registry, "a"))
     assert registry.claim("a", Owner(registry, "a")) == Position(0)
     registry.release("a", Position(3))
@@ -52,7 +53,7 @@ def test_first_owner_without_rows_can_be_superseded() -> None:
 
 def test_names_are_bounded() -> None:
     """A new name beyond the limit is refused; known names are not."""
-    registry = Registry(1)
+    registry = Registry(1, Engine())
     registry.claim("a", Owner(registry, "a"))
     registry.release("a", Position(1))
     with pytest.raises(WireError) as raised:
@@ -64,7 +65,7 @@ def test_names_are_bounded() -> None:
 
 def test_names_without_rows_are_forgotten() -> None:
     """Names without a row take no room."""
-    registry = Registry(1)
+    registry = Registry(1, Engine())
     for name in ("a", "b", "c"):
         registry.claim(name, Owner(registry, name))
         registry.release(name, Position(0))

@@ -50,7 +50,7 @@ def test_connections_take_turns() -> None:
             await asyncio.sleep(0)
             spent.append((len(order) - before) * TURN_SECONDS / 4)
 
-    turns = Turns()
+    turns = Turns(lambda: False)
     connections = [Noted(turns, TURN_SECONDS / 4, 3) for _ in range(30)]
     asyncio.run(job())
     assert order == list(range(30)) * 3
@@ -67,7 +67,7 @@ def test_one_that_costs_more_than_a_turn_goes_on_all_the_same() -> None:
         for _ in range(20):
             await asyncio.sleep(0)
 
-    turns = Turns()
+    turns = Turns(lambda: False)
     connections = [Connection(turns, TURN_SECONDS * 10, 2) for _ in range(5)]
     asyncio.run(job())
     assert [each.left for each in connections] == [0] * 5
@@ -77,7 +77,7 @@ def test_the_budget_is_that_of_one_turn() -> None:
     """What is spent in one turn is forgotten in the next."""
 
     async def job() -> None:
-        turns = Turns()
+        turns = Turns(lambda: False)
         turns.spend(TURN_SECONDS)
         seen = [(turns.is_spent, turns.is_crowded)]
         await asyncio.sleep(0)
@@ -92,7 +92,7 @@ def test_pieces_are_shorter_the_more_connections_wait() -> None:
     """One sender alone reads much at a time; of a thousand each reads little."""
 
     async def job() -> None:
-        turns = Turns()
+        turns = Turns(lambda: False)
         alone = turns.piece_seconds
         for _ in range(1000):
             turns.wait(Connection(turns, 1.0, 1))

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from holdfast import Account, Rules
     from holdfast.kernel.batch import Batch
+    from holdfast.kernel.tally import Tally
     from scenarios import TransactionRow
 
 HEADER = b"type,client,tx,amount\n"
@@ -69,8 +70,15 @@ class Recorder(Engine):
         self.recorded: list[tuple[TransactionRow, int]] = []
         self.recorder = self
 
-    def record(
-        self, batch: Batch, start: int, stop: int, sequence: int, _stream: str | None, _position: int
+    def record(  # as the ledger calls it
+        self,
+        batch: Batch,
+        start: int,
+        stop: int,
+        sequence: int,
+        _stream: str | None,
+        _position: int,
+        _tally: Tally,
     ) -> None:
         """Remember rows that were decided."""
         assert sequence == len(self.recorded)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from holdfast.app.options import Refuse
     from holdfast.app.remarks import EmptyInputs
     from holdfast.app.runner import Runner
-    from holdfast.engine.engine import Engine
+    from holdfast.engine.interface import AnyEngine
     from holdfast.engine.report import Report
 
 
@@ -38,11 +38,12 @@ def make_policy(options: argparse.Namespace, refuse: Refuse) -> CompiledPolicy:
 def apply_files(
     runner: Runner,
     options: argparse.Namespace,
-    engine: Engine,
+    engine: AnyEngine,
     policy: CompiledPolicy,
     empty_inputs: EmptyInputs,
     *,
     keeps_on_signal: bool = False,
+    stream: str | None = None,
 ) -> tuple[Report, PolicyAbort | None]:
     """Apply the files of a command line and list the rows that are not applied; rejects that fail stop nothing.
 
@@ -53,6 +54,7 @@ def apply_files(
         policy: What to do about rows that are not applied.
         empty_inputs: Notes the inputs without rows.
         keeps_on_signal: Whether a signal ends the work early and keeps what was done by then.
+        stream: The name of the stream that the files are, if it has one.
 
     Returns:
         The report, and the policy's reason if it stopped.
@@ -63,24 +65,39 @@ def apply_files(
     """
     if options.rejects is None:
         return _apply(
-            runner, options, engine, policy, empty_inputs, rejects=None, keeps_on_signal=keeps_on_signal
+            runner,
+            options,
+            engine,
+            policy,
+            empty_inputs,
+            rejects=None,
+            keeps_on_signal=keeps_on_signal,
+            stream=stream,
         )
     with runner.output(options.rejects, whole=keeps_on_signal) as file:
         rejects = RejectWriter(file)
         return _apply(
-            runner, options, engine, policy, empty_inputs, rejects=rejects, keeps_on_signal=keeps_on_signal
+            runner,
+            options,
+            engine,
+            policy,
+            empty_inputs,
+            rejects=rejects,
+            keeps_on_signal=keeps_on_signal,
+            stream=stream,
         )
 
 
 def _apply(
     runner: Runner,
     options: argparse.Namespace,
-    engine: Engine,
+    engine: AnyEngine,
     policy: CompiledPolicy,
     empty_inputs: EmptyInputs,
     *,
     rejects: RejectWriter | None,
     keeps_on_signal: bool,
+    stream: str | None,
 ) -> tuple[Report, PolicyAbort | None]:
     draw, clear = make_progress(options)
 
@@ -88,11 +105,13 @@ def _apply(
         runner.check()
         draw(rows, refused, input_bytes)
 
-    run = Run(engine, policy, rejects, on_progress)
+    run = Run(engine, policy, rejects, on_progress, stream=stream)
     try:
         check_inputs(options.files)
         streams = open_inputs(runner, options.files)
-        return run.process(empty_inputs.watch(streams, lambda: run.report().rows)), None
+        return run.process(
+            empty_inputs.watch(streams, lambda: run.report().rows + run.report().skipped)
+        ), None
     except PolicyAbort as abort:
         return abort.report, abort
     except Interrupted:

@@ -9,7 +9,7 @@ TYPE_CHECKING = False  # typing costs as much to import as argparse
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Callable, Mapping
-    from typing import NoReturn
+    from typing import Any, NoReturn
 
     from holdfast.app.logs import LogStream
     from holdfast.app.runner import Runner
@@ -38,6 +38,8 @@ RUN_DEFAULTS: Mapping[str, object] = {
 PROCESS_DEFAULTS: Mapping[str, object] = {
     **RUN_DEFAULTS,
     "output": None,
+    "load": None,
+    "save": None,
     "snapshot_on_signal": False,
     "write_on_abort": False,
     "fail_on_reject": False,
@@ -60,12 +62,20 @@ _ON_ERROR_HELP = (
 def add_process(parser: argparse.ArgumentParser) -> None:
     """Add the options of ``holdfast process``."""
     parser.set_defaults(**PROCESS_DEFAULTS)
-    _add_files(parser)
+    add_files(parser)
     parser.add_argument(
         "-o",
         "--output",
         metavar="FILE",
         help="write the accounts here, whole or not at all (standard output)",
+    )
+    parser.add_argument(
+        "--load",
+        metavar="STATE",
+        help="begin with the state that --save has written: rules, widths, all accounts",
+    )
+    parser.add_argument(
+        "--save", metavar="STATE", help="write the whole state here at the end, for --load of the next run"
     )
     parser.add_argument(
         "--snapshot-on-signal",
@@ -86,14 +96,14 @@ def add_process(parser: argparse.ArgumentParser) -> None:
 def add_check(parser: argparse.ArgumentParser) -> None:
     """Add the options of ``holdfast check``."""
     parser.set_defaults(**RUN_DEFAULTS)
-    _add_files(parser)
+    add_files(parser)
     _add_run(parser)
 
 
 def add_explain(parser: argparse.ArgumentParser) -> None:
     """Add the options of ``holdfast explain``."""
     parser.set_defaults(**EXPLAIN_DEFAULTS)
-    _add_files(parser)
+    add_files(parser)
     subject = parser.add_mutually_exclusive_group(required=True)
     subject.add_argument("--client", type=whole_number, metavar="ID", help="the client to follow")
     subject.add_argument("--tx", type=whole_number, metavar="ID", help="the transaction to follow")
@@ -101,34 +111,48 @@ def add_explain(parser: argparse.ArgumentParser) -> None:
     add_rules(parser)
 
 
-def add_rules(parser: argparse.ArgumentParser) -> None:
-    """Add the options that describe an engine; see :func:`make_engine`."""
-    parser.set_defaults(**RULES_DEFAULTS)
-    rules = parser.add_argument_group("rules and widths")
+def add_rules(parser: argparse.ArgumentParser, *, describes_new: bool = False) -> None:
+    """Add the options that describe an engine; see :func:`make_engine`.
+
+    Args:
+        parser: The command's parser.
+        describes_new: Whether they count for a ledger that is made; one that is there has its own, with which they must agree.
+    """
+    parser.set_defaults(**(dict.fromkeys(RULES_DEFAULTS) if describes_new else RULES_DEFAULTS))
+    rules = parser.add_argument_group(
+        "rules and widths of a new ledger" if describes_new else "rules and widths"
+    )
+    default = RULES_DEFAULTS
     rules.add_argument(
-        "--rules", metavar="PROFILE", help="standard, cards, or the path of a .toml file (%(default)s)"
+        "--rules",
+        metavar="PROFILE",
+        help=f"standard, cards, or the path of a .toml file ({default['rules']})",
     )
     rules.add_argument(
         "--decimals",
         type=whole_number,
         choices=range(10),
         metavar="0-9",
-        help="decimals of an amount (%(default)s)",
+        help=f"decimals of an amount ({default['decimals']})",
     )
-    rules.add_argument(
-        "--client-bits", type=whole_number, choices=(16, 32, 64), help="width of client ids (%(default)s)"
-    )
-    rules.add_argument(
-        "--tx-bits", type=whole_number, choices=(16, 32, 64), help="width of transaction ids (%(default)s)"
-    )
+    for name, what in (("client", "client"), ("tx", "transaction")):
+        rules.add_argument(
+            f"--{name}-bits",
+            type=whole_number,
+            choices=(16, 32, 64),
+            help=f"width of {what} ids ({default[f'{name}_bits']})",
+        )
     rules.add_argument(
         "--row-bytes-max",
         type=whole_number,
         metavar="N",
-        help="how long a row may be, without its line end (%(default)s)",
+        help=f"how long a row may be, without its line end ({default['row_bytes_max']})",
     )
     rules.add_argument(
-        "--batch-rows", type=whole_number, metavar="N", help="rows decided at a time (%(default)s)"
+        "--batch-rows",
+        type=whole_number,
+        metavar="N",
+        help=f"rows decided at a time ({default['batch_rows']})",
     )
 
 
@@ -163,22 +187,44 @@ def make_engine(options: argparse.Namespace, refuse: Refuse, *, huge_pages: bool
     from holdfast.domain.rules import RulesError, find_rules  # noqa: PLC0415  # --help does without
     from holdfast.engine.engine import Engine  # noqa: PLC0415  # the same
 
-    if not options.rules:
+    state = getattr(options, "load", None)
+    if state is not None:
+        return _load_engine(options, refuse, state, huge_pages=huge_pages)
+    given = {name: _or(getattr(options, name), default) for name, default in RULES_DEFAULTS.items()}
+    if not given["rules"]:
         refuse("--rules: the name is empty; give standard, cards, or the path of a .toml file")
     try:
-        return Engine(
-            find_rules(options.rules),
-            decimals=options.decimals,
-            client_bits=options.client_bits,
-            tx_bits=options.tx_bits,
-            row_bytes_max=options.row_bytes_max,
-            batch_rows=options.batch_rows,
-            huge_pages=huge_pages,
-        )
+        rules = find_rules(given.pop("rules"))
+        return Engine(rules, **given, huge_pages=huge_pages)
     except RulesError as error:
         refuse(f"--rules: {error}")
     except ValueError as error:
         refuse(_with_option(str(error)))
+
+
+def _load_engine(options: argparse.Namespace, refuse: Refuse, state: str, *, huge_pages: bool) -> Engine:
+    """Load the engine of ``--load``; what is said of rules and widths beside it has to agree with it."""
+    from holdfast.app.runner import JobError  # noqa: PLC0415  # most commands begin with nothing
+    from holdfast.domain.rules import find_rules  # noqa: PLC0415  # the same
+    from holdfast.engine.engine import Engine  # noqa: PLC0415  # the same
+    from holdfast.io.raw import InputError  # noqa: PLC0415  # the same
+
+    try:
+        engine = Engine.load(state, batch_rows=options.batch_rows, huge_pages=huge_pages)
+    except InputError as error:
+        raise JobError(str(error)) from error
+    for name, default in RULES_DEFAULTS.items():
+        given = getattr(options, name)
+        found = engine.settings.rules if name == "rules" else getattr(engine.settings, name)
+        if given != default and (find_rules(given) if name == "rules" else given) != found:
+            refuse(
+                f"--{name.replace('_', '-')} {given}: the state {state} was saved with another; leave it out"
+            )
+    return engine
+
+
+def _or(value: Any, default: object) -> Any:
+    return default if value is None else value
 
 
 def _with_option(message: str) -> str:
@@ -225,7 +271,8 @@ def number_of_seconds(text: str) -> float:
     return float(text)
 
 
-def _add_files(parser: argparse.ArgumentParser) -> None:
+def add_files(parser: argparse.ArgumentParser) -> None:
+    """Add the files that are applied."""
     parser.add_argument(
         "files",
         nargs="*",
@@ -238,13 +285,7 @@ def _add_files(parser: argparse.ArgumentParser) -> None:
 def _add_run(parser: argparse.ArgumentParser) -> None:
     """Add the options that ``process`` and ``check`` share."""
     add_rules(parser)
-    refused = parser.add_argument_group("rows that are not applied")
-    refused.add_argument("--on-error", metavar="POLICY", help=_ON_ERROR_HELP)
-    refused.add_argument(
-        "--rejects",
-        metavar="FILE",
-        help="list them in this file, as CSV: input, line, byte offset, code, reason, row",
-    )
+    add_refused(parser)
     log = add_log(parser)
     log.add_argument(
         "--summary",
@@ -252,3 +293,14 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
         help="end with a summary: rows, accounts, seconds (-v does so as well)",
     )
     log.add_argument("--json-summary", metavar="FILE", help="write the summary here as JSON")
+
+
+def add_refused(parser: argparse.ArgumentParser) -> None:
+    """Add the options about rows that are not applied."""
+    refused = parser.add_argument_group("rows that are not applied")
+    refused.add_argument("--on-error", metavar="POLICY", help=_ON_ERROR_HELP)
+    refused.add_argument(
+        "--rejects",
+        metavar="FILE",
+        help="list them in this file, as CSV: input, line, byte offset, code, reason, row",
+    )

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 _STDIN, _STDOUT, _STDERR = 0, 1, 2
 _STDIN_PATH = "-"
-_FILES_READ = ("tokens", "token_file", "tls_cert", "tls_key", "tls_ca", "tls_client_ca")
+_FILES_READ = ("load", "tokens", "token_file", "tls_cert", "tls_key", "tls_ca", "tls_client_ca")
 
 
 def check_paths(options: argparse.Namespace, refuse: Refuse, *, stdout_use: str = "") -> None:
@@ -48,14 +48,18 @@ def check_paths(options: argparse.Namespace, refuse: Refuse, *, stdout_use: str 
         "-o": STDOUT_PATH if output is None and stdout_use else output,
         "--rejects": getattr(options, "rejects", None),
         "--json-summary": getattr(options, "json_summary", None),
+        "--data": getattr(options, "data", None),
     }
+    if getattr(options, "load", None) != getattr(options, "save", None):
+        # A state may be saved where it was loaded from: it is replaced when it is whole.
+        outputs["--save"] = getattr(options, "save", None)
     refuse_overwriting(inputs, outputs, refuse, stdout_use=stdout_use)
 
 
 def other_inputs(options: argparse.Namespace) -> dict[str, str]:
     """Give the files that a command reads beside its inputs, and what they are called."""
     found = {}
-    rules = getattr(options, "rules", "")
+    rules = getattr(options, "rules", None) or ""
     if rules.endswith(".toml"):
         found[rules] = f"the rules file {rules}"
     for option in _FILES_READ:

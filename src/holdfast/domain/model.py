@@ -68,6 +68,18 @@ class Model:
             return self._dispute(record, tx)
         return self._settle(type_, record, tx)
 
+    def unlock(self, client: int) -> None:
+        """End the lock of an account, as an operator's decision.
+
+        Raises:
+            KeyError: If there is no such account.
+            ValueError: If it is not locked.
+        """
+        balance = self._balances[client]
+        if not balance.locked:
+            raise ValueError(f"the account of client {client} is not locked")
+        balance.locked = False
+
     def accounts(self) -> list[Account]:
         """Every account, sorted by client."""
         return [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from operator import index
 
 from holdfast.domain.outcome import Outcome
@@ -32,11 +33,12 @@ if TYPE_CHECKING:
     from holdfast.domain.rules import Rules
     from holdfast.domain.transaction import Transaction
     from holdfast.engine.report import Report
+    from holdfast.engine.streams import KnownStream
     from holdfast.io.input_types import Input
     from holdfast.io.rejects import RejectWriter
     from holdfast.kernel.batch import _ColumnSource as ColumnSource
     from holdfast.kernel.inlet import Decide
-    from holdfast.kernel.ledger.ledger import Recorder
+    from holdfast.kernel.ledger.paged_state import Recorder
 
 
 class Engine:
@@ -88,6 +90,44 @@ class Engine:
         subclass that wants to stand between sets the attribute.
         """
 
+    @classmethod
+    def load(
+        cls,
+        path: str | os.PathLike[str],
+        *,
+        batch_rows: int = BATCH_ROWS_DEFAULT,
+        huge_pages: bool = False,
+    ) -> Engine:
+        """Make an engine of a state that :meth:`save` has written: rules, widths, accounts, transactions, disputes.
+
+        Args:
+            path: The file.
+            batch_rows: How many rows are decoded and applied at a time.
+            huge_pages: As for a new engine.
+
+        Raises:
+            InputError: If it is no saved state, or a damaged one.
+            OSError: If it cannot be read.
+        """
+        from holdfast.engine.state_file import load_state  # noqa: PLC0415  # most engines begin with nothing
+
+        core = load_state(path, batch_rows=batch_rows, huge_pages=huge_pages)
+        engine = cls.__new__(cls)
+        engine.settings = core.settings
+        engine._ledger = core  # noqa: SLF001  # its own class
+        engine.decide = core.decide
+        return engine
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the whole state to a file, which is there whole or not at all; :meth:`load` brings it back.
+
+        Raises:
+            OSError: If it cannot be written; an existing file is then unchanged.
+        """
+        from holdfast.engine.state_file import save_state  # noqa: PLC0415  # few engines are saved
+
+        save_state(self._ledger, os.fsdecode(path))
+
     def __repr__(self) -> str:
         settings, ledger = self.settings, self._ledger
         return (
@@ -113,6 +153,31 @@ class Engine:
     @recorder.setter
     def recorder(self, recorder: Recorder | None) -> None:
         self._ledger.recorder = recorder
+
+    @property
+    def failure(self) -> BaseException | None:
+        """Why nothing is decided any more: always None, since there is no journal that could fail."""
+        return None
+
+    @property
+    def is_congested(self) -> bool:
+        """Whether rows should wait: never, since there is no journal that could be slow."""
+        return False
+
+    def find_stream(self, name: str) -> KnownStream | None:  # noqa: ARG002  # this engine remembers no streams
+        """Give the position of a named stream: always None, since the engine remembers none."""
+        return None
+
+    def on_durable(self, callback: Callable[[], None]) -> Callable[[], None]:  # noqa: ARG002  # there is nothing to tell
+        """Never call a function: there is no journal, and rows are durable when they are decided."""
+        return _do_nothing
+
+    def wait_durable(self) -> bool:
+        """Return at once, for the same reason."""
+        return True
+
+    def wait_for_room(self) -> None:
+        """Return at once, for the same reason."""
 
     def totals(self) -> Totals:
         """Count accounts, transactions and rows."""
@@ -225,6 +290,10 @@ class Engine:
         image = self._ledger.image()
         return Accounts(image, self.settings.decimals, image.sequence)
 
+    def decided_accounts(self) -> Accounts:
+        """Take an image of all accounts, as :meth:`accounts` does: there is no journal to wait for."""
+        return self.accounts()
+
     def new_decoder(self, *, keep_source: bool) -> CsvDecoder:
         """Make a decoder with this engine's settings."""
         return CsvDecoder(self.settings, keep_source=keep_source)
@@ -237,3 +306,7 @@ class Engine:
     def engine_of(self, source_name: str) -> Engine:  # noqa: ARG002  # all rows go to this engine
         """Give the engine for the rows of a source."""
         return self
+
+
+def _do_nothing() -> None:
+    pass

@@ -5,10 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from holdfast.domain.outcome import Outcome
     from holdfast.domain.settings import Settings
     from holdfast.domain.transaction import Transaction
     from holdfast.engine.accounts import Accounts
+    from holdfast.engine.streams import KnownStream
     from holdfast.engine.totals import Totals
     from holdfast.kernel.csv.decoder import CsvDecoder
     from holdfast.kernel.inlet import Decide
@@ -33,11 +36,38 @@ class AnyEngine(Protocol):
     def durable(self) -> int:
         """How many decided rows a crash would not lose: the watermark of what may be promised."""
 
+    @property
+    def failure(self) -> BaseException | None:
+        """Why nothing is decided any more; None while all is well."""
+
+    @property
+    def is_congested(self) -> bool:
+        """Whether so much is decided and not durable that whoever brings rows should wait until :meth:`on_durable` calls."""
+
+    def find_stream(self, name: str) -> KnownStream | None:
+        """Give the position of a named stream; None if no row of it is known."""
+
+    def on_durable(self, callback: Callable[[], None]) -> Callable[[], None]:
+        """Call a function, from any thread, whenever the durable watermark has risen or there is a failure.
+
+        Returns:
+            A function that ends this.
+        """
+
+    def wait_durable(self) -> bool:
+        """Block until all decided rows are durable."""
+
+    def wait_for_room(self) -> None:
+        """Block while the engine is congested."""
+
     def apply(self, transaction: Transaction) -> Outcome:
-        """Apply one transaction."""
+        """Apply one transaction; give its outcome once that is durable."""
 
     def accounts(self) -> Accounts:
-        """Take an image of all accounts."""
+        """Take an image of all accounts; give it once its rows are durable."""
+
+    def decided_accounts(self) -> Accounts:
+        """Take an image of all accounts, at once."""
 
     def totals(self) -> Totals:
         """Count accounts, transactions and rows."""

@@ -209,6 +209,11 @@ class CompiledPolicy:
         """Whether rows themselves will be needed: those at which the policy stops."""
         return any(self._table)
 
+    def stops_at(self, code: int, *, exceeds_budget: bool) -> bool:
+        """Whether the policy stops at a row with this outcome, or asks; a budget counts if it is exceeded."""
+        action = self.actions[Outcome(code)]
+        return action in {Action.ABORT, Action.CALLBACK} or (action is Action.BUDGET and exceeds_budget)
+
     def tally(self) -> Tally:
         """Start counting a stream's rows under this policy."""
         budget = self.policy.budget

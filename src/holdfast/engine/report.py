@@ -38,6 +38,9 @@ class Report(NamedTuple):
     failed: int = 0
     """Sources that failed: they raised an exception or gave no valid input. Their reports say why."""
 
+    skipped: int = 0
+    """Rows of a named stream that were decided before: they were compared, and not decided again."""
+
     @property
     def refused(self) -> int:
         """Rows not applied."""
@@ -64,4 +67,5 @@ class Report(NamedTuple):
             "seconds": round(self.seconds, 6),
             "rows_per_second": round(self.rows_per_second),
             "failed": self.failed,
+            "skipped": self.skipped,
         }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from holdfast.domain.outcome import Outcome
+from holdfast.domain.outcome import UNDECIDED, Outcome
 from holdfast.engine.policy import Action
 from holdfast.io.rejects import find_rejection
 
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from typing import NamedTuple
 
     from holdfast.engine.policy import CompiledPolicy
+    from holdfast.engine.streams import KnownStream
     from holdfast.io.rejects import Rejection, RejectWriter
     from holdfast.kernel.batch import Batch
 else:
@@ -75,9 +76,17 @@ class Review:
                     "%s", rejection, extra={"input": name, "line": rejection.line, "code": outcome.name}
                 )
 
-    def ask(self, batch: Batch, row: int, name: str, number: int) -> Stop | None:
-        """Ask the policy about a row, by its place in the batch and its number in the input; give a Stop if it stops there."""
-        outcome = Outcome(batch.outcomes[row])
+    def ask(self, batch: Batch, row: int, name: str, number: int, code: int = UNDECIDED) -> Stop | None:
+        """Ask the policy about a row, and give a Stop if it stops there.
+
+        Args:
+            batch: The batch that has it.
+            row: Its place in the batch.
+            name: The input.
+            number: Its number in the input.
+            code: Its outcome, if that is not in the batch, because the row was decided before.
+        """
+        outcome = Outcome(code or batch.outcomes[row])
         rejection = find_rejection(batch, row, outcome, name, number=number, decimals=self._decimals)
         action = self._policy.actions[outcome]
         if action is Action.CALLBACK:
@@ -88,6 +97,22 @@ class Review:
             budget = self._policy.policy.budget
             return Stop(f"the budget of {budget} rows that may go unapplied is exceeded", rejection)
         return Stop("stopped at a row that was not applied", rejection)
+
+    def ask_again(
+        self, batch: Batch, row: int, name: str, known: KnownStream, *, exceeds_budget: bool
+    ) -> Stop | None:
+        """Ask the policy about the last row of a stream that was decided before, at which its policy stopped then.
+
+        Args:
+            batch: The batch that has it.
+            row: Its place in the batch.
+            name: The input.
+            known: What was known of the stream before.
+            exceeds_budget: Whether more rows of the stream count against the budget than it covers.
+        """
+        if not self._policy.stops_at(known.stopped, exceeds_budget=exceeds_budget):
+            return None
+        return self.ask(batch, row, name, known.rows, known.stopped)
 
     def say_budget_exceeded(self, rows: int, refused: int) -> str:
         """Give the message that the rows exceed a budget, for a budget that only the end of the input decides."""

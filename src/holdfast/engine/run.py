@@ -8,15 +8,18 @@ from holdfast.domain.outcome import Outcome
 from holdfast.domain.picklable import Picklable
 from holdfast.engine.pipeline import read_input
 from holdfast.engine.report import Report
+from holdfast.engine.resumption import Resumption
 from holdfast.engine.review import Review
 from holdfast.kernel.inlet import InletPool
 
 TYPE_CHECKING = False  # typing costs as much to import as a small job to do
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
+    from typing import NoReturn
 
     from holdfast.engine.interface import AnyEngine
     from holdfast.engine.policy import CompiledPolicy
+    from holdfast.engine.review import Stop
     from holdfast.io.compression import InputStream
     from holdfast.io.rejects import Rejection, RejectWriter
     from holdfast.kernel.batch import Batch
@@ -46,6 +49,7 @@ class Run:
         rejects: Where to list them.
         on_progress: Called between batches, and every 50 ms while there is nothing to do, with rows, refused rows and
             input bytes.
+        stream: The name of the stream that the inputs are; rows of it that the engine has decided before are skipped.
     """
 
     def __init__(
@@ -54,13 +58,16 @@ class Run:
         policy: CompiledPolicy,
         rejects: RejectWriter | None,
         on_progress: Callable[[int, int, int], None] | None,
+        *,
+        stream: str | None = None,
     ) -> None:
         self._engine = engine
         self._review = Review(policy, rejects, engine.settings.decimals)
         self._on_progress = on_progress
         decoder = engine.new_decoder(keep_source=False)
         pool = InletPool(engine.decide, decoder, policy.tally(), shows=self._review.shows_refused)
-        self._inlet = pool.open(None, self)
+        self._inlet = pool.open(stream, self)
+        self._resumption = None if stream is None else Resumption(engine, stream, self._inlet)
         self._name = ""
         self._start = time.monotonic()
         self._bytes_before = 0
@@ -71,12 +78,16 @@ class Run:
 
         Raises:
             PolicyAbort: If the policy says so.
+            StreamChangedError: If the inputs are not those whose rows were decided before under the stream's name.
             InputError: If an input has no usable header, or is compressed and corrupt.
             OSError: If an input cannot be read.
         """
         try:
             for stream in streams:
                 self._process_one(stream)
+            if self._resumption is not None:
+                self._resumption.check_end(self._inlet)
+            self._engine.wait_durable()
             if self._inlet.exceeds_budget:
                 reason = self._review.say_budget_exceeded(self._inlet.rows, self._inlet.refused)
                 raise PolicyAbort(reason, None, self.report())
@@ -107,16 +118,30 @@ class Run:
         """
         stop = self._review.ask(batch, row, self._name, self._inlet.position)
         if stop is not None:
-            raise PolicyAbort(stop.reason, stop.rejection, self.report())
+            self._abort(stop)
 
-    def on_skipped(self) -> None:
-        """Do nothing: no row of a file was decided before, so none is skipped."""
+    def on_skipped(self, batch: Batch, row: int) -> None:
+        """Compare the rows that were decided before; stop again where the policy stopped before.
+
+        Raises:
+            StreamChangedError: If they are other rows.
+            PolicyAbort: If the policy stopped at the last of them, and this one does too.
+        """
+        if self._resumption is not None:
+            stop = self._resumption.compare(self._inlet, self._review, batch, row, self._name)
+            if stop is not None:
+                self._abort(stop)
+
+    def _abort(self, stop: Stop) -> NoReturn:
+        self._engine.wait_durable()
+        raise PolicyAbort(stop.reason, stop.rejection, self.report())
 
     def _add(self, stream: InputStream, batches: Iterator[Batch]) -> None:
         """Apply all batches of an input."""
         self._stream, self._name = stream, stream.name
         try:
             for batch in batches:
+                self._engine.wait_for_room()
                 self._inlet.take_batch(batch)
                 self.report_progress()
         finally:
@@ -137,6 +162,7 @@ class Run:
             sequence=totals.durable,
             input_bytes=self._input_bytes(),
             seconds=time.monotonic() - self._start,
+            skipped=inlet.skipped,
         )
 
     def report_progress(self) -> None:

@@ -169,6 +169,21 @@ def append_line(path: str, line: bytes, *, mode: int = 0o600, waits: Waits = PLA
         raise
 
 
+def create_private(path: str, *, mode: int = 0o600) -> None:
+    """Make an empty file that its owner alone can read, for a library that then opens it itself.
+
+    Raises:
+        OSError: If there is one already, or it cannot be made; the error names it.
+    """
+    os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode))
+    _sync_directory(os.path.dirname(os.path.abspath(path)))
+
+
+def remove_partial(path: str) -> None:
+    """Remove a file of :func:`create_private` that could not be filled."""
+    _remove(path)
+
+
 def inherited_descriptor(path: str) -> int | None:
     """Give the number of the open descriptor that a path is a name for (``/dev/stdout``, ``/dev/fd/3``), if it is one."""
     try:

@@ -31,6 +31,7 @@ cdef class Inlet:
     cdef uint64_t rows_before  # rows of the stream that were decided before this inlet
     cdef readonly uint64_t rows_to_skip
     cdef readonly uint64_t skipped
+    cdef uint64_t budgeted_before
     cdef uint64_t skip_position  # how many rows of the stream come before the next one to skip
     cdef bint has_digest
     cdef readonly uint64_t digest

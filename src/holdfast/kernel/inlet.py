@@ -152,8 +152,14 @@ class Inlet:
             return self.counts.refused_by_code()
         return {} if self.refused_at_end is None else self.refused_at_end
 
-    def follow(self, stream, rows_before: uint64_t, digest: uint64_t) -> None:
-        """Set the stream's name, how many of its rows were decided before, and their digest; before the first piece.
+    def follow(self, stream, rows_before: uint64_t, digest: uint64_t, budgeted: uint64_t = 0) -> None:
+        """Set what is known of the stream; before the first piece.
+
+        Args:
+            stream: Its name.
+            rows_before: How many of its rows were decided before.
+            digest: Their digest.
+            budgeted: How many of them count against the budget of its policy.
 
         Raises:
             ValueError: After the first piece.
@@ -161,14 +167,15 @@ class Inlet:
         self.require_fresh()
         self.stream = stream
         self.rows_before = rows_before
+        self.budgeted_before = budgeted
         self.digest = digest
         self.has_digest = True
 
     def skip_rows(self, rows: uint64_t, digest: uint64_t) -> None:
         """Skip the first rows to come: they are the last of the rows that were decided before.
 
-        After them, and before any later row is decided, the listener's ``on_skipped()`` is called.
-        :attr:`skipped_digest` is then the digest of all rows before the first one to decide.
+        After them, and before any later row is decided, the listener's ``on_skipped(batch, row)`` is called with the last of
+        them. :attr:`skipped_digest` is then the digest of all rows before the first one to decide.
 
         Args:
             rows: How many rows to skip.
@@ -274,6 +281,8 @@ class Inlet:
             raise ValueError("the stream has ended")
         self.own_decoder = self.pool.take_decoder()
         self.counts = self.pool.take_tally()
+        if self.rows_before:
+            self.counts.go_on(self.rows_before, self.budgeted_before)
         return 0
 
     @cython.cfunc
@@ -375,5 +384,5 @@ class Inlet:
         self.skipped += rows
         self.rows_to_skip -= rows
         if self.rows_to_skip == 0:
-            self.listener.on_skipped()
+            self.listener.on_skipped(batch, start + rows - 1)
         return start + rows

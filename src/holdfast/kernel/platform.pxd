@@ -65,6 +65,25 @@ cdef extern from * nogil:
         return word;
     }
 
+    static inline void hf_store_8(uint8_t *target, uint64_t word) {
+    #if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
+        word = __builtin_bswap64(word);
+    #endif
+        memcpy(target, &word, 8);
+    }
+
+    static inline void hf_store_4(uint8_t *target, uint32_t word) {
+    #if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
+        word = __builtin_bswap32(word);
+    #endif
+        memcpy(target, &word, 4);
+    }
+
+    /* How many bits a number has; 0 has none. */
+    static inline int hf_bit_length(uint64_t word) {
+        return word ? 64 - __builtin_clzll(word) : 0;
+    }
+
     /* Both halves of a product, folded into one: the building block of hashes. */
     static inline uint64_t hf_mix(uint64_t left, uint64_t right) {
         __uint128_t product = (__uint128_t)left * right;
@@ -157,6 +176,14 @@ cdef extern from * nogil:
     static void hf_count_fork(void) { hf_forks++; }
     static int hf_count_forks(void) { return pthread_atfork(NULL, NULL, hf_count_fork); }
 
+    /* Give whole pages back to the system; they are zero when they are touched next. */
+    static void hf_forget_pages(void *start, size_t size) {
+    #ifdef __linux__
+        if (madvise(start, size, MADV_DONTNEED) == 0) return;
+    #endif
+        memset(start, 0, size);
+    }
+
     static inline void hf_unmap_pages(void *start, size_t size) {
         munmap(start, size);
     }
@@ -179,6 +206,9 @@ cdef extern from * nogil:
     uint64_t hf_read_64(const uint64_t *address)
     void hf_check(bint condition)
     uint64_t hf_load_8(cbytes text)
+    void hf_store_8(uint8_t *target, uint64_t word)
+    void hf_store_4(uint8_t *target, uint32_t word)
+    int hf_bit_length(uint64_t word)
     uint32_t hf_load_4(cbytes text)
     uint64_t hf_mix(uint64_t left, uint64_t right)
     uint32_t hf_equal_32(const uint32_t *keys, uint32_t count, uint32_t key)
@@ -186,3 +216,4 @@ cdef extern from * nogil:
     void hf_row_bits(cbytes text, uint64_t *line_ends, uint64_t *field_ends)
     void *hf_map_pages(size_t size, bint huge)
     void hf_unmap_pages(void *start, size_t size)
+    void hf_forget_pages(void *start, size_t size)

@@ -16,10 +16,12 @@ cdef class Tally:
     cdef uint64_t budget_rows
     cdef uint64_t budget_ppm
     cdef uint64_t budget_from_rows
-    cdef uint64_t budgeted
+    cdef readonly uint64_t budgeted  # rows that count against the budget, with those from before
+    cdef uint64_t rows_before  # of the same stream
 
     cdef uint64_t budget(self) noexcept nogil
     cdef bint refuse(self, uint8_t code) noexcept nogil
     cdef Tally fresh(self)
+    cdef void go_on(self, uint64_t rows_before, uint64_t budgeted) noexcept
     cdef void add(self, Tally other) noexcept
     cdef void clear(self) noexcept

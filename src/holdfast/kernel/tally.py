@@ -124,6 +124,13 @@ class Tally:
 
     @cython.cfunc
     @cython.exceptval(check=False)
+    def go_on(self, rows_before: uint64_t, budgeted: uint64_t) -> cython.void:
+        """Judge the budget as if these rows of the stream had been counted here."""
+        self.rows_before = rows_before
+        self.budgeted = budgeted
+
+    @cython.cfunc
+    @cython.exceptval(check=False)
     def add(self, other: Tally) -> cython.void:
         """Add the counts of another tally."""
         code: cython.int
@@ -139,7 +146,7 @@ class Tally:
         """Set all counts to zero."""
         if self.refused_rows:
             memset(self.counts, 0, cython.sizeof(self.counts))
-        self.rows = self.refused_rows = self.budgeted = 0
+        self.rows = self.refused_rows = self.budgeted = self.rows_before = 0
         self.is_stopped = False
 
     @cython.cfunc
@@ -149,10 +156,11 @@ class Tally:
     def budget(self) -> uint64_t:
         if self.budget_ppm == 0:
             return self.budget_rows
+        rows: uint64_t = self.rows_before + self.rows
         return (
             self.budget_rows
-            + self.rows // 1_000_000 * self.budget_ppm
-            + self.rows % 1_000_000 * self.budget_ppm // 1_000_000
+            + rows // 1_000_000 * self.budget_ppm
+            + rows % 1_000_000 * self.budget_ppm // 1_000_000
         )
 
     @cython.cfunc
@@ -169,7 +177,7 @@ class Tally:
             self.is_stopped = True
             return True
         self.budgeted += 1
-        if self.rows >= self.budget_from_rows and self.budgeted > self.budget():
+        if self.rows_before + self.rows >= self.budget_from_rows and self.budgeted > self.budget():
             self.is_stopped = True
             return True
         return False

@@ -183,3 +183,11 @@ def _unauthorized(message: str) -> WireError:
     return WireError(
         ErrorCode.UNAUTHORIZED, f"{message}; begin with a directive that has one: #holdfast token=TOKEN"
     )
+
+
+def ledger_failed() -> WireError:
+    """Make the error for senders whose rows can no longer be made durable."""
+    return WireError(
+        ErrorCode.LEDGER_FAILED,
+        "the server cannot write its ledger and stops; rows that are not acknowledged have to be sent again",
+    )

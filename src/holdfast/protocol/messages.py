@@ -61,6 +61,8 @@ class ErrorCode(StrEnum):
     """The server's error policy stopped this connection at a row."""
     SHUTTING_DOWN = "SHUTTING_DOWN"
     """The server is shutting down."""
+    LEDGER_FAILED = "LEDGER_FAILED"
+    """The server cannot write its ledger: rows that it has not acknowledged are lost, and have to be sent again."""
     INTERNAL = "INTERNAL"
     """A bug in the server."""
 
@@ -78,6 +80,7 @@ _RETRYABLE = frozenset(
         ErrorCode.HANDSHAKE_TIMEOUT,
         ErrorCode.REPLIES_NOT_READ,
         ErrorCode.SHUTTING_DOWN,
+        ErrorCode.LEDGER_FAILED,
     }
 )
 

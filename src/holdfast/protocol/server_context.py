@@ -59,7 +59,7 @@ class ServerContext:
         self.limits = limits or ServerLimits()
         self.limits.check(engine.settings.row_bytes_max)
         self.authorizer = authorizer
-        self.registry = Registry(self.limits.streams_max)
+        self.registry = Registry(self.limits.streams_max, engine)
         compiled = CompiledPolicy(policy or ErrorPolicy())
         self.review = Review(compiled, None, engine.settings.decimals)
         # Only a callback sees a row's text, and keeping it means to copy every byte.

@@ -294,7 +294,7 @@ class Session:
         numbers = [position + 1 + row - start for row in rows]
         self._events.append(RefusedRows(numbers, [outcomes[row] for row in rows]))
 
-    def on_skipped(self) -> None:
+    def on_skipped(self, batch: Batch, row: int) -> None:  # noqa: ARG002  # as the inlet gives them
         """Compare the digest of the rows that were sent again with that of the decided rows.
 
         Raises:
@@ -415,7 +415,7 @@ class Session:
     # --- acks ---
 
     def _ack_soon(self, now: float) -> None:
-        """Acknowledge durable rows: now, or when enough time has passed since the last ack."""
+        """Acknowledge durable rows: now, soon after the last ack, or once they are durable."""
         self._durable.note(self.position)
         if self.position == self._acked or self._inlet is None or not (self.rows or self._inlet.skipped):
             return
@@ -424,6 +424,7 @@ class Session:
             self._ack(now)
         else:
             self.wake_at = due
+            self._lags = self._durable.is_behind()  # and the commit that covers them wakes the session
 
     def _ack(self, now: float) -> None:
         durable = self._durable.count()

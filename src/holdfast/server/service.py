@@ -78,7 +78,7 @@ class Service:
             limits=limits,
             authorizer=self._security.tokens,
         )
-        self._server = TcpServer(self._context, self._security.tls)
+        self._server = TcpServer(self._context, self._security.tls, self.stop)
         self._statistics = Statistics(self._server)
         self._snapshots: Snapshots | None = None
         if config.snapshots is not None:
@@ -188,7 +188,7 @@ class Service:
         await self._server.stop(self.config.grace_seconds)
         for task in self._tasks:
             task.cancel()
-        if self._snapshots is not None:
+        if self._snapshots is not None and self._context.engine.failure is None:
             try:
                 await self._snapshots.take()
             except OSError as error:

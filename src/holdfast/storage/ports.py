@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
+    from contextlib import AbstractContextManager
     from typing import Self
 
 PAGE_ACCOUNTS = 1
@@ -143,6 +144,9 @@ class Reader(Protocol):
     def page_numbers(self, kind: int, checkpoint_max: int | None = None) -> list[int]:
         """List the numbers of all pages of a kind, in order."""
 
+    def frozen(self) -> AbstractContextManager[None]:
+        """See the store as it is now, whatever is committed meanwhile; for as long as a work takes, since stores pay for it."""
+
     def sizes(self) -> StoreSizes:
         """Measure the store."""
 
@@ -190,6 +194,9 @@ class Store(Protocol):
 
     def discard_unpublished(self) -> None:
         """Drop page versions of unpublished checkpoints: the process that wrote them is gone."""
+
+    def discard_checkpoints(self, number: int) -> None:
+        """Drop the checkpoints after this one, with all page versions that were written for them."""
 
     def drop_checkpoint(self, number: int) -> None:
         """Withdraw a published checkpoint; page versions that only it needs go."""

@@ -118,6 +118,7 @@ class StreamProcessor:
         """
         async with self._begin(on_source_error) as (run, pump):
             await pump.drive(run.open(source) for source in sources)
+            await run.wait_durable()
         return run.report()
 
     async def merge(
@@ -149,6 +150,7 @@ class StreamProcessor:
         async with self._begin(on_source_error) as (run, pump):
             pump.add_all(named)
             await pump.wait()
+            await run.wait_durable()
         return run.report()
 
     @asynccontextmanager

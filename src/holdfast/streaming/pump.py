@@ -234,6 +234,9 @@ class Pump:
     async def _give_way(self, turns: int) -> None:
         """Let all others run. ``turns`` counts how often the source, or its large piece, has given way, this time included."""
         self._credit = TURN_BYTES
+        if self._run.is_congested:
+            await self._run.wait_for_room()
+            return
         if turns > 1:
             await asyncio.sleep(0)
             return

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 _RUNNING, _FAILED, _CANCELLED = SourceState.RUNNING, SourceState.FAILED, SourceState.CANCELLED
 _DURABLE_SECONDS = 0.001
 """How often to check whether a transaction is durable."""
+_ROOM_SECONDS = 0.001
 _log = logging.getLogger("holdfast.streaming")
 
 
@@ -110,7 +111,7 @@ class StreamRun:
         if group is None or type(source) is not self._known_kind:
             return self._open_other(source, name)
         pieces = self._open_known(source, self._readers)  # type: ignore[misc]  # known as well as the class
-        return self._enter(str(self._number) if name is None else name, group), pieces
+        return self._enter(name, group), pieces
 
     def close(self, stream: SourceRun, state: SourceState, error: Exception | None = None) -> None:
         """Note how a source ended, and log it if it failed."""
@@ -137,9 +138,39 @@ class StreamRun:
         batch = Batch.from_rows([to_row(transaction, self._engine.settings)])
         self._engine.decide(batch, 0, 1, self._applied, None, 0)
         decided = self._engine.decided
-        while self._engine.durable < decided:  # noqa: ASYNC110  # a watermark gives no signal when it moves
+        while self._engine.durable < decided:  # a watermark gives no signal when it moves
+            self.check_failure()
             await asyncio.sleep(_DURABLE_SECONDS)
         return Outcome(batch.outcome(0))
+
+    @property
+    def is_congested(self) -> bool:
+        """Whether so much is decided and not durable that the sources should wait."""
+        return self._engine.is_congested
+
+    async def wait_for_room(self) -> None:
+        """Wait while so much is decided and not durable that the sources should not bring more."""
+        while self._engine.is_congested:  # a few milliseconds, until the next commit
+            self.check_failure()
+            await asyncio.sleep(_ROOM_SECONDS)
+
+    async def wait_durable(self) -> None:
+        """Wait until all that is decided is durable.
+
+        Raises:
+            Exception: Why it never will be.
+        """
+        if self._engine.durable < self._engine.decided:
+            await asyncio.to_thread(self._engine.wait_durable)
+
+    def check_failure(self) -> None:
+        """Raise the reason if nothing becomes durable any more.
+
+        Raises:
+            Exception: The reason.
+        """
+        if self._engine.failure is not None:
+            raise self._engine.failure
 
     def end(self) -> None:
         """Stop the clock; mark sources that have not ended as cancelled."""
@@ -190,18 +221,22 @@ class StreamRun:
             name = name if name is not None else own_name
         open_kind = find_opener(type(source))  # type: ignore[arg-type]  # classes are hashable
         pieces = open_kind(source, self._readers)
-        name = name if name is not None else str(self._number)
-        group = self._group if self._group is not None and policy is None else self._group_of(name, policy)
+        known_as = name if name is not None else str(self._number)
+        group = (
+            self._group if self._group is not None and policy is None else self._group_of(known_as, policy)
+        )
         if not is_wrapped:
             self._known_kind, self._open_known = type(source), open_kind
         return self._enter(name, group), pieces
 
-    def _enter(self, name: str, group: SourceGroup) -> SourceRun:
+    def _enter(self, stream: str | None, group: SourceGroup) -> SourceRun:
+        """Note a source; one without a name of its own is called by its number, and is no named stream."""
         streams = self.streams
+        name = str(self._number) if stream is None else stream
         if name in streams:
             raise ValueError(f"two sources are named {name!r}: give one of them another name")
-        stream = streams[name] = SourceRun(name, group)
-        return stream
+        source = streams[name] = SourceRun(name, group, stream)
+        return source
 
     def _group_of(self, name: str, policy: ErrorPolicy | None) -> SourceGroup:
         target = self._engine.engine_of(name)

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from holdfast.domain.account import Account
     from holdfast.domain.settings import Settings
     from holdfast.domain.transaction import Transaction
+    from holdfast.engine.streams import KnownStream
     from holdfast.engine.totals import Totals
     from holdfast.kernel.csv.decoder import CsvDecoder
 
@@ -157,9 +158,38 @@ class Shards:
 
     def accounts(self) -> MergedAccounts:
         """Take an image of all accounts of all shards at this point in time; later rows do not change it."""
+        return self.decided_accounts()
+
+    def decided_accounts(self) -> MergedAccounts:
+        """Take an image of all accounts, as :meth:`accounts` does: shards are in memory, and there is nothing to wait for."""
         return MergedAccounts(
             [engine.accounts() for engine in self.engines], self.engines[0].settings.decimals
         )
+
+    @property
+    def failure(self) -> BaseException | None:
+        """Why nothing is decided any more: always None, since there is no journal that could fail."""
+        return None
+
+    @property
+    def is_congested(self) -> bool:
+        """Whether rows should wait: never, since there is no journal that could be slow."""
+        return False
+
+    def find_stream(self, name: str) -> KnownStream | None:
+        """Give the position of a named stream: always None, since engines in memory remember none."""
+        return self.engines[0].find_stream(name)
+
+    def on_durable(self, callback: Callable[[], None]) -> Callable[[], None]:
+        """Never call a function: there is no journal."""
+        return self.engines[0].on_durable(callback)
+
+    def wait_durable(self) -> bool:
+        """Return at once: there is no journal."""
+        return True
+
+    def wait_for_room(self) -> None:
+        """Return at once: there is no journal."""
 
     def totals(self) -> Totals:
         """Count accounts, transactions and rows."""

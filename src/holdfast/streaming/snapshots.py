@@ -7,6 +7,7 @@ writer never waits, and a snapshot is a point in time, named by its sequence num
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
 import os
 import re
@@ -36,8 +37,12 @@ class HasAccounts(Protocol):
     def durable(self) -> int:
         """Rows decided that a crash would not lose."""
 
-    def accounts(self) -> Accounts:
-        """Take an image of all accounts."""
+    @property
+    def failure(self) -> BaseException | None:
+        """Why nothing becomes durable any more; None while all is well."""
+
+    def decided_accounts(self) -> Accounts:
+        """Take an image of all accounts, at once."""
 
 
 class Snapshot(NamedTuple):
@@ -107,9 +112,11 @@ class Snapshots:
         loop = asyncio.get_running_loop()
         async with self._turn:
             start = loop.time()
-            accounts = self._engine.accounts()
-            while self._engine.durable < accounts.sequence:  # noqa: ASYNC110  # a watermark tells nobody that it moves
+            accounts = self._engine.decided_accounts()
+            while self._engine.durable < accounts.sequence:  # a watermark tells nobody that it moves
                 # A snapshot is a promise: a crash must not take back rows that it holds.
+                if self._engine.failure is not None:
+                    raise OSError(errno.EIO, f"its rows will never be durable: {self._engine.failure}")
                 await asyncio.sleep(_DURABLE_SECONDS)
             path = None
             if self._files is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from holdfast.domain.transaction import Transaction
+from holdfast.engine.resumption import Resumption
 from holdfast.engine.review import Review
 from holdfast.engine.rows import to_rows
 from holdfast.engine.run import PolicyAbort
@@ -67,16 +68,20 @@ class SourceRun:
     """One source of a run.
 
     Args:
-        name: Its name.
+        name: What it is called.
         group: The state that it shares with other sources.
+        stream: The name of the stream that it is, if it has one: rows of it that the engine has decided before are skipped.
     """
 
-    __slots__ = ("_kind", "end", "error", "group", "inlet", "name", "start", "state", "take")
+    __slots__ = ("_kind", "_resumption", "end", "error", "group", "inlet", "name", "start", "state", "take")
 
-    def __init__(self, name: str, group: SourceGroup) -> None:
+    def __init__(self, name: str, group: SourceGroup, stream: str | None) -> None:
         self.name = name
         self.group = group
-        self.inlet = inlet = group.open_inlet(name, self)
+        self.inlet = inlet = group.open_inlet(stream, self)
+        self._resumption: Resumption | None = None
+        if stream is not None and group.engine.find_stream(stream) is not None:
+            self._resumption = Resumption(group.engine, stream, inlet)
         self.take = inlet.take
         """Take a piece of text; gives its cost, or 0 if the piece is for :meth:`parts`."""
         self.state = _RUNNING
@@ -121,6 +126,8 @@ class SourceRun:
         """
         inlet = self.inlet
         inlet.finish()
+        if self._resumption is not None:
+            self._resumption.check_end(inlet)
         if self.group.has_budget and inlet.exceeds_budget:
             reason = self.group.review.say_budget_exceeded(inlet.rows, inlet.refused)
             raise PolicyAbort(reason, None, self._own_report())
@@ -139,8 +146,17 @@ class SourceRun:
         if stop is not None:
             raise PolicyAbort(stop.reason, stop.rejection, self._own_report())
 
-    def on_skipped(self) -> None:
-        """Do nothing: a source in this process begins with its first row, so none is skipped."""
+    def on_skipped(self, batch: Batch, row: int) -> None:
+        """Compare the rows that were decided before; stop again where the policy stopped before.
+
+        Raises:
+            StreamChangedError: If they are other rows.
+            PolicyAbort: If the policy stopped at the last of them, and does so again.
+        """
+        if self._resumption is not None:
+            stop = self._resumption.compare(self.inlet, self.group.review, batch, row, self.name)
+            if stop is not None:
+                raise PolicyAbort(stop.reason, stop.rejection, self._own_report())
 
     def close(self, state: SourceState, error: Exception | None) -> SourceGroup:
         """Note how the source ended, release what it used, and give its group."""

@@ -38,6 +38,16 @@ COMMANDS: Mapping[str, Command] = {
         "app.options:add_explain",
         "app.commands.explain:explain",
     ),
+    "load": Command(
+        "apply files to a durable ledger, once and never twice",
+        "app.commands.load:add_options",
+        "app.commands.load:load",
+    ),
+    "ledger": Command(
+        "look at a durable ledger, verify it, back it up, change it",
+        "app.commands.ledger:add_options",
+        "app.commands.ledger:ledger",
+    ),
     "serve": Command(
         "take streams of transactions over TCP and keep the accounts",
         "app.commands.serve:add_options",

@@ -26,7 +26,7 @@ def process(runner: Runner, options: argparse.Namespace, refuse: Refuse) -> int:
     engine, policy = make_engine(options, refuse, huge_pages=True), make_policy(options, refuse)
     start_log_if_used(runner, options)
     path = options.output or STDOUT_PATH
-    check_outputs(runner, (path, options.rejects, options.json_summary))
+    check_outputs(runner, (path, options.rejects, options.json_summary, options.save))
     empty_inputs = EmptyInputs()
     report, abort = apply_files(
         runner, options, engine, policy, empty_inputs, keeps_on_signal=options.snapshot_on_signal
@@ -38,6 +38,8 @@ def process(runner: Runner, options: argparse.Namespace, refuse: Refuse) -> int:
     def write_results() -> None:
         if is_written:
             write_accounts(runner, path, engine.accounts())
+        if options.save is not None and abort is None:
+            engine.save(options.save)
         write_summary(runner, options, report)
 
     if options.snapshot_on_signal:

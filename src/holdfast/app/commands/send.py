@@ -32,7 +32,7 @@ _BUFFER_BYTES_DEFAULT = 16 * 1024 * 1024
 # How often the progress line is drawn while nothing else happens.
 _PROGRESS_SECONDS = 0.1
 # The sender keeps the deadline itself, and knows best how far it got. The alarm is for an output that is not read.
-_ALARM_SECONDS_AFTER_DEADLINE = 0.25
+_ALARM_SECONDS_AFTER_DEADLINE = 1.0
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import stat
+import sys
 from typing import TYPE_CHECKING
 
 from holdfast.app.accounts import write_accounts
-from holdfast.app.options import add_log, add_rules, make_engine, number_of_seconds, start_log, whole_number
+from holdfast.app.ledgers import LedgerErrors, add_ledger_options, make_step_progress, open_ledger
+from holdfast.app.options import add_log, make_engine, number_of_seconds, start_log, whole_number
 from holdfast.app.paths import check_outputs, other_inputs, refuse_overwriting
 from holdfast.app.runner import EXIT_DONE, STDOUT_PATH, Interrupted, JobError
 from holdfast.io.outputs import Output, inherited_descriptor
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
     from holdfast.app.background_stream import BackgroundStream
     from holdfast.app.options import Refuse
     from holdfast.app.runner import Runner
-    from holdfast.engine.engine import Engine
+    from holdfast.engine.interface import AnyEngine
     from holdfast.engine.policy import ErrorPolicy
     from holdfast.net.address import Address
     from holdfast.protocol.limits import ServerLimits
@@ -31,6 +33,7 @@ _LISTEN_DEFAULT = "127.0.0.1:7070"
 _GRACE_SECONDS_DEFAULT = 10.0
 _STATUS_SECONDS_DEFAULT = 60.0
 _LOG_SECONDS_MAX = 2.0
+_SWITCH_SECONDS = 0.0005
 _STDERR = 2
 _LIMITS = {
     "connections_max": "connections open at a time",
@@ -85,7 +88,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
     _add_accounts(parser)
     _add_security(parser)
-    add_rules(parser)
+    add_ledger_options(parser, without="; without one, the accounts are in memory only")
     _add_limits(parser)
     said = add_log(parser)
     said.add_argument(
@@ -154,13 +157,28 @@ def serve(runner: Runner, options: argparse.Namespace, refuse: Refuse) -> int:
     options.verbose += 1
     _check_files(runner, options, refuse)
     config = _config(options, refuse)
-    engine = make_engine(options, refuse, huge_pages=options.huge_pages)
+    if options.data is None:
+        engine = make_engine(options, refuse, huge_pages=options.huge_pages)
+        return _serve_engine(runner, options, refuse, config, engine)
+    on_progress, clear = make_step_progress(runner, options, "replaying")
+    ledger = open_ledger(options, refuse, on_progress)
+    clear()
+    # The commit thread needs the interpreter now and then: a busy event loop gives it away this soon.
+    sys.setswitchinterval(_SWITCH_SECONDS)
+    with LedgerErrors(), ledger:
+        return _serve_engine(runner, options, refuse, config, ledger)
+
+
+def _serve_engine(
+    runner: Runner, options: argparse.Namespace, refuse: Refuse, config: ServerConfig, engine: AnyEngine
+) -> int:
     stream = _log_stream(runner, options)
     start_log(runner, options, stream)
     try:
+        _check_row_length(config, engine, refuse)
         service = _service(config, engine, refuse)
         _bind(service, refuse)
-        if options.output is None and options.snapshot is None:
+        if options.output is None and options.snapshot is None and options.data is None:
             _warn_of_forgetting()
         return _serve_and_write(runner, options, service, engine, stream)
     finally:
@@ -173,7 +191,7 @@ def _serve_and_write(
     runner: Runner,
     options: argparse.Namespace,
     service: Service,
-    engine: Engine,
+    engine: AnyEngine,
     stream: BackgroundStream | None,
 ) -> int:
     from holdfast.server.config import ConfigError  # noqa: PLC0415  # asyncio: --help does without
@@ -209,7 +227,7 @@ def _log_stream(runner: Runner, options: argparse.Namespace) -> BackgroundStream
     return BackgroundStream(_STDERR, lambda count: describe_dropped(options.log_format, count))
 
 
-def _service(config: ServerConfig, engine: Engine, refuse: Refuse) -> Service:
+def _service(config: ServerConfig, engine: AnyEngine, refuse: Refuse) -> Service:
     """Make the server that the configuration describes.
 
     Raises:
@@ -311,11 +329,16 @@ def _limits(options: argparse.Namespace, refuse: Refuse) -> ServerLimits:
     from holdfast.protocol.limits import ServerLimits  # noqa: PLC0415  # --help does without
 
     try:
-        limits = ServerLimits(**{name: getattr(options, name) for name in _LIMITS})
-        limits.check(options.row_bytes_max)
+        return ServerLimits(**{name: getattr(options, name) for name in _LIMITS})
     except ValueError as error:
         refuse(str(error))
-    return limits
+
+
+def _check_row_length(config: ServerConfig, engine: AnyEngine, refuse: Refuse) -> None:
+    try:
+        config.limits.check(engine.settings.row_bytes_max)
+    except ValueError as error:
+        refuse(str(error))
 
 
 def _check_files(runner: Runner, options: argparse.Namespace, refuse: Refuse) -> None:

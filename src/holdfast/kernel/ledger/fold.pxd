@@ -61,5 +61,8 @@ ctypedef struct LedgerState:
     Records records
     uint64_t burned
     uint64_t open_disputes
+    int64_t accounts_done_epoch  # pages of accounts that are newer are in no checkpoint
+    bint is_cut  # a cut is going on
+    Py_ssize_t absent_row  # the row at which preparing ended last, because its record is not in memory; -1 if none
 
 cdef Py_ssize_t apply_rows(LedgerState *ledger, const Rows *rows, Py_ssize_t start, Py_ssize_t stop, Tally tally) noexcept nogil

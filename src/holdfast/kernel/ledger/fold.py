@@ -45,6 +45,7 @@ from cython.cimports.holdfast.kernel.ledger.accounts import (
     reserve_accounts,
     writable_page,
 )
+from cython.cimports.holdfast.kernel.ledger.change_log import make_log_room, note_change
 from cython.cimports.holdfast.kernel.ledger.index import (
     BLOCK_KEYS,
     ROOM_KEYS,
@@ -59,6 +60,7 @@ from cython.cimports.holdfast.kernel.ledger.index import (
     prefetch_further,
 )
 from cython.cimports.holdfast.kernel.ledger.records import (
+    ABSENT,
     ACCOUNT_MASK,
     ACCOUNTS_LIMIT,
     BURNED,
@@ -78,6 +80,7 @@ from cython.cimports.holdfast.kernel.ledger.records import (
     place_of,
     run_of,
     take_run,
+    touch_run,
 )
 from cython.cimports.holdfast.kernel.platform import (
     hf_check,
@@ -121,6 +124,9 @@ def apply_rows(
             # Without it, the blocks before still have their memory.
             stop = later.stop = later.start
         _prepare(ledger, rows, later)
+        if hf_unlikely(later.stop < stop and later.stop - later.start < BLOCK_KEYS):
+            # A row needs what is not there; the blocks before, and the rows of this one before it, do not.
+            stop = later.stop
         reached: cython.Py_ssize_t = _apply_block(ledger, rows, now, following, later, tally)
         if reached < now.stop or tally.is_stopped:
             return reached
@@ -139,7 +145,8 @@ def _prepare(
 ) -> cython.void:
     """Find the places of the keys of a new block's rows, and open runs for ids that may have one.
 
-    The keys are copied here, so that the index is later searched with the key that its bucket was found for.
+    The block ends before a row whose record is in a run that is not in memory, or without memory to keep what a cut needs. The
+    keys are copied here, so that the index is later searched with the key that its bucket was found for.
     """
     records: cython.pointer[Records] = cython.address(ledger.records)
     row: cython.Py_ssize_t
@@ -151,6 +158,12 @@ def _prepare(
         place_of_run: cython.int = place_of(records, tx)
         run = run_of(records, tx) if hf_likely(place_of_run == IN_RUN) else cython.NULL
         if hf_unlikely(run == cython.NULL):
+            if hf_unlikely(place_of_run == ABSENT):
+                if rows.outcomes[row] != UNDECIDED:
+                    block.records[place] = cython.address(no_record)
+                    continue
+                ledger.absent_row = block.stop = row
+                break
             if place_of_run == NOWHERE:
                 if rows.types[row] > WITHDRAWAL or rows.outcomes[row] != UNDECIDED:
                     # Not a transfer: it must not be recorded, even if its type is changed to a transfer before it is applied.
@@ -162,6 +175,9 @@ def _prepare(
                 block.txs[place] = tx
                 block.homes[place] = home_of(cython.address(records.index), tx)
                 continue
+        if hf_unlikely(not touch_run(records, tx)):
+            block.stop = row
+            break
         block.records[place] = cython.address(run.records[tx & RUN_MASK])
     if not ledger.is_direct:
         for row in range(block.start, block.stop):
@@ -250,6 +266,8 @@ def _prefetch_account(ledger: cython.pointer[LedgerState], number: uint64_t) -> 
 def _reserve(ledger: cython.pointer[LedgerState], rows: uint64_t) -> cython.int:
     """Reserve memory for this many new transactions and accounts, so that no row can fail later; -1 without memory."""
     if make_room(cython.address(ledger.records.index)) < 0:
+        return -1
+    if not make_log_room(cython.address(ledger.records.log), ROOM_KEYS):
         return -1
     if ledger.is_direct:
         return 0
@@ -441,6 +459,7 @@ def _record(
     else:
         home: Home = step.block.homes[step.place]
         record = append_record(records, step.block.txs[step.place], home, cython.address(found.vacancy))
+        note_change(cython.address(records.log), step.block.txs[step.place], step.amount, owner)
     record.amount = step.amount
     record.owner = owner
 
@@ -471,9 +490,16 @@ def _refer(ledger: cython.pointer[LedgerState], step: cython.pointer[cython.cons
         return FAILED
     if page.flags[number & PAGE_MASK] & LOCKED and ledger.knobs.locked_refuses[step.type]:
         return ACCOUNT_LOCKED
+    outcome: cython.int
     if step.type == DISPUTE:
-        return _dispute(ledger, record, cython.address(page.balances[number & PAGE_MASK]))
-    return _settle(ledger, step.type, record, page, number & PAGE_MASK)
+        outcome = _dispute(ledger, record, cython.address(page.balances[number & PAGE_MASK]))
+    else:
+        outcome = _settle(ledger, step.type, record, page, number & PAGE_MASK)
+    if hf_unlikely(step.block.records[step.place] == cython.NULL) and outcome == APPLIED:
+        note_change(
+            cython.address(ledger.records.log), step.block.txs[step.place], record.amount, record.owner
+        )
+    return outcome
 
 
 @cython.cfunc

@@ -129,6 +129,9 @@ cdef inline Shape shape_of(bint is_wide, uint32_t value_bytes) noexcept nogil:
 cdef inline uint8_t *value_at(uint8_t *bucket, uint32_t slot, Shape shape) noexcept nogil:
     return bucket + shape.values_offset + slot * shape.value_bytes
 
+cdef inline uint64_t key_at(const uint8_t *bucket, uint32_t slot, Shape shape) noexcept nogil:
+    return (<const uint64_t *>bucket)[slot] if shape.is_wide else (<const uint32_t *>bucket)[slot]
+
 cdef inline bint is_used(uint8_t *bucket, uint32_t slot, Shape shape) noexcept nogil:
     # A value's last four bytes are never 0.
     return (<uint32_t *>(value_at(bucket, slot, shape) + shape.value_bytes - 4))[0] != 0

@@ -1,7 +1,8 @@
 # The records of transactions by tx id: the structures, and the inline functions that the fold calls per row; records.py has the rest.
 
+from holdfast.kernel.ledger.change_log cimport ChangeLog, make_log_room, note_change
 from holdfast.kernel.ledger.index cimport Home, Index, Vacancy, append, find
-from holdfast.kernel.platform cimport hf_check
+from holdfast.kernel.platform cimport hf_check, hf_likely, hf_unlikely
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 
 cdef enum:
@@ -29,6 +30,8 @@ cdef enum:
     NOWHERE = 0
     IN_RUN = 1
     IN_INDEX = 2
+    # Side by side, in a run that is not in memory.
+    ABSENT = 3
     # This many runs share one mapping of two megabytes, a huge page.
     ARENA_RUNS = 21
 
@@ -39,6 +42,14 @@ cdef packed struct Record:
 
 cdef struct Run:
     Record records[8192]
+
+# What is known of a run beside its records, if changes are followed.
+ctypedef struct RunState:
+    uint64_t epoch  # in which it was last written; counts cuts
+    uint32_t place  # its ids divided by 8,192
+    bint is_used  # since the clock came by last
+    bint is_in_cut  # the cut that is going on has not taken it yet
+    Run *copy  # as it was at that cut, if it was written since
 
 ctypedef struct Records:
     uint32_t *directory  # for each run of ids that is kept side by side its number
@@ -53,11 +64,29 @@ ctypedef struct Records:
     uint64_t in_runs  # records in runs
     Index index  # the others, by tx id
     bint is_huge
+    RunState *states  # beside `runs`; NULL unless changes are followed
+    uint64_t epoch
+    uint64_t done_epoch  # runs written later than this are in no checkpoint
+    uint64_t absent_count
+    uint64_t copy_count
+    uint64_t hand  # of the clock
+    Run **spare  # runs that were let go
+    uint64_t spare_count
+    uint64_t spare_capacity
+    ChangeLog log
 
 cdef int open_records(Records *records, int tx_bits, bint is_huge) except -1
 cdef void close_records(Records *records) noexcept nogil
 cdef uint64_t records_bytes(const Records *records) noexcept nogil
 cdef Run *open_run(Records *records, uint64_t tx) noexcept nogil
+cdef bint follow_changes(Records *records) noexcept nogil
+cdef bint note_all(Records *records) noexcept nogil
+cdef void stop_following(Records *records) noexcept nogil
+cdef bint note_write(Records *records, uint64_t number) noexcept nogil
+cdef bint add_absent(Records *records, uint64_t place) noexcept nogil
+cdef Run *bring_back(Records *records, uint64_t place) noexcept nogil
+cdef void send_back(Records *records, uint64_t place) noexcept nogil
+cdef uint64_t let_go(Records *records, uint64_t bytes_wanted) noexcept nogil
 
 cdef inline int place_of(const Records *records, uint64_t tx) noexcept nogil:
     # Where an id is kept.
@@ -69,6 +98,22 @@ cdef inline void set_place(Records *records, uint64_t tx, uint64_t place) noexce
     # From here on this id and its neighbours are kept there, and nowhere else.
     hf_check(place_of(records, tx) == NOWHERE)
     records.places[tx >> RUN_BITS >> 5] |= place << ((tx >> RUN_BITS & 31) << 1)
+
+cdef inline void change_place(Records *records, uint64_t tx, uint64_t place) noexcept nogil:
+    # Move a run out of memory, or back.
+    cdef int shift = (tx >> RUN_BITS & 31) << 1
+    records.places[tx >> RUN_BITS >> 5] = records.places[tx >> RUN_BITS >> 5] & ~(<uint64_t>3 << shift) | place << shift
+
+cdef inline bint touch_run(Records *records, uint64_t tx) noexcept nogil:
+    # Before records of a run may be written: keep what a cut needs of it, and note that it changes. False without memory.
+    cdef uint64_t number
+    if hf_likely(records.states == NULL):
+        return True
+    number = records.directory[tx >> RUN_BITS]
+    records.states[number].is_used = True
+    if hf_likely(records.states[number].epoch == records.epoch):
+        return True
+    return note_write(records, number)
 
 cdef inline Run *run_of(const Records *records, uint64_t tx) noexcept nogil:
     # The run of an id that is in one.

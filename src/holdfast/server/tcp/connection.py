@@ -10,6 +10,7 @@ from time import monotonic, thread_time
 from typing import TYPE_CHECKING
 
 from holdfast.net.tls import NEED_MORE, TlsChannel
+from holdfast.protocol.handshake import ledger_failed
 from holdfast.protocol.messages import ErrorCode, WireError
 from holdfast.protocol.server_session import REFUSED_PIECE_BYTES, Session
 from holdfast.protocol.wire import encode_all
@@ -205,6 +206,8 @@ class Connection(asyncio.BufferedProtocol):
         """End the connection because of a bug, or for lack of memory; the others go on."""
         if isinstance(error, MemoryError):
             reason = WireError(ErrorCode.MEMORY_LIMIT, "the server is out of memory")
+        elif self._host.context.engine.failure is not None:
+            reason = ledger_failed()
         else:
             _log.error("a connection ends with an internal error", exc_info=error)
             reason = WireError(ErrorCode.INTERNAL, "internal error; the server's log has more")
@@ -287,7 +290,10 @@ class Connection(asyncio.BufferedProtocol):
             piece = data[taken : taken + (REFUSED_PIECE_BYTES if self._is_verbose else session.piece_bytes)]
             taken += len(piece)
             self._reply(session.receive(piece, monotonic()))
-        if session.wake_at is not None and not self.has_ack_due:
+        self._wake_if_due()
+
+    def _wake_if_due(self) -> None:
+        if self.session.wake_at is not None and not self.has_ack_due:
             self._host.wake_later(self)
 
     @property
@@ -337,6 +343,7 @@ class Connection(asyncio.BufferedProtocol):
     def _end_input(self) -> None:
         self._has_eof = True
         self._reply(self.session.end_of_input(monotonic()))
+        self._wake_if_due()
 
     def _discard(self, count: int) -> None:
         """Throw away what comes after the end, but for a handshake that has to be done before the sender can be told."""
@@ -385,7 +392,7 @@ class Connection(asyncio.BufferedProtocol):
         if is_filled or seconds > turns.piece_seconds:
             self._read_bytes = next_read_bytes(count, seconds, turns.piece_seconds, self._read_bytes_max)
             self.piece_seconds = seconds * self._read_bytes / count
-        if turns.is_crowded and not self._holds and (is_filled or is_expensive):
+        if not self._holds and (turns.is_blocked() or (turns.is_crowded and (is_filled or is_expensive))):
             self._wait_for_turn()
 
     @property

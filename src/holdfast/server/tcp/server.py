@@ -10,6 +10,7 @@ from collections import deque
 from itertools import islice
 from typing import TYPE_CHECKING
 
+from holdfast.protocol.handshake import ledger_failed
 from holdfast.protocol.messages import ErrorCode, WireError
 from holdfast.server.tcp.acceptor import Acceptor
 from holdfast.server.tcp.connection import Connection
@@ -19,7 +20,7 @@ from holdfast.server.tcp.turns import Turns
 if TYPE_CHECKING:
     import socket
     import ssl
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from holdfast.protocol.server_context import ServerContext
 
@@ -49,12 +50,19 @@ class TcpServer:
     Args:
         context: What all sessions share.
         tls: The certificates; connections are not encrypted without. May be exchanged while the server runs.
+        on_failure: Called when the ledger has stopped; by then all connections are told.
     """
 
-    def __init__(self, context: ServerContext, tls: ssl.SSLContext | None = None) -> None:
+    def __init__(
+        self,
+        context: ServerContext,
+        tls: ssl.SSLContext | None = None,
+        on_failure: Callable[[], None] = lambda: None,
+    ) -> None:
         self.context = context
+        self._on_failure = on_failure
         self.tls = tls
-        self.turns = Turns()
+        self.turns = Turns(lambda: context.engine.is_congested)
         self.buffer = memoryview(bytearray(READ_BYTES))
         self.tls_buffer = memoryview(bytearray(TLS_READ_BYTES))
         self.connections: set[Connection] = set()
@@ -69,6 +77,8 @@ class TcpServer:
         self._is_full = False
         self._full_told_at = -_FULL_TOLD_SECONDS_MIN
         self._waiting: deque[Connection] = deque()
+        self._unsubscribe: Callable[[], None] | None = None
+        self._is_told = False
         self._wake_timer: asyncio.TimerHandle | None = None
         self._tick_timer: asyncio.TimerHandle | None = None
         self._sweep: Iterator[Connection] = iter(())
@@ -97,6 +107,7 @@ class TcpServer:
         self._acceptor = Acceptor(sockets, lambda: Connection(self), self._has_room)
         self._acceptor.start()
         self._tick(loop, loop.time())
+        self._unsubscribe = self.context.engine.on_durable(lambda: self._tell(loop))
 
     async def stop(self, grace_seconds: float) -> None:
         """End all connections: those that are done within the grace as always, the others with word of how far they got."""
@@ -110,12 +121,14 @@ class TcpServer:
             await asyncio.sleep(min(0.05, deadline - now))
         drained_until = time.monotonic() + self.context.limits.linger_seconds_max
         for number, each in enumerate(list(self.connections)):
-            if each.is_open:
-                if time.monotonic() < drained_until:
-                    self._drain(each)
-                each.end(_shutting_down())
+            if each.is_open and time.monotonic() < drained_until:
+                self._drain(each)
             if number % _DRAINED_AT_A_TIME == 0:
                 await asyncio.sleep(0)
+        await self._settle(drained_until)
+        for each in list(self.connections):
+            if each.is_open:
+                each.end(_shutting_down())
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._all_gone.wait(), self.context.limits.linger_seconds_max)
         await self.abort()
@@ -130,6 +143,9 @@ class TcpServer:
         self._is_stopping = True
         if self._acceptor is not None:
             self._acceptor.close()
+        if self._unsubscribe is not None:
+            self._unsubscribe()
+            self._unsubscribe = None
         for timer in (self._tick_timer, self._wake_timer):
             if timer is not None:
                 timer.cancel()
@@ -182,6 +198,40 @@ class TcpServer:
         self._waiting.append(connection)
         if self._wake_timer is None:
             self._start_wake_timer(connection)
+
+    # --- the durable watermark ---
+
+    def _tell(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Have the loop look at the watermark, once for any number of commits; called by the thread that commits."""
+        if not self._is_told:
+            self._is_told = True
+            with contextlib.suppress(RuntimeError):
+                # The loop may be closed by now.
+                loop.call_soon_threadsafe(self._on_durable)
+
+    def _on_durable(self) -> None:
+        """Send what waited until rows are durable, and let those go on that were paused."""
+        self._is_told = False
+        failure = self.context.engine.failure
+        if failure is not None:
+            _log.error("the ledger has stopped, and the server ends: %s", failure)
+            for each in list(self.connections):
+                each.end(ledger_failed())
+            self._on_failure()
+            return
+        self.turns.go_on()
+        if self._waiting:
+            if self._wake_timer is not None:
+                self._wake_timer.cancel()
+            self._wake()
+
+    async def _settle(self, until: float) -> None:
+        """Wait until what is decided is durable, so that the last words say how far everybody got."""
+        engine = self.context.engine
+        while (  # noqa: ASYNC110  # at the end, and for a few milliseconds
+            engine.durable < engine.decided and engine.failure is None and time.monotonic() < until
+        ):
+            await asyncio.sleep(_STEP_SECONDS)
 
     # --- the clock ---
 

@@ -13,6 +13,7 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Protocol
 
     class Waiting(Protocol):
@@ -38,18 +39,24 @@ _LEARNT_SHARE = 0.1
 
 
 class Turns:
-    """The turns of one event loop."""
+    """The turns of one event loop.
+
+    Args:
+        is_blocked: Says whether nobody may go on for now; :meth:`go_on` is called when that has changed.
+    """
 
     __slots__ = (
         "_is_scheduled",
         "_queue",
         "_spent_seconds",
+        "is_blocked",
         "piece_began",
         "piece_bytes_max",
         "seconds_per_byte",
     )
 
-    def __init__(self) -> None:
+    def __init__(self, is_blocked: Callable[[], bool]) -> None:
+        self.is_blocked = is_blocked
         self._queue: deque[Waiting] = deque()
         self._spent_seconds = 0.0
         self._is_scheduled = False
@@ -95,6 +102,11 @@ class Turns:
         self._queue.append(connection)
         self._schedule()
 
+    def go_on(self) -> None:
+        """Let those that wait go on, in their turn, if nothing blocks them any more."""
+        if self._queue:
+            self._schedule()
+
     def clear(self) -> None:
         """Let nobody go on."""
         self._queue.clear()
@@ -108,6 +120,8 @@ class Turns:
     def _begin_turn(self) -> None:
         self._is_scheduled = False
         self._spent_seconds = 0.0
+        if self.is_blocked():
+            return
         # What those that go on will read is known only when they have read it.
         promised_seconds = 0.0
         for _ in range(len(self._queue)):

@@ -1,0 +1,72 @@
+"""``holdfast ledger``: looks at a durable ledger, verifies it, backs it up, changes it."""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False  # typing costs as much to import as argparse
+if TYPE_CHECKING:
+    import argparse
+
+    from holdfast.app.options import Refuse
+    from holdfast.app.runner import Runner
+
+ACTIONS = {
+    "info": "what the ledger is, how far it has come, how large it is",
+    "accounts": "all accounts, as holdfast process prints them",
+    "history": "everything that touched a client (--client) or a transaction (--tx)",
+    "rejects": "all rows that were not applied, as CSV",
+    "settings": "the settings in force; with --rules, change the rules from here on",
+    "verify": "check every checksum, the chain, and a replay",
+    "checkpoint": "make a checkpoint now",
+    "compact": "give unused space back to the disk",
+    "backup": "copy the ledger to --to, while it is in use",
+    "restore": "copy the ledger to --to as it was after --until decisions",
+    "redact": "erase the text of rows that could not be decoded, before --before",
+    "unlock": "end the lock of --client, with a --reason",
+}
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of ``holdfast ledger``."""
+    from holdfast.app.options import whole_number  # noqa: PLC0415  # every command has it, but for --help
+
+    parser.add_argument(
+        "action",
+        metavar="ACTION",
+        choices=tuple(ACTIONS),
+        help="; ".join(f"{name}: {what}" for name, what in ACTIONS.items()),
+    )
+    parser.add_argument("ledger", metavar="LEDGER", help="the ledger's file")
+    parser.add_argument("-q", "--quiet", action="store_true", help="write errors and results only")
+    looking = parser.add_argument_group("looking (accounts, history, rejects)")
+    looking.add_argument("--client", type=whole_number, metavar="ID", help="the client")
+    looking.add_argument("--tx", type=whole_number, metavar="ID", help="the transaction")
+    looking.add_argument("--stream", metavar="NAME", help="rows of this stream only")
+    looking.add_argument(
+        "--as-of", metavar="WHEN", help="after this many decisions, or at a time: 2026-11-25T18:00:00Z"
+    )
+    looking.add_argument("--json", action="store_true", help="write info and the result of verify as JSON")
+    changing = parser.add_argument_group("changing (settings, unlock, redact)")
+    changing.add_argument("--rules", metavar="PROFILE", help="standard, cards, or the path of a .toml file")
+    changing.add_argument("--reason", metavar="TEXT", help="why; it is kept in the journal")
+    changing.add_argument("--actor", metavar="NAME", help="who (the user who runs this)")
+    changing.add_argument(
+        "--before", metavar="WHEN", help="what is older goes: a number of decisions, or a time"
+    )
+    copying = parser.add_argument_group("copying (backup, restore)")
+    copying.add_argument("--to", metavar="FILE", help="the copy; a file that is there is never replaced")
+    copying.add_argument("--until", metavar="WHEN", help="a number of decisions, or a time")
+
+
+def ledger(runner: Runner, options: argparse.Namespace, refuse: Refuse) -> int:
+    """Do what the action says."""
+    from importlib import import_module  # noqa: PLC0415  # --help does without
+
+    from holdfast.app.ledgers import LedgerErrors  # noqa: PLC0415  # the same
+
+    looks = options.action in {"info", "accounts", "history", "rejects", "verify", "backup", "restore"}
+    looks = looks or (options.action == "settings" and options.rules is None)
+    module = import_module(f"holdfast.app.{'ledger_reading' if looks else 'ledger_changing'}")
+    job = getattr(module, options.action)
+    with LedgerErrors():
+        code: int = job(runner, options, refuse)
+        return code

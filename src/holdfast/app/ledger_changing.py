@@ -1,0 +1,108 @@
+"""The actions of ``holdfast ledger`` that change it: no other process may write to it meanwhile."""
+
+from __future__ import annotations
+
+import getpass
+from typing import TYPE_CHECKING
+
+from holdfast.app.ledger_reading import read_when
+from holdfast.app.ledgers import make_step_progress
+from holdfast.app.runner import EXIT_DONE, JobError
+from holdfast.domain.rules import RulesError
+from holdfast.storage.ledger import Ledger
+from holdfast.storage.stores import open_store
+
+if TYPE_CHECKING:
+    import argparse
+
+    from holdfast.app.options import Refuse
+    from holdfast.app.runner import Runner
+    from holdfast.storage.ports import Store
+
+
+def settings(runner: Runner, options: argparse.Namespace, refuse: Refuse) -> int:
+    """Change the rules from here on."""
+    reason = _reason(options, refuse)
+    with _open(runner, options) as ledger:
+        try:
+            ledger.change_rules(options.rules, reason=reason, actor=_actor(options))
+        except RulesError as error:
+            refuse(f"--rules: {error}")
+    return EXIT_DONE
+
+
+def unlock(runner: Runner, options: argparse.Namespace, refuse: Refuse) -> int:
+    """End the lock of a client."""
+    if options.client is None:
+        refuse("unlock: say whose lock ends: --client ID")
+    reason = _reason(options, refuse)
+    with _open(runner, options) as ledger:
+        try:
+            ledger.unlock(options.client, reason=reason, actor=_actor(options))
+        except KeyError:
+            raise JobError(f"client {options.client} has no account in {options.ledger}") from None
+        except ValueError as error:
+            raise JobError(str(error)) from None
+    return EXIT_DONE
+
+
+def checkpoint(runner: Runner, options: argparse.Namespace, refuse: Refuse) -> int:  # noqa: ARG001  # all actions are called alike
+    """Make a checkpoint now."""
+    with _open(runner, options) as ledger:
+        ledger.checkpoint()
+    return EXIT_DONE
+
+
+def compact(runner: Runner, options: argparse.Namespace, refuse: Refuse) -> int:  # noqa: ARG001  # all actions are called alike
+    """Give unused space back to the disk."""
+    on_progress, clear = make_step_progress(runner, options, "compacting")
+    with _open_store(options) as store:
+        try:
+            store.compact(on_progress)
+        finally:
+            clear()
+    return EXIT_DONE
+
+
+def redact(runner: Runner, options: argparse.Namespace, refuse: Refuse) -> int:
+    """Erase the text of rows that could not be decoded."""
+    if options.before is None:
+        refuse("redact: say what is erased: --before a number of decisions, or a time")
+    sequence, time_us = read_when("--before", options.before, refuse)
+    with _open_store(options) as store:
+        if time_us is not None:
+            reader = store.reader()
+            entry = reader.entry_at(time_us)
+            reader.close()
+            sequence = 0 if entry is None else entry.sequence + entry.count
+        erased = store.erase_raw_texts(sequence or 0)
+    if not options.quiet:
+        runner.stderr.write(f"holdfast: the texts of {erased:,} entries are erased\n")
+    return EXIT_DONE
+
+
+def _open_store(options: argparse.Namespace) -> Store:
+    # It is not made if there is none.
+    open_store(options.ledger, read_only=True).close()
+    return open_store(options.ledger)
+
+
+def _open(runner: Runner, options: argparse.Namespace) -> Ledger:
+    on_progress, clear = make_step_progress(runner, options, "replaying")
+    try:
+        # It is not made if there is none.
+        open_store(options.ledger, read_only=True).close()
+        return Ledger.open(options.ledger, on_progress=on_progress)
+    finally:
+        clear()
+
+
+def _reason(options: argparse.Namespace, refuse: Refuse) -> str:
+    reason: str = options.reason or ""
+    if not reason.strip():
+        refuse(f"{options.action}: say why: --reason TEXT; it is kept in the journal")
+    return reason
+
+
+def _actor(options: argparse.Namespace) -> str:
+    return options.actor or getpass.getuser()

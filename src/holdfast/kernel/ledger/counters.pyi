@@ -1,0 +1,4 @@
+from typing import Final
+
+VERSION: Final[int]
+FIELDS: Final[tuple[str, ...]]

@@ -1,0 +1,3 @@
+from holdfast.kernel.ledger.fold cimport LedgerState
+
+cdef tuple digest_state(const LedgerState *state)

@@ -1,0 +1,19 @@
+from typing import Final, Never, final
+
+from typing_extensions import Buffer
+
+from holdfast.kernel.batch import Batch
+
+ROWS_MAX: Final[int]
+
+@final
+class UnpackedRows:
+    def __init__(self, _unpack_rows_makes_them: Never, /) -> None: ...
+    @property
+    def batch(self) -> Batch: ...
+    @property
+    def outcomes(self) -> bytes: ...
+    def first_difference(self) -> int: ...
+    def adopt_outcomes(self) -> None: ...
+
+def unpack_rows(data: Buffer) -> UnpackedRows: ...

@@ -1,0 +1,102 @@
+"""What a checkpoint says beside its pages: counters, settings, streams, and where in the journal it is.
+
+Packed: magic ``HFCP``, format version (2 bytes, little-endian as all numbers), 2 zeros, the sequence (8), when it was cut in
+microseconds since 1970 (8), the hash of the last entry before it (32), then three parts, each after its length (4): the core's
+counters, the settings as TOML, the streams compressed with zlib; and at the end the hash of everything before.
+
+A stream is the length of its name (2), its name, and four numbers: rows, digest, budgeted rows (8 each), stopped (1); see
+:class:`holdfast.engine.streams.KnownStream`.
+"""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from holdfast.domain.settings_text import decode_settings, encode_settings
+from holdfast.engine.streams import KnownStream
+from holdfast.storage.hashing import HASH_BYTES, hash_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from holdfast.domain.settings import Settings
+
+_MAGIC = b"HFCP"
+_VERSION = 1
+_HEAD = struct.Struct("<4sHHQQ32s")
+_LENGTH = struct.Struct("<I")
+_NAME = struct.Struct("<H")
+_STREAM = struct.Struct("<QQQB")
+
+
+@dataclass(frozen=True, slots=True)
+class CheckpointState:
+    """The state of a ledger at a checkpoint, without its pages."""
+
+    sequence: int
+    time_us: int
+    last_hash: bytes
+    """The hash of the last entry before it."""
+    counters: bytes
+    settings: Settings
+    streams: Mapping[str, KnownStream]
+
+
+def encode_checkpoint(state: CheckpointState) -> bytes:
+    """Pack it."""
+    streams = b"".join(
+        _NAME.pack(len(encoded)) + encoded + _STREAM.pack(*each[:4])
+        for name, each in state.streams.items()
+        for encoded in (name.encode(),)
+    )
+    packed = _HEAD.pack(_MAGIC, _VERSION, 0, state.sequence, state.time_us, state.last_hash)
+    for part in (state.counters, encode_settings(state.settings), zlib.compress(streams, 1)):
+        packed += _LENGTH.pack(len(part)) + part
+    return packed + hash_of(packed)
+
+
+def decode_checkpoint(packed: bytes) -> CheckpointState:
+    """Read it back.
+
+    Raises:
+        ValueError: If it is not what was packed.
+    """
+    body, checksum = packed[:-HASH_BYTES], packed[-HASH_BYTES:]
+    if hash_of(body) != checksum:
+        raise ValueError("its checksum is wrong")
+    magic, version, _, sequence, time_us, last_hash = _HEAD.unpack_from(body)
+    if magic != _MAGIC or version != _VERSION:
+        raise ValueError(f"it is of format {version}: a later version of Holdfast reads it")
+    parts = []
+    offset = _HEAD.size
+    for _ in range(3):
+        (length,) = _LENGTH.unpack_from(body, offset)
+        offset += _LENGTH.size
+        parts.append(body[offset : offset + length])
+        offset += length
+    counters, settings, streams = parts
+    return CheckpointState(
+        sequence,
+        time_us,
+        last_hash,
+        counters,
+        decode_settings(settings),
+        _decode_streams(zlib.decompress(streams), sequence),
+    )
+
+
+def _decode_streams(data: bytes, sequence: int) -> dict[str, KnownStream]:
+    streams: dict[str, KnownStream] = {}
+    offset = 0
+    while offset < len(data):
+        (length,) = _NAME.unpack_from(data, offset)
+        offset += _NAME.size
+        name = data[offset : offset + length].decode()
+        offset += length
+        rows, digest, budgeted, stopped = _STREAM.unpack_from(data, offset)
+        streams[name] = KnownStream(rows, digest, budgeted, stopped, sequence)
+        offset += _STREAM.size
+    return streams

@@ -1,0 +1,303 @@
+"""The commit thread: everything that was decided during one commit is written by the next one.
+
+There is one sync for all that arrived meanwhile, and the writer decides the next batches while the disk works. The thread is the
+only one that writes to the store. It also writes the pages of a checkpoint that is being made, a few with each commit, so that no
+commit waits for many of them.
+
+What is decided becomes durable, in order, when a commit returns. If a commit fails, the ledger stops: the watermark never moves
+again, whoever waits for it gets the reason, and nothing more is decided.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import TYPE_CHECKING
+
+from holdfast.io import background
+from holdfast.storage.failures import LedgerClosedError, LedgerFailedError, ProcessForkedError
+from holdfast.storage.ports import Commit
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from holdfast.storage.checkpointing import Checkpointer
+    from holdfast.storage.durability import Durability
+    from holdfast.storage.gathering import Gatherer
+    from holdfast.storage.journaling import Journaling
+    from holdfast.storage.ports import Store
+
+_IDLE_SECONDS = 0.2
+"""How often the thread looks for housekeeping while there is nothing to write."""
+
+
+class Listeners:
+    """Functions that are called when the durable watermark has moved."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._functions: tuple[Callable[[], None], ...] = ()
+
+    def add(self, function: Callable[[], None]) -> Callable[[], None]:
+        """Call a function from now on; give one that ends this."""
+        with self._lock:
+            self._functions = (*self._functions, function)
+
+        def remove() -> None:
+            with self._lock:
+                self._functions = tuple(each for each in self._functions if each is not function)
+
+        return remove
+
+    def call(self) -> None:
+        """Call all of them."""
+        for each in self._functions:
+            each()
+
+
+class Committer:
+    """Writes what a gatherer has to a store, in a thread of its own.
+
+    Args:
+        store: Where to.
+        journaling: Makes entries of what was gathered.
+        durability: When to ask the disk to keep what was written.
+        durable: The sequence up to which everything is in the store already.
+        listeners: Called, in the commit thread, whenever the watermark has moved or the ledger has failed.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        journaling: Journaling,
+        durability: Durability,
+        durable: int,
+        listeners: Listeners,
+    ) -> None:
+        self._store = store
+        self._journaling = journaling
+        self._durability = durability
+        self._gatherer: Gatherer | None = None
+        self._checkpointer: Checkpointer | None = None
+        self._jobs: list[Callable[[], None]] = []
+        self._durable = self._written = durable
+        self._failure: BaseException | None = None
+        self._work = threading.Event()
+        self._moved = threading.Condition()
+        self._waiting = 0
+        self._listeners = listeners
+        self._is_stopping = False
+        self._is_forked = False
+        self._is_atomic = False
+        self._is_discarding = False
+        self._synced_at = time.monotonic()
+        self._thread = threading.Thread(target=self._run, name="holdfast-commit", daemon=True)
+
+    @property
+    def durable(self) -> int:
+        """How many decisions are durable."""
+        return self._durable
+
+    @property
+    def written(self) -> int:
+        """How many decisions are written, durable or not."""
+        return self._written
+
+    @property
+    def failure(self) -> BaseException | None:
+        """Why the ledger has stopped; None while it has not."""
+        return self._failure
+
+    def start(self, gatherer: Gatherer, checkpointer: Checkpointer) -> None:
+        """Begin to write what the gatherer gets."""
+        self._gatherer = gatherer
+        self._checkpointer = checkpointer
+        background.began(self)
+        self._thread.start()
+
+    def wake(self) -> None:
+        """Say that there may be something to write."""
+        if not self._work.is_set():
+            self._work.set()
+
+    def run_between_commits(self, job: Callable[[], None]) -> None:
+        """Have something done by the commit thread, between two commits, and wait for it; its exception is raised here.
+
+        Raises:
+            LedgerFailedError: If the ledger has stopped.
+            LedgerClosedError: If it is closed.
+        """
+        done = threading.Event()
+        failed: list[BaseException] = []
+
+        def run() -> None:
+            try:
+                job()
+            except BaseException as error:  # noqa: BLE001  # raised again by the thread that waits
+                failed.append(error)
+            finally:
+                done.set()
+
+        self.check()
+        self._jobs.append(run)
+        self.wake()
+        while not done.wait(_IDLE_SECONDS):
+            if not self._thread.is_alive():
+                self.check()
+                raise LedgerClosedError
+        if failed:
+            raise failed[0]
+
+    def begin_atomic(self) -> None:
+        """Gather commits in one transaction of the store: nothing becomes durable until :meth:`end_atomic`."""
+
+        def begin() -> None:
+            self._store.begin_atomic()
+            self._is_atomic = True
+
+        self.run_between_commits(begin)
+
+    def end_atomic(self, *, keep: bool) -> None:
+        """Make everything since :meth:`begin_atomic` durable, or drop it and write nothing more."""
+
+        def end() -> None:
+            self._is_atomic = False
+            self._store.end_atomic(keep=keep)
+            if keep:
+                self._durable = self._journaling.sequence
+            else:
+                # What was decided and not written yet must not be written now.
+                self._is_discarding = True
+
+        self.run_between_commits(end)
+        self._notify()
+
+    def wait(self, sequence: int, timeout_seconds: float | None = None) -> bool:
+        """Wait until this many decisions are durable; False if that takes longer than the timeout.
+
+        Raises:
+            LedgerFailedError: If the ledger has stopped before.
+            LedgerClosedError: If it was closed before.
+        """
+        if self._durable >= sequence:
+            return True
+        with self._moved:
+            self._waiting += 1
+            try:
+                is_there = self._moved.wait_for(
+                    lambda: self._durable >= sequence or self.has_ended, timeout_seconds
+                )
+            finally:
+                self._waiting -= 1
+        if self._durable >= sequence:
+            return True
+        if is_there:
+            self.check()
+            raise LedgerClosedError
+        return False
+
+    def check(self) -> None:
+        """Raise the reason if nothing can be decided any more.
+
+        Raises:
+            ProcessForkedError: In a child of the process that opened the ledger.
+            LedgerFailedError: If a commit failed.
+            LedgerClosedError: If the ledger is closed.
+        """
+        if self._is_forked:
+            raise ProcessForkedError(self._store.name)
+        if self._failure is not None:
+            raise LedgerFailedError(self._store.name, str(self._failure)) from self._failure
+        if self._is_stopping:
+            raise LedgerClosedError
+
+    def check_failure(self) -> None:
+        """Raise the reason if a commit failed.
+
+        Raises:
+            LedgerFailedError: If one did.
+        """
+        if self._failure is not None:
+            raise LedgerFailedError(self._store.name, str(self._failure)) from self._failure
+
+    def stop(self) -> None:
+        """Write what there is and end the thread; what went wrong is in :attr:`failure`."""
+        self._is_stopping = True
+        self.wake()
+        if self._thread.is_alive() and self._thread is not threading.current_thread():
+            self._thread.join()
+        background.stopped(self)
+        self._notify()
+
+    def forget_threads(self) -> None:
+        """Take note that this is a child process now: the thread and its connection belong to the parent."""
+        self._is_forked = True
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether the watermark will never move again."""
+        return self._failure is not None or self._is_forked or not self._thread.is_alive()
+
+    def _run(self) -> None:
+        try:
+            while True:
+                is_stopping = self._is_stopping
+                self._work.clear()
+                self._run_jobs()
+                has_worked = self._commit()
+                if has_worked:
+                    continue
+                if is_stopping:
+                    return
+                self._store.tidy(is_idle=True)
+                self._work.wait(_IDLE_SECONDS)
+        except BaseException as error:  # noqa: BLE001  # whatever it is, nothing may be acknowledged after it
+            self._fail(error)
+        finally:
+            self._run_jobs()
+
+    def _run_jobs(self) -> None:
+        while self._jobs:
+            self._jobs.pop(0)()
+
+    def _commit(self) -> bool:
+        """Write everything that waits; False if there was nothing."""
+        gatherer, checkpointer = self._gatherer, self._checkpointer
+        if gatherer is None or checkpointer is None or self._is_discarding:
+            return False
+        checkpointer.begin_if_due()
+        entries, raw_texts = self._journaling.encode(gatherer)
+        entry_bytes = sum(len(each.data) for each in entries)
+        end = self._journaling.sequence
+        number, pages, publish = checkpointer.next_pages(entry_bytes, end)
+        if not entries and not pages and publish is None:
+            return False
+        self._store.commit(Commit(entries, raw_texts, number, pages, publish), sync=self._is_sync_due())
+        checkpointer.committed(entry_bytes, publish)
+        self._written = end
+        if entries and not self._is_atomic:
+            self._durable = end
+            self._notify()
+        self._store.tidy()
+        return True
+
+    def _is_sync_due(self) -> bool:
+        if not self._durability.syncs:
+            return False
+        now = time.monotonic()
+        if now - self._synced_at < self._durability.interval_ms / 1000:
+            return False
+        self._synced_at = now
+        return True
+
+    def _fail(self, error: BaseException) -> None:
+        self._failure = error
+        if self._gatherer is not None:
+            self._gatherer.fail(LedgerFailedError(self._store.name, str(error)))
+        self._notify()
+
+    def _notify(self) -> None:
+        if self._waiting or self.has_ended:
+            with self._moved:
+                self._moved.notify_all()
+        self._listeners.call()

@@ -1,0 +1,128 @@
+"""The rows of a journal as it says they were decided, without a ledger: for history, rejects and explanations."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from holdfast.domain.outcome import Outcome
+from holdfast.kernel.packing.unpacking import unpack_rows
+from holdfast.storage.entry import decode_entry
+from holdfast.storage.ports import StoreDamagedError
+from holdfast.storage.raw_texts import unpack_texts
+from holdfast.storage.sections import EntryKind
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from holdfast.kernel.batch import Batch
+    from holdfast.storage.entry import Entry
+    from holdfast.storage.ports import Reader
+
+_NAMES = ("", "deposit", "withdrawal", "dispute", "resolve", "chargeback")
+
+
+class JournalRow(NamedTuple):
+    """One row of a journal."""
+
+    sequence: int
+    """Its place in the order of all decisions; the first is 1."""
+    time_us: int
+    """When its entry was made, in microseconds since 1970 (UTC)."""
+    stream: str | None
+    """The named stream that it belongs to."""
+    number: int
+    """Its place in that stream, the first being 1; 0 for a row of no named stream."""
+    type: str
+    """Its name; empty if the row has no known type."""
+    client: int
+    tx: int
+    amount: int
+    """Units; 0 for rows without an amount of their own."""
+    outcome: Outcome
+    text: bytes
+    """Its text, if it could not be decoded and the text is kept."""
+
+
+class EntryRows:
+    """The rows of one entry.
+
+    Args:
+        name: What messages call the ledger.
+        entry: The entry.
+        reader: Where the raw texts are.
+
+    Raises:
+        StoreDamagedError: If the rows cannot be read.
+    """
+
+    def __init__(self, name: str, entry: Entry, reader: Reader) -> None:
+        self._entry = entry
+        self._name = name
+        self._reader = reader
+        self._texts: dict[int, bytes] | None = None
+        try:
+            unpacked = unpack_rows(entry.sections.rows)
+        except ValueError as error:
+            raise StoreDamagedError(
+                f"{name}: the rows of the entry at decision {entry.sequence} cannot be read: {error}"
+            ) from error
+        unpacked.adopt_outcomes()
+        self.batch: Batch = unpacked.batch
+
+    def row(self, number: int) -> JournalRow:
+        """Give one row by its number in the entry."""
+        batch, entry = self.batch, self._entry
+        outcome = Outcome(batch.outcome(number))
+        is_readable = not 10 <= outcome <= 18
+        segment = None
+        for each in entry.sections.segments:
+            if each.first_row > number:
+                break
+            segment = each
+        is_named = segment is not None and segment.stream is not None
+        return JournalRow(
+            entry.sequence + number + 1,
+            entry.time_us,
+            segment.stream if segment is not None else None,
+            segment.position + number - segment.first_row + 1 if is_named and segment is not None else 0,
+            _NAMES[batch.types[number]] if batch.types[number] < len(_NAMES) else "",
+            batch.clients[number],
+            batch.txs[number],
+            batch.amounts[number] if is_readable else 0,
+            outcome,
+            b"" if is_readable else self._text(number),
+        )
+
+    def _text(self, number: int) -> bytes:
+        if self._texts is None:
+            self._texts = {}
+            raw = self._entry.sections.raw
+            stored = None if raw is None else self._reader.raw_text(self._entry.sequence)
+            if raw is not None and stored is not None:
+                try:
+                    self._texts = unpack_texts(stored.data, raw) or {}
+                except ValueError as error:
+                    raise StoreDamagedError(
+                        f"{self._name}: the texts of the entry at decision {self._entry.sequence}: {error}"
+                    ) from error
+        return self._texts.get(number, b"")
+
+
+def entries_with_rows(
+    reader: Reader,
+    name: str,
+    sequence: int = 0,
+    on_progress: Callable[[int, int], None] | None = None,
+) -> Iterator[tuple[Entry, EntryRows | None]]:
+    """Give the entries after a sequence, each with its rows if it has some.
+
+    Raises:
+        StoreDamagedError: If one of them is not what was written.
+    """
+    last = reader.last_entry()
+    end = 0 if last is None else last.sequence + last.count
+    for stored in reader.entries(sequence):
+        entry = decode_entry(name, stored)
+        yield entry, EntryRows(name, entry, reader) if entry.kind is EntryKind.ROWS else None
+        if on_progress is not None:
+            on_progress(entry.end - sequence, end - sequence)

@@ -1,0 +1,232 @@
+"""Opening a ledger: the latest checkpoint, and a replay of the entries after it, which must come to the journaled outcomes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from holdfast.domain.outcome import Outcome
+from holdfast.engine.streams import KnownStream
+from holdfast.kernel.ledger.ledger import LedgerCore
+from holdfast.kernel.packing.unpacking import unpack_rows
+from holdfast.kernel.tally import Tally
+from holdfast.storage.checkpoint_record import decode_checkpoint
+from holdfast.storage.entry import Chain, decode_entry
+from holdfast.storage.failures import ReplayDiffersError
+from holdfast.storage.page_seal import open_page
+from holdfast.storage.paging import WAYS_OUT, Pager
+from holdfast.storage.ports import PAGE_ACCOUNTS, PAGE_CHANGES, PAGE_RUN, StoreDamagedError
+from holdfast.storage.sections import EntryKind
+from holdfast.storage.streams import Streams
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from holdfast.domain.settings import Settings
+    from holdfast.storage.entry import Entry
+    from holdfast.storage.ports import CheckpointRecord, Reader
+    from holdfast.storage.sections import Segment
+
+
+class Recovered(NamedTuple):
+    """A ledger's state at one point in time."""
+
+    core: LedgerCore
+    streams: Streams
+    chain: Chain
+    checkpoints: list[CheckpointRecord]
+    """The published checkpoints, newest first, up to the one from which the state was recovered."""
+    time_us: int
+    """When the last entry was made."""
+    replayed: int
+    """How many decisions were replayed."""
+
+
+class Recovery:
+    """Brings the state of a ledger back to a point in time.
+
+    Args:
+        reader: The store.
+        name: What messages call it.
+        created: The settings with which the ledger was made.
+        memory_bytes_max: How much memory the state may take; runs of records are left in the store beyond that. None for no
+        limit. on_progress: Called with how many decisions are replayed and how many there are.
+    """
+
+    def __init__(
+        self,
+        reader: Reader,
+        name: str,
+        created: Settings,
+        *,
+        memory_bytes_max: int | None = None,
+        on_progress: Callable[[int, int], None] | None = None,
+    ) -> None:
+        self._reader = reader
+        self._name = name
+        self._created = created
+        self._memory_bytes_max = memory_bytes_max
+        self._on_progress = on_progress
+
+    def run(self, *, until: int | None = None, checkpoint: int | None = None) -> Recovered:
+        """Recover the newest state, or an older one.
+
+        Args:
+            until: The sequence of the state that is wanted; the newest if not given.
+            checkpoint: The number of the newest checkpoint to begin from; 0 replays everything.
+
+        Raises:
+            StoreDamagedError: If an entry or a page is not what was written.
+            ReplayDiffersError: If the replay does not come to the journaled outcomes.
+        """
+        published = self._reader.checkpoints()
+        usable = [
+            each
+            for each in published
+            if (until is None or each.sequence <= until) and (checkpoint is None or each.number <= checkpoint)
+        ]
+        replay = self._from_checkpoint(usable[0]) if usable else self._from_nothing()
+        begin = replay.core.decided
+        last = self._reader.last_entry()
+        end = 0 if last is None else last.sequence + last.count
+        end = max(begin, end if until is None else min(end, until))
+        for stored in self._reader.entries(begin):
+            if stored.sequence >= end:
+                break
+            replay.apply(decode_entry(self._name, stored), end)
+            if self._on_progress is not None:
+                self._on_progress(replay.core.decided - begin, end - begin)
+        if replay.core.decided != end:
+            raise StoreDamagedError(
+                f"{self._name}: the journal ends after decision {replay.core.decided}, and {end} were written: entries are "
+                f"missing; {WAYS_OUT}"
+            )
+        return Recovered(
+            replay.core,
+            replay.streams,
+            replay.chain,
+            usable if checkpoint is not None else published,
+            0 if last is None else last.time_us,
+            end - begin,
+        )
+
+    def _from_nothing(self) -> Replay:
+        if self._reader.first_sequence() > 0:
+            raise StoreDamagedError(
+                f"{self._name}: the first entries were pruned, and no checkpoint that covers them can be used; restore a backup"
+            )
+        core = LedgerCore(self._created, pages=True)
+        return Replay(self._name, core, Streams(), Chain(self._name), self._pager(core, 0))
+
+    def _from_checkpoint(self, record: CheckpointRecord) -> Replay:
+        try:
+            state = decode_checkpoint(record.data)
+            core = LedgerCore(state.settings._replace(batch_rows=self._created.batch_rows), pages=True)
+            for kind in (PAGE_ACCOUNTS, PAGE_CHANGES):
+                for page in self._reader.pages(kind, record.number):
+                    core.load_page(kind, page.number, open_page(kind, page.number, page.data))
+            for number in self._reader.page_numbers(PAGE_RUN, record.number):
+                core.add_absent_run(number)
+            core.finish_restore(state.counters)
+        except ValueError as error:
+            raise StoreDamagedError(
+                f"{self._name}: checkpoint {record.number} (decision {record.sequence}) is damaged: {error}; {WAYS_OUT}"
+            ) from error
+        return Replay(
+            self._name,
+            core,
+            Streams(state.streams),
+            Chain(self._name, record.sequence, state.last_hash),
+            self._pager(core, record.number),
+        )
+
+    def _pager(self, core: LedgerCore, checkpoint: int) -> Pager:
+        return Pager(
+            core,
+            self._reader,
+            self._name,
+            checkpoint_max=checkpoint,
+            memory_bytes_max=self._memory_bytes_max,
+        )
+
+
+class Replay:
+    """Applies entries to a state, each of which must come to its journaled outcomes.
+
+    Args:
+        name: What messages call the ledger.
+        core: The state.
+        streams: The positions of streams, which move on.
+        chain: Where in the journal the state is.
+        pager: Brings back records that rows need.
+    """
+
+    def __init__(self, name: str, core: LedgerCore, streams: Streams, chain: Chain, pager: Pager) -> None:
+        self._name = name
+        self.core = core
+        self.streams = streams
+        self.chain = chain
+        self._pager = pager
+        self._tally = Tally()
+
+    def apply(self, entry: Entry, end: int) -> None:
+        """Apply the next entry, or as much of it as there are decisions up to ``end``.
+
+        Raises:
+            StoreDamagedError: If it does not follow the one before it, or cannot be read.
+            ReplayDiffersError: If it comes to other outcomes.
+        """
+        self.chain.check(entry)
+        sections = entry.sections
+        if entry.kind is EntryKind.ROWS:
+            self._apply_rows(entry, end)
+            for segment in sections.segments:
+                self._move_stream(entry, segment)
+        elif entry.kind is EntryKind.UNLOCK and sections.note is not None:
+            try:
+                self.core.unlock(sections.note.client, None)
+            except (KeyError, ValueError) as error:
+                raise ReplayDiffersError(self._name, entry.end, "an unlock", f"{error}") from error
+        elif entry.kind is EntryKind.SETTINGS and sections.settings is not None:
+            self.core.change_settings(
+                sections.settings._replace(batch_rows=self.core.settings.batch_rows), None
+            )
+        elif entry.kind is EntryKind.NOTE:
+            self.core.note(None)
+        else:
+            raise StoreDamagedError(
+                f"{self._name}: the entry at decision {entry.sequence} lacks a section; {WAYS_OUT}"
+            )
+
+    def _apply_rows(self, entry: Entry, end: int) -> None:
+        try:
+            unpacked = unpack_rows(entry.sections.rows)
+        except ValueError as error:
+            raise StoreDamagedError(
+                f"{self._name}: the rows of the entry at decision {entry.sequence} cannot be read: {error}; {WAYS_OUT}"
+            ) from error
+        batch = unpacked.batch
+        if batch.rows != entry.count:
+            raise StoreDamagedError(
+                f"{self._name}: the entry at decision {entry.sequence} has {batch.rows} rows and says {entry.count}; {WAYS_OUT}"
+            )
+        stop = min(batch.rows, end - entry.sequence)
+        self._pager.let_go()
+        self._pager.decide(batch, self.core.decided - entry.sequence, stop, self._tally, None, 0)
+        row = unpacked.first_difference()
+        if 0 <= row < stop:
+            raise ReplayDiffersError(
+                self._name,
+                entry.sequence + row + 1,
+                Outcome(unpacked.outcomes[row]).name,
+                Outcome(batch.outcome(row)).name,
+            )
+
+    def _move_stream(self, entry: Entry, segment: Segment) -> None:
+        if segment.stream is None:
+            return
+        following = [each.first_row for each in entry.sections.segments if each.first_row > segment.first_row]
+        rows = min(following, default=entry.count) - segment.first_row
+        state = KnownStream(
+            segment.position + rows, segment.digest, segment.budgeted, segment.stopped, entry.end
+        )
+        self.streams.restore(segment.stream, state)

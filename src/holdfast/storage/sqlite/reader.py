@@ -1,0 +1,184 @@
+"""Reads a ledger in SQLite, beside its writer."""
+
+from __future__ import annotations
+
+import os
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from holdfast.storage.ports import CheckpointRecord, RawText, StoredEntry, StoredPage, StoreSizes
+from holdfast.storage.sqlite.schema import check_ledger, connect_reader, explained
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_ENTRIES_AT_ONCE = 8
+_PAGES_AT_ONCE = 32
+_NO_LIMIT = (1 << 63) - 1
+_ENTRIES = """SELECT sequence, count, time_us, data FROM entries
+    WHERE sequence >= ? AND sequence > ? ORDER BY sequence LIMIT ?"""
+_ENTRIES_BACKWARDS = """SELECT sequence, count, time_us, data FROM entries
+    WHERE sequence >= ? AND sequence < ? ORDER BY sequence DESC LIMIT ?"""
+_PAGES = """SELECT pages.number, data FROM (
+        SELECT number, max(checkpoint) AS checkpoint FROM pages
+        WHERE kind = ? AND checkpoint <= ? AND number > ? GROUP BY number ORDER BY number LIMIT ?
+    ) AS newest
+    JOIN pages ON pages.kind = ? AND pages.number = newest.number AND pages.checkpoint = newest.checkpoint
+    ORDER BY pages.number"""
+
+
+class SqliteReader:
+    """Reads a ledger's file, each call in a transaction of its own, so that nothing holds the writer's log for long.
+
+    Args:
+        path: The file.
+
+    Raises:
+        StoreError: If it cannot be read, or is no ledger.
+    """
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        with explained(path):
+            self._connection = connect_reader(path)
+            try:
+                self._is_ledger = check_ledger(self._connection, path)
+            except BaseException:
+                self._connection.close()
+                raise
+
+    def _rows(self, statement: str, *values: object) -> list[tuple[object, ...]]:
+        with explained(self._path):
+            if not self._is_ledger:
+                self._is_ledger = check_ledger(self._connection, self._path)
+                if not self._is_ledger:
+                    return []
+            return self._connection.execute(statement, values).fetchall()
+
+    def meta(self, key: str) -> bytes | None:
+        """Give a value of the ledger's description."""
+        rows = self._rows("SELECT value FROM meta WHERE key = ?", key)
+        return rows[0][0] if rows else None  # type: ignore[return-value]  # as the schema says
+
+    def first_sequence(self) -> int:
+        """Give the key of the oldest entry."""
+        rows = self._rows("SELECT min(sequence) FROM entries")
+        return rows[0][0] or 0 if rows else 0  # type: ignore[return-value]  # as the schema says
+
+    def last_entry(self) -> StoredEntry | None:
+        """Give the newest entry."""
+        return _entry(
+            self._rows("SELECT sequence, count, time_us, data FROM entries ORDER BY sequence DESC LIMIT 1")
+        )
+
+    def entry_at(self, time_us: int) -> StoredEntry | None:
+        """Give the newest entry made at or before a time."""
+        return _entry(
+            self._rows(
+                "SELECT sequence, count, time_us, data FROM entries WHERE time_us <= ? "
+                "ORDER BY time_us DESC, sequence DESC LIMIT 1",
+                time_us,
+            )
+        )
+
+    def entries(self, sequence: int, *, newest_first: bool = False) -> Iterator[StoredEntry]:
+        """Give the entries that hold decisions after ``sequence``, a few at a time."""
+        statement = _ENTRIES_BACKWARDS if newest_first else _ENTRIES
+        after = _NO_LIMIT if newest_first else -1
+        begin = self._rows("SELECT coalesce(max(sequence), 0) FROM entries WHERE sequence <= ?", sequence)
+        first = begin[0][0] if begin else 0
+        while True:
+            rows = self._rows(statement, first, after, _ENTRIES_AT_ONCE)
+            for row in rows:
+                entry = StoredEntry(*row)  # type: ignore[arg-type]  # as the schema says
+                after = entry.sequence
+                if entry.sequence + entry.count > sequence:
+                    yield entry
+            if len(rows) < _ENTRIES_AT_ONCE:
+                return
+
+    def raw_text(self, sequence: int) -> RawText | None:
+        """Give the raw texts of an entry."""
+        rows = self._rows("SELECT data FROM raw_texts WHERE sequence = ?", sequence)
+        return RawText(sequence, rows[0][0]) if rows else None  # type: ignore[arg-type]  # as the schema says
+
+    def checkpoints(self) -> list[CheckpointRecord]:
+        """List the published checkpoints, newest first."""
+        rows = self._rows("SELECT number, sequence, data FROM checkpoints ORDER BY number DESC")
+        return [CheckpointRecord(*row) for row in rows]  # type: ignore[arg-type]  # as the schema says
+
+    def page(self, kind: int, number: int, checkpoint_max: int | None = None) -> bytes | None:
+        """Give the newest version of a page, or the newest one at or before a checkpoint."""
+        rows = self._rows(
+            "SELECT data FROM pages WHERE kind = ? AND number = ? AND checkpoint <= ? ORDER BY checkpoint DESC LIMIT 1",
+            kind,
+            number,
+            _NO_LIMIT if checkpoint_max is None else checkpoint_max,
+        )
+        return rows[0][0] if rows else None  # type: ignore[return-value]  # as the schema says
+
+    def pages(self, kind: int, checkpoint_max: int | None = None) -> Iterator[StoredPage]:
+        """Give the newest versions of all pages of a kind, by number, a few at a time."""
+        newest = _NO_LIMIT if checkpoint_max is None else checkpoint_max
+        after = -1
+        while True:
+            rows = self._rows(_PAGES, kind, newest, after, _PAGES_AT_ONCE, kind)
+            for number, data in rows:
+                after = number  # type: ignore[assignment]  # as the schema says
+                yield StoredPage(kind, number, data)  # type: ignore[arg-type]  # as the schema says
+            if len(rows) < _PAGES_AT_ONCE:
+                return
+
+    def page_numbers(self, kind: int, checkpoint_max: int | None = None) -> list[int]:
+        """List the numbers of all pages of a kind, in order."""
+        newest = _NO_LIMIT if checkpoint_max is None else checkpoint_max
+        rows = self._rows(
+            "SELECT DISTINCT number FROM pages WHERE kind = ? AND checkpoint <= ? ORDER BY number",
+            kind,
+            newest,
+        )
+        return [row[0] for row in rows]  # type: ignore[misc]  # as the schema says
+
+    @contextmanager
+    def frozen(self) -> Iterator[None]:
+        """See the file as it is now. Meanwhile the writer's log cannot begin anew, and grows."""
+        with explained(self._path):
+            self._connection.execute("BEGIN")
+        try:
+            yield
+        finally:
+            with explained(self._path):
+                self._connection.execute("COMMIT")
+
+    def sizes(self) -> StoreSizes:
+        """Measure the ledger's files."""
+        [(entries, entry_bytes)] = self._rows(
+            "SELECT count(*), coalesce(sum(length(data)), 0) FROM entries"
+        ) or [(0, 0)]
+        [(texts,)] = self._rows("SELECT coalesce(sum(length(data)), 0) FROM raw_texts") or [(0,)]
+        [(pages, page_bytes)] = self._rows("SELECT count(*), coalesce(sum(length(data)), 0) FROM pages") or [
+            (0, 0)
+        ]
+        disk_bytes = sum(
+            os.stat(self._path + suffix).st_size
+            for suffix in ("", "-wal")
+            if os.path.exists(self._path + suffix)
+        )
+        free = os.statvfs(os.path.dirname(os.path.abspath(self._path)))
+        return StoreSizes(
+            entries,  # type: ignore[arg-type]  # as the schema says
+            entry_bytes,  # type: ignore[arg-type]
+            texts,  # type: ignore[arg-type]
+            pages,  # type: ignore[arg-type]
+            page_bytes,  # type: ignore[arg-type]
+            disk_bytes,
+            free.f_bavail * free.f_frsize,
+        )
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._connection.close()
+
+
+def _entry(rows: list[tuple[object, ...]]) -> StoredEntry | None:
+    return StoredEntry(*rows[0]) if rows else None  # type: ignore[arg-type]  # as the schema says

@@ -1,0 +1,364 @@
+"""Keeps a ledger in one SQLite file."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from typing import TYPE_CHECKING
+
+from holdfast.io.outputs import create_private, remove_partial
+from holdfast.storage.ports import Commit, StoreError
+from holdfast.storage.sqlite.reader import SqliteReader
+from holdfast.storage.sqlite.schema import (
+    APPLICATION_ID,
+    SCHEMA_VERSION,
+    TABLES,
+    check_ledger,
+    connect_reader,
+    connect_writer,
+    explained,
+)
+from holdfast.storage.sqlite.writer_lock import WriterLock
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Self
+
+_LOG_BYTES_MAX = 64 << 20
+"""With this much in SQLite's log, a checkpoint copies it into the file: the larger it is, the more pages are copied once only."""
+_LOG_BYTES_IDLE = 1 << 20
+_SUPERSEDED_AT_ONCE = 64
+_ENTRY = "INSERT INTO entries VALUES (?, ?, ?, ?)"
+
+
+class SqliteStore:
+    """A ledger in a SQLite file. :meth:`open` makes one."""
+
+    def __init__(self, path: str, connection: sqlite3.Connection | None, lock: WriterLock | None) -> None:
+        self._path = path
+        self._writer = connection
+        self._lock = lock
+        self._process = os.getpid()
+        self._log_bytes = 0
+        self._is_synchronous = True
+        self._is_atomic = False
+        self._failure: BaseException | None = None
+        # The oldest checkpoint that stays, and how far its pages were looked at for versions that it supersedes.
+        self._superseding = (0, 0)
+
+    @classmethod
+    def open(cls, path: str, *, read_only: bool = False) -> Self:
+        """Open a ledger's file; make it if there is none.
+
+        Args:
+            path: The file.
+            read_only: Whether to read only, beside the process that writes.
+
+        Raises:
+            StoreBusyError: If another process writes to it.
+            StoreError: If it cannot be opened, or is something else.
+        """
+        _check_path(path, read_only=read_only)
+        if read_only:
+            SqliteReader(path).close()
+            return cls(path, None, None)
+        lock = WriterLock(path)
+        try:
+            if not os.path.exists(path):
+                try:
+                    create_private(path)
+                except OSError as error:
+                    raise StoreError(f"{path}: cannot be made: {error.strerror}") from error
+            with explained(path):
+                connection = connect_writer(path)
+                try:
+                    check_ledger(connection, path)
+                except BaseException:
+                    connection.close()
+                    raise
+        except BaseException:
+            lock.release()
+            raise
+        store = cls(path, connection, lock)
+        store._supersede_from_oldest()
+        return store
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    @property
+    def name(self) -> str:
+        """The file's path."""
+        return self._path
+
+    def reader(self) -> SqliteReader:
+        """Open a reader."""
+        self._check_process()
+        return SqliteReader(self._path)
+
+    def create(self, meta: dict[str, bytes]) -> None:
+        """Write the description of a new, empty ledger.
+
+        Raises:
+            StoreError: If there is one already.
+        """
+        connection = self._connection()
+        with explained(self._path):
+            if check_ledger(connection, self._path):
+                raise StoreError(f"{self._path}: there is a ledger here already")
+            connection.execute("BEGIN IMMEDIATE")
+            for statement in TABLES:
+                connection.execute(statement)
+            connection.executemany("INSERT INTO meta VALUES (?, ?)", meta.items())
+            connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+            connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+            connection.execute("COMMIT")
+
+    def commit(self, commit: Commit, *, sync: bool = True) -> None:
+        """Write everything or nothing; with ``sync``, on disk when this returns.
+
+        Raises:
+            StoreError: If it cannot be written, now or before.
+        """
+        connection = self._connection()
+        try:
+            with explained(self._path):
+                if self._is_atomic:
+                    self._write(connection, commit)
+                    return
+                self._set_synchronous(connection, is_synchronous=sync)
+                if len(commit.entries) == 1 and not (commit.raw_texts or commit.pages or commit.publish):
+                    # One statement is one transaction, and hands the GIL over as rarely as can be.
+                    entry = commit.entries[0]
+                    connection.execute(_ENTRY, (entry.sequence, entry.count, entry.time_us, entry.data))
+                else:
+                    connection.execute("BEGIN IMMEDIATE")
+                    self._write(connection, commit)
+                    connection.execute("COMMIT")
+        except BaseException as error:
+            self._failure = error
+            raise
+        self._log_bytes += sum(len(each.data) for each in commit.entries)
+        self._log_bytes += sum(len(each.data) for each in commit.pages)
+
+    def begin_atomic(self) -> None:
+        """Begin one transaction for all commits up to :meth:`end_atomic`."""
+        connection = self._connection()
+        with explained(self._path):
+            self._set_synchronous(connection, is_synchronous=True)
+            connection.execute("BEGIN IMMEDIATE")
+        self._is_atomic = True
+
+    def end_atomic(self, *, keep: bool) -> None:
+        """Make everything since :meth:`begin_atomic` durable, or drop it."""
+        connection = self._connection()
+        self._is_atomic = False
+        with explained(self._path):
+            connection.execute("COMMIT" if keep else "ROLLBACK")
+
+    def discard_unpublished(self) -> None:
+        """Drop page versions that belong to no published checkpoint."""
+        connection = self._connection()
+        with explained(self._path):
+            if check_ledger(connection, self._path):
+                connection.execute(
+                    "DELETE FROM pages WHERE checkpoint > (SELECT coalesce(max(number), 0) FROM checkpoints)"
+                )
+
+    def discard_checkpoints(self, number: int) -> None:
+        """Drop the checkpoints after this one, with all page versions that were written for them."""
+        connection = self._connection()
+        with explained(self._path):
+            connection.execute("BEGIN IMMEDIATE")
+            connection.execute("DELETE FROM checkpoints WHERE number > ?", (number,))
+            connection.execute("DELETE FROM pages WHERE checkpoint > ?", (number,))
+            connection.execute("COMMIT")
+
+    def drop_checkpoint(self, number: int) -> None:
+        """Withdraw a published checkpoint; versions that only it needs go, some with each :meth:`tidy`."""
+        connection = self._connection()
+        with explained(self._path):
+            connection.execute("DELETE FROM checkpoints WHERE number = ?", (number,))
+        self._supersede_from_oldest()
+
+    def prune_entries(self, sequence: int) -> None:
+        """Drop the entries that hold no decision after ``sequence``, with their raw texts."""
+        connection = self._connection()
+        with explained(self._path):
+            connection.execute("BEGIN IMMEDIATE")
+            connection.execute("DELETE FROM entries WHERE sequence + count <= ?", (sequence,))
+            connection.execute("DELETE FROM raw_texts WHERE sequence NOT IN (SELECT sequence FROM entries)")
+            connection.execute("COMMIT")
+
+    def erase_raw_texts(self, sequence: int) -> int:
+        """Erase the raw texts of all entries before ``sequence``, from the file and from its log."""
+        connection = self._connection()
+        with explained(self._path):
+            connection.execute("PRAGMA secure_delete = ON")
+            try:
+                cursor = connection.execute(
+                    "UPDATE raw_texts SET data = x'' WHERE sequence < ? AND length(data) > 0", (sequence,)
+                )
+                self._empty_log(connection)
+            finally:
+                connection.execute("PRAGMA secure_delete = FAST")
+        return cursor.rowcount
+
+    def tidy(self, *, is_idle: bool = False) -> None:
+        """Copy SQLite's log into the file when it is long, and drop some superseded page versions."""
+        if self._is_atomic:
+            return
+        connection = self._connection()
+        with explained(self._path):
+            self._drop_superseded(connection)
+            if self._log_bytes > (_LOG_BYTES_IDLE if is_idle else _LOG_BYTES_MAX):
+                self._log_bytes = 0
+                connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+
+    def compact(self, on_progress: Callable[[int, int], None] | None = None) -> None:
+        """Give unused space back to the disk."""
+        connection = self._connection()
+        with explained(self._path):
+            (pages,) = connection.execute("PRAGMA page_count").fetchone()
+            if on_progress is not None:
+                on_progress(0, pages)
+            connection.execute("VACUUM")
+            self._empty_log(connection)
+            if on_progress is not None:
+                on_progress(pages, pages)
+
+    def backup(self, path: str, on_progress: Callable[[int, int], None] | None = None) -> None:
+        """Copy the ledger as it is to a new file, while it is in use.
+
+        Raises:
+            StoreError: If there is such a file already, or it cannot be written.
+        """
+        if os.path.exists(path):
+            raise StoreError(f"{path}: there is a file already; a backup replaces nothing")
+        try:
+            create_private(path)
+        except OSError as error:
+            raise StoreError(f"{path}: cannot be made: {error.strerror}") from error
+        source = connect_reader(self._path)
+        target = sqlite3.connect(path)
+        try:
+            with explained(path):
+                source.backup(
+                    target,
+                    pages=256,
+                    progress=None
+                    if on_progress is None
+                    else lambda _, left, pages: on_progress(pages - left, pages),
+                )
+        except BaseException:
+            target.close()
+            remove_partial(path)
+            raise
+        finally:
+            target.close()
+            source.close()
+
+    def close(self) -> None:
+        """Empty SQLite's log and close the file."""
+        if self._writer is None or self._process != os.getpid():
+            return
+        connection, self._writer = self._writer, None
+        try:
+            if self._failure is None:
+                with explained(self._path):
+                    self._empty_log(connection)
+        finally:
+            connection.close()
+            if self._lock is not None:
+                self._lock.release()
+
+    def _connection(self) -> sqlite3.Connection:
+        self._check_process()
+        if self._writer is None:
+            raise StoreError(f"{self._path} is closed, or open to read only")
+        if self._failure is not None:
+            raise StoreError(
+                f"{self._path}: nothing is written after a commit that failed ({self._failure}); open it again"
+            )
+        return self._writer
+
+    def _check_process(self) -> None:
+        if self._process != os.getpid():
+            raise StoreError(
+                f"{self._path} was opened by the process that this one was forked from; open it after the fork"
+            )
+
+    def _set_synchronous(self, connection: sqlite3.Connection, *, is_synchronous: bool) -> None:
+        if is_synchronous is not self._is_synchronous:
+            connection.execute(f"PRAGMA synchronous = {'FULL' if is_synchronous else 'NORMAL'}")
+            self._is_synchronous = is_synchronous
+
+    @staticmethod
+    def _write(connection: sqlite3.Connection, commit: Commit) -> None:
+        if commit.entries:
+            connection.executemany(
+                _ENTRY, [(each.sequence, each.count, each.time_us, each.data) for each in commit.entries]
+            )
+        if commit.raw_texts:
+            connection.executemany("INSERT INTO raw_texts VALUES (?, ?)", commit.raw_texts)
+        if commit.pages:
+            connection.executemany(
+                "INSERT INTO pages VALUES (?, ?, ?, ?)",
+                [(each.kind, each.number, commit.checkpoint, each.data) for each in commit.pages],
+            )
+        if commit.publish is not None:
+            connection.execute("INSERT INTO checkpoints VALUES (?, ?, ?)", commit.publish)
+
+    def _supersede_from_oldest(self) -> None:
+        """Begin to look for page versions that the oldest checkpoint supersedes."""
+        connection = self._connection()
+        with explained(self._path):
+            if check_ledger(connection, self._path):
+                (oldest,) = connection.execute("SELECT coalesce(min(number), 0) FROM checkpoints").fetchone()
+                self._superseding = (oldest, 0)
+
+    def _drop_superseded(self, connection: sqlite3.Connection) -> None:
+        oldest, after = self._superseding
+        if not oldest:
+            return
+        rows = connection.execute(
+            "SELECT rowid, kind, number FROM pages WHERE checkpoint = ? AND rowid > ? ORDER BY rowid LIMIT ?",
+            (oldest, after, _SUPERSEDED_AT_ONCE),
+        ).fetchall()
+        if not rows:
+            self._superseding = (0, 0)
+            return
+        self._superseding = (oldest, rows[-1][0])
+        found = [
+            (rowid,)
+            for _, kind, number in rows
+            for (rowid,) in connection.execute(
+                "SELECT rowid FROM pages WHERE kind = ? AND number = ? AND checkpoint < ?",
+                (kind, number, oldest),
+            )
+        ]
+        if found:
+            self._set_synchronous(connection, is_synchronous=False)
+            connection.execute("BEGIN IMMEDIATE")
+            connection.executemany("DELETE FROM pages WHERE rowid = ?", found)
+            connection.execute("COMMIT")
+
+    def _empty_log(self, connection: sqlite3.Connection) -> None:
+        self._log_bytes = 0
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+
+
+def _check_path(path: str, *, read_only: bool) -> None:
+    directory = os.path.dirname(os.path.abspath(path))
+    if not os.path.isdir(directory):
+        raise StoreError(f"{path}: there is no directory {directory}")
+    if os.path.isdir(path):
+        raise StoreError(f"{path} is a directory; a ledger is a file")
+    if not os.path.exists(path):
+        if read_only:
+            raise StoreError(f"{path}: there is no such ledger")
+    elif not os.path.isfile(path):
+        raise StoreError(f"{path} is no regular file; a ledger is one")

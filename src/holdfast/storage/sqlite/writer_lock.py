@@ -1,0 +1,44 @@
+"""One writer for a ledger: a lock on a file beside it, which ends with the process."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import socket
+
+from holdfast.storage.ports import StoreBusyError, StoreError
+
+SUFFIX = "-writer"
+_MODE = 0o600
+
+
+class WriterLock:
+    """Held by the process that writes to a ledger; its file says who that is.
+
+    Args:
+        path: The ledger's path.
+
+    Raises:
+        StoreBusyError: If another process holds it, or this one does already.
+        StoreError: If the file cannot be made.
+    """
+
+    def __init__(self, path: str) -> None:
+        try:
+            self._descriptor = os.open(path + SUFFIX, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, _MODE)
+        except OSError as error:
+            raise StoreError(f"{path}: cannot be opened for writing: {error.strerror}") from error
+        try:
+            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            holder = os.pread(self._descriptor, 200, 0).decode(errors="replace").strip() or "another process"
+            os.close(self._descriptor)
+            raise StoreBusyError(
+                f"{path} is open for writing in {holder}; end that, or read beside it with read_only=True"
+            ) from error
+        os.ftruncate(self._descriptor, 0)
+        os.pwrite(self._descriptor, f"process {os.getpid()} on {socket.gethostname()}\n".encode(), 0)
+
+    def release(self) -> None:
+        """Let others write; the file stays, since somebody may be about to lock it."""
+        os.close(self._descriptor)

@@ -1,0 +1,1 @@
+"""Streams: the library, the session, the protocol."""
