@@ -66,7 +66,12 @@ def _instrumentation() -> list[str]:
 
 
 class BuildKernel(build_ext):
-    """Compile, and say in one sentence what is missing when there is no compiler."""
+    """Compile on all cores, and say in one sentence what is missing when there is no compiler."""
+
+    def finalize_options(self) -> None:
+        """Compile several modules at a time unless the caller says how many."""
+        super().finalize_options()
+        self.parallel = self.parallel or os.cpu_count()
 
     def run(self) -> None:
         """Build the extensions.
@@ -123,6 +128,7 @@ def _extensions() -> Any:
             "freethreading_compatible": False,
         },
         force=DEBUG,
+        nthreads=os.cpu_count() or 1,
     )
 
 

@@ -10,15 +10,14 @@ Nothing else in the process opens the file: closing any descriptor of it would d
 from __future__ import annotations
 
 import sqlite3
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from holdfast.storage.ports import StoreBusyError, StoreDamagedError, StoreError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-from contextlib import contextmanager
+    from collections.abc import Iterable, Iterator
 
 APPLICATION_ID = 0x48464C44
 """What tells a ledger from other SQLite files: ``HFLD``."""
@@ -36,6 +35,13 @@ WRITER_SETTINGS = (
     "trusted_schema = OFF",
 )
 """How the one connection that writes is set up."""
+_READER_SETTINGS = (
+    "query_only = ON",
+    "wal_autocheckpoint = 0",
+    "mmap_size = 0",
+    f"cache_size = -{_CACHE_KIB}",
+    "trusted_schema = OFF",
+)
 
 TABLES = (
     "CREATE TABLE meta (key TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID",
@@ -87,11 +93,7 @@ def connect_writer(path: str) -> sqlite3.Connection:
     connection = sqlite3.connect(
         path, isolation_level=None, check_same_thread=False, timeout=_BUSY_MS / 1000, cached_statements=64
     )
-    connection.execute(f"PRAGMA page_size = {PAGE_BYTES}")
-    connection.execute("PRAGMA journal_mode = WAL")
-    for setting in WRITER_SETTINGS:
-        connection.execute(f"PRAGMA {setting}")
-    return connection
+    return _set_up(connection, (f"page_size = {PAGE_BYTES}", "journal_mode = WAL", *WRITER_SETTINGS))
 
 
 def connect_reader(path: str) -> sqlite3.Connection:
@@ -103,14 +105,16 @@ def connect_reader(path: str) -> sqlite3.Connection:
         check_same_thread=False,
         timeout=_BUSY_MS / 1000,
     )
-    for setting in (
-        "query_only = ON",
-        "wal_autocheckpoint = 0",
-        "mmap_size = 0",
-        f"cache_size = -{_CACHE_KIB}",
-        "trusted_schema = OFF",
-    ):
-        connection.execute(f"PRAGMA {setting}")
+    return _set_up(connection, _READER_SETTINGS)
+
+
+def _set_up(connection: sqlite3.Connection, settings: Iterable[str]) -> sqlite3.Connection:
+    try:
+        for setting in settings:
+            connection.execute(f"PRAGMA {setting}")
+    except BaseException:
+        connection.close()
+        raise
     return connection
 
 
