@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import random
+import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -99,6 +100,11 @@ class Connection:
         rows = list(self._connection.execute(statement, values))
         return Cursor(rows, self._connection.changes())
 
+    @property
+    def in_transaction(self) -> bool:
+        """Tell whether a transaction is open."""
+        return bool(self._connection.in_transaction)
+
     def executemany(self, statement: str, many: Any) -> None:
         """Run a statement for many values."""
         self._connection.executemany(statement, [tuple(values) for values in many])
@@ -183,3 +189,30 @@ def test_every_state_of_the_disk_opens(tmp_path: Path, monkeypatch: pytest.Monke
                 if rng.random() < 0.2:
                     ledger.verify()
                 assert ledger.apply(Deposit(1, 10**9, "1")).is_applied
+
+
+@pytest.mark.parametrize("durability", ["interval:40", "none"])
+def test_the_interval_ends_while_nothing_comes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, durability: str
+) -> None:
+    """A commit that was not synced is synced when its interval ends, also if no other follows; without syncs, never."""
+    recorder = Recorder(str(tmp_path / "p.db"))
+    vfs = recording_vfs(recorder)
+    monkeypatch.setattr(store, "connect_writer", connect)
+    with Ledger.open(recorder.path, durability=durability) as ledger:
+        ledger.apply(Deposit(1, 1, "1"))
+        ledger.apply(Deposit(1, 2, "1"))
+        written = len(recorder.events)
+        until = time.monotonic() + (10 if durability != "none" else 0.3)
+        while not any_sync(recorder.events[written:]) and time.monotonic() < until:
+            time.sleep(0.01)
+        assert any_sync(recorder.events[written:]) is (durability != "none")
+        quiet = len(recorder.events)
+        time.sleep(0.15)
+        assert len(recorder.events) == quiet, "what is synced is left alone"
+    del vfs
+
+
+def any_sync(events: list[Event]) -> bool:
+    """Tell whether SQLite's log was synced."""
+    return any(what == "sync" and suffix == "-wal" for what, suffix, *_ in events)

@@ -91,6 +91,7 @@ class Committer:
         self._is_atomic = False
         self._is_discarding = False
         self._synced_at = time.monotonic()
+        self._is_unsynced = False
         self._thread = threading.Thread(target=self._run, name="holdfast-commit", daemon=True)
 
     @property
@@ -152,6 +153,7 @@ class Committer:
         """Gather commits in one transaction of the store: nothing becomes durable until :meth:`end_atomic`."""
 
         def begin() -> None:
+            self._sync()
             self._store.begin_atomic()
             self._is_atomic = True
 
@@ -247,10 +249,15 @@ class Committer:
                 has_worked = self._commit()
                 if has_worked:
                     continue
+                if is_stopping or self._sync_wait_seconds() <= 0:
+                    # The interval may end while nothing comes.
+                    self._sync()
                 if is_stopping:
                     return
                 self._store.tidy(is_idle=True)
-                self._work.wait(_IDLE_SECONDS)
+                self._work.wait(
+                    min(self._sync_wait_seconds(), _IDLE_SECONDS) if self._is_unsynced else _IDLE_SECONDS
+                )
         except BaseException as error:  # noqa: BLE001  # whatever it is, nothing may be acknowledged after it
             self._fail(error)
         finally:
@@ -272,7 +279,12 @@ class Committer:
         number, pages, publish = checkpointer.next_pages(entry_bytes, end)
         if not entries and not pages and publish is None:
             return False
-        self._store.commit(Commit(entries, raw_texts, number, pages, publish), sync=self._is_sync_due())
+        is_sync_due = self._durability.syncs and self._sync_wait_seconds() <= 0
+        self._store.commit(Commit(entries, raw_texts, number, pages, publish), sync=is_sync_due)
+        if is_sync_due:
+            self._synced()
+        else:
+            self._is_unsynced = self._durability.syncs and not self._is_atomic
         checkpointer.committed(entry_bytes, publish)
         self._written = end
         if entries and not self._is_atomic:
@@ -281,14 +293,18 @@ class Committer:
         self._store.tidy()
         return True
 
-    def _is_sync_due(self) -> bool:
-        if not self._durability.syncs:
-            return False
-        now = time.monotonic()
-        if now - self._synced_at < self._durability.interval_ms / 1000:
-            return False
-        self._synced_at = now
-        return True
+    def _sync_wait_seconds(self) -> float:
+        """Tell how long it is until the disk is asked to keep what was written."""
+        return self._synced_at + self._durability.interval_ms / 1000 - time.monotonic()
+
+    def _sync(self) -> None:
+        if self._is_unsynced:
+            self._store.sync()
+            self._synced()
+
+    def _synced(self) -> None:
+        self._synced_at = time.monotonic()
+        self._is_unsynced = False
 
     def _fail(self, error: BaseException) -> None:
         self._failure = error

@@ -186,6 +186,13 @@ class Store(Protocol):
             StoreError: If it cannot be written: the disk is full, the connection is gone for good.
         """
 
+    def sync(self) -> None:
+        """Have all earlier commits on disk when this returns, those without ``sync`` too.
+
+        Raises:
+            StoreError: If the disk does not take them.
+        """
+
     def begin_atomic(self) -> None:
         """Begin to gather commits that become visible together with :meth:`end_atomic`, or not at all."""
 

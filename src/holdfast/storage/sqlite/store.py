@@ -128,6 +128,7 @@ class SqliteStore:
             with explained(self._path):
                 if self._is_atomic:
                     self._write(connection, commit)
+                    self._count_log(commit)
                     return
                 self._set_synchronous(connection, is_synchronous=sync)
                 if len(commit.entries) == 1 and not (commit.raw_texts or commit.pages or commit.publish):
@@ -141,8 +142,23 @@ class SqliteStore:
         except BaseException as error:
             self._failure = error
             raise
-        self._log_bytes += sum(len(each.data) for each in commit.entries)
-        self._log_bytes += sum(len(each.data) for each in commit.pages)
+        self._count_log(commit)
+
+    def sync(self) -> None:
+        """Have all earlier commits on disk when this returns.
+
+        Raises:
+            StoreError: If the disk does not take them.
+        """
+        connection = self._connection()
+        try:
+            with explained(self._path):
+                self._set_synchronous(connection, is_synchronous=True)
+                # SQLite syncs its log, all of it, with a commit that writes something; this writes one page that changes nothing.
+                connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+        except BaseException as error:
+            self._failure = error
+            raise
 
     def begin_atomic(self) -> None:
         """Begin one transaction for all commits up to :meth:`end_atomic`."""
@@ -213,10 +229,13 @@ class SqliteStore:
             return
         connection = self._connection()
         with explained(self._path):
-            self._drop_superseded(connection)
-            if self._log_bytes > (_LOG_BYTES_IDLE if is_idle else _LOG_BYTES_MAX):
-                self._log_bytes = 0
-                connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+            try:
+                self._drop_superseded(connection)
+                if self._log_bytes > (_LOG_BYTES_IDLE if is_idle else _LOG_BYTES_MAX):
+                    self._log_bytes = 0
+                    connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+            except sqlite3.Error as error:
+                _pass_over_full_disk(connection, error)
 
     def compact(self, on_progress: Callable[[int, int], None] | None = None) -> None:
         """Give unused space back to the disk."""
@@ -269,7 +288,10 @@ class SqliteStore:
         try:
             if self._failure is None:
                 with explained(self._path):
-                    self._empty_log(connection)
+                    try:
+                        self._empty_log(connection)
+                    except sqlite3.Error as error:
+                        _pass_over_full_disk(connection, error)
         finally:
             connection.close()
             if self._lock is not None:
@@ -331,7 +353,6 @@ class SqliteStore:
         if not rows:
             self._superseding = (0, 0)
             return
-        self._superseding = (oldest, rows[-1][0])
         found = [
             (rowid,)
             for _, kind, number in rows
@@ -345,10 +366,27 @@ class SqliteStore:
             connection.execute("BEGIN IMMEDIATE")
             connection.executemany("DELETE FROM pages WHERE rowid = ?", found)
             connection.execute("COMMIT")
+        self._superseding = (oldest, rows[-1][0])
+
+    def _count_log(self, commit: Commit) -> None:
+        self._log_bytes += sum(len(each.data) for each in commit.entries)
+        self._log_bytes += sum(len(each.data) for each in commit.pages)
 
     def _empty_log(self, connection: sqlite3.Connection) -> None:
         self._log_bytes = 0
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+
+
+def _pass_over_full_disk(connection: sqlite3.Connection, error: sqlite3.Error) -> None:
+    """Go on without housekeeping while the disk is full: it only needs room, and what is committed stays in the log.
+
+    Raises:
+        sqlite3.Error: The same error, if it is another one.
+    """
+    if getattr(error, "sqlite_errorcode", 0) & 0xFF != sqlite3.SQLITE_FULL:
+        raise error
+    if connection.in_transaction:
+        connection.execute("ROLLBACK")
 
 
 def _check_path(path: str, *, read_only: bool) -> None:
