@@ -7,12 +7,18 @@ import os
 import sys
 from importlib import metadata
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+import pytest
 from hypothesis import HealthCheck, settings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 # Helpers (scenarios, strategies, reference_decoder) are plain modules beside this file.
 sys.path.append(str(Path(__file__).parent))
 
+_LEDGERS = pytest.StashKey[int]()
 _SLOW_IS_FINE = (HealthCheck.too_slow, HealthCheck.data_too_large)
 
 settings.register_profile("dev", max_examples=100, deadline=None, suppress_health_check=_SLOW_IS_FINE)
@@ -42,3 +48,20 @@ def _kernel_build() -> str:
         return str(importlib.import_module("holdfast.kernel").BUILD)
     except (ImportError, AttributeError):
         return "not built"
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[str]:
+    """Give the URL of a database on a server of this session's own."""
+    pytest.importorskip("psycopg", reason="psycopg is not installed")
+    from postgres_server import running_server  # noqa: PLC0415  # it is beside this file, which is on the path only now
+
+    with running_server() as url:
+        yield url
+
+
+@pytest.fixture
+def postgres_url(postgres_server: str, request: pytest.FixtureRequest) -> str:
+    """Give the URL of a ledger that is not there yet."""
+    request.session.stash[_LEDGERS] = count = request.session.stash.get(_LEDGERS, 0) + 1
+    return f"{postgres_server}?holdfast_schema=ledger_{count}&holdfast_reconnect_seconds=10"

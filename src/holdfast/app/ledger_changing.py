@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import getpass
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 from holdfast.app.ledger_reading import read_when
 from holdfast.app.ledgers import make_step_progress
 from holdfast.app.runner import EXIT_DONE, JobError
 from holdfast.domain.rules import RulesError
+from holdfast.storage.creation import read_settings
 from holdfast.storage.ledger import Ledger
 from holdfast.storage.stores import open_store
 
@@ -81,17 +83,21 @@ def redact(runner: Runner, options: argparse.Namespace, refuse: Refuse) -> int:
     return EXIT_DONE
 
 
+def _check_there(options: argparse.Namespace) -> None:
+    """Look for the ledger: opening it to write would make it."""
+    with open_store(options.ledger, read_only=True) as store, closing(store.reader()) as reader:
+        read_settings(store.name, reader)
+
+
 def _open_store(options: argparse.Namespace) -> Store:
-    # It is not made if there is none.
-    open_store(options.ledger, read_only=True).close()
+    _check_there(options)
     return open_store(options.ledger)
 
 
 def _open(runner: Runner, options: argparse.Namespace) -> Ledger:
     on_progress, clear = make_step_progress(runner, options, "replaying")
     try:
-        # It is not made if there is none.
-        open_store(options.ledger, read_only=True).close()
+        _check_there(options)
         return Ledger.open(options.ledger, on_progress=on_progress)
     finally:
         clear()

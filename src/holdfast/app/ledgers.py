@@ -12,7 +12,7 @@ from holdfast.storage.durability import parse_durability
 from holdfast.storage.failures import LedgerError
 from holdfast.storage.ledger import Ledger
 from holdfast.storage.ports import StoreError
-from holdfast.storage.stores import open_store
+from holdfast.storage.stores import has_password, open_store
 from holdfast.storage.view import LedgerView
 
 if TYPE_CHECKING:
@@ -55,7 +55,8 @@ def add_ledger_options(parser: argparse.ArgumentParser, *, without: str = "") ->
     group.add_argument(
         "--data",
         metavar="LEDGER",
-        help=f"the ledger's file; it is made if there is none{without}",
+        type=location_of_ledger,
+        help=f"the ledger's file, or a postgresql:// URL; it is made if there is none{without}",
         default=None,
     )
     group.add_argument(
@@ -84,9 +85,18 @@ def add_ledger_options(parser: argparse.ArgumentParser, *, without: str = "") ->
 
 
 def open_ledger(
-    options: argparse.Namespace, refuse: Refuse, on_progress: Callable[[int, int], None] | None = None
+    options: argparse.Namespace,
+    refuse: Refuse,
+    on_progress: Callable[[int, int], None] | None = None,
+    may_wait: Callable[[], bool] | None = None,
 ) -> Ledger:
     """Open the ledger that the options of :func:`add_ledger_options` describe; make it if there is none.
+
+    Args:
+        options: The command's options.
+        refuse: Ends the command with a complaint about them.
+        on_progress: Called while entries are replayed.
+        may_wait: Asked again and again while another process writes to a ledger in PostgreSQL; False ends the waiting.
 
     Raises:
         JobError: If it cannot be opened.
@@ -101,7 +111,7 @@ def open_ledger(
     try:
         with LedgerErrors():
             return Ledger.open(
-                options.data,
+                options.data if may_wait is None else open_store(options.data, may_wait=may_wait),
                 rules=options.rules,
                 decimals=options.decimals,
                 client_bits=options.client_bits,
@@ -144,6 +154,18 @@ def make_step_progress(
         progress.update(done, total)
 
     return on_progress, progress.clear
+
+
+def location_of_ledger(text: str) -> str:
+    """Read the value of an option that says where a ledger is: anybody on the machine can read a command line."""
+    if has_password(text):
+        import argparse  # noqa: PLC0415  # the parser has imported it
+
+        raise argparse.ArgumentTypeError(
+            "a password on a command line is seen by everybody on the machine; leave it out of the URL and put it into "
+            "~/.pgpass, into the file that PGPASSFILE names, into a service file, or into PGPASSWORD"
+        )
+    return text
 
 
 def size_of_memory(text: str) -> int:

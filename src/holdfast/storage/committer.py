@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import threading
 import time
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from holdfast.io import background
@@ -19,7 +20,7 @@ from holdfast.storage.failures import LedgerClosedError, LedgerFailedError, Proc
 from holdfast.storage.ports import Commit
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from holdfast.storage.checkpointing import Checkpointer
     from holdfast.storage.durability import Durability
@@ -153,18 +154,24 @@ class Committer:
         """Gather commits in one transaction of the store: nothing becomes durable until :meth:`end_atomic`."""
 
         def begin() -> None:
-            self._sync()
+            with self._failing():
+                self._sync()
             self._store.begin_atomic()
             self._is_atomic = True
 
         self.run_between_commits(begin)
 
     def end_atomic(self, *, keep: bool) -> None:
-        """Make everything since :meth:`begin_atomic` durable, or drop it and write nothing more."""
+        """Make everything since :meth:`begin_atomic` durable, or drop it and write nothing more.
+
+        Raises:
+            LedgerFailedError: If that cannot be done: what was decided is not in the store, and the ledger has stopped.
+        """
 
         def end() -> None:
             self._is_atomic = False
-            self._store.end_atomic(keep=keep)
+            with self._failing():
+                self._store.end_atomic(keep=keep)
             if keep:
                 self._durable = self._journaling.sequence
             else:
@@ -246,6 +253,8 @@ class Committer:
                 is_stopping = self._is_stopping
                 self._work.clear()
                 self._run_jobs()
+                if self._failure is not None:
+                    return
                 has_worked = self._commit()
                 if has_worked:
                     continue
@@ -262,6 +271,19 @@ class Committer:
             self._fail(error)
         finally:
             self._run_jobs()
+
+    @contextmanager
+    def _failing(self) -> Iterator[None]:
+        """Stop the ledger if the store fails in a job, which otherwise is the concern of whoever asked for it.
+
+        Raises:
+            LedgerFailedError: Instead of the error.
+        """
+        try:
+            yield
+        except Exception as error:
+            self._fail(error)
+            raise LedgerFailedError(self._store.name, str(error)) from error
 
     def _run_jobs(self) -> None:
         while self._jobs:

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 from holdfast.storage.creation import read_settings
 from holdfast.storage.failures import LedgerError
-from holdfast.storage.ports import Commit
+from holdfast.storage.ports import Commit, StoreError
 from holdfast.storage.recovery import Recovery
 from holdfast.storage.sqlite.store import SqliteStore
-from holdfast.storage.stores import open_store
+from holdfast.storage.stores import is_url, open_store
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,11 +22,19 @@ _ENTRIES_AT_ONCE = 8
 
 
 def backup_ledger(location: str, target: str, on_progress: OnProgress | None = None) -> None:
-    """Copy a ledger as it is, entries and checkpoints, while it is in use.
+    """Copy a ledger as it is to a file, while it is in use.
+
+    A file is copied with its checkpoints. The entries of a ledger in PostgreSQL are copied and replayed.
 
     Raises:
+        LedgerError: If the first entries are not there any more, or there is a file already.
         StoreError: If there is a file already, or something cannot be read or written.
     """
+    if is_url(target):
+        raise StoreError(f"{target}: a backup is a file; `restore` copies to a server")
+    if is_url(location):
+        restore_ledger(location, target, None, None, on_progress)
+        return
     with SqliteStore.open(location, read_only=True) as store:
         store.backup(target, on_progress)
 
@@ -51,7 +59,7 @@ def restore_ledger(
         LedgerError: If the first entries are not there any more, or there is a file already.
         StoreError: If something cannot be read or written, or is damaged.
     """
-    if os.path.exists(target):
+    if not is_url(target) and os.path.exists(target):
         raise LedgerError(f"{target}: there is a file already; a restored ledger replaces nothing")
     with open_store(location, read_only=True) as store:
         reader = store.reader()

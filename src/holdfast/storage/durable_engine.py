@@ -348,8 +348,7 @@ class DurableEngine:
         finally:
             self._reader.close()
             self._store.close()
-        if self._committer.failure is not None:
-            raise LedgerError(str(self._committer.failure))
+        self._committer.check_failure()
 
 
 def _call_soon(loop: asyncio.AbstractEventLoop, callback: Callable[[], None]) -> None:

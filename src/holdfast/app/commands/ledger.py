@@ -27,6 +27,7 @@ ACTIONS = {
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of ``holdfast ledger``."""
+    from holdfast.app.ledgers import location_of_ledger  # noqa: PLC0415  # slow to import
     from holdfast.app.options import whole_number  # noqa: PLC0415  # every command has it, but for --help
 
     parser.add_argument(
@@ -35,7 +36,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         choices=tuple(ACTIONS),
         help="; ".join(f"{name}: {what}" for name, what in ACTIONS.items()),
     )
-    parser.add_argument("ledger", metavar="LEDGER", help="the ledger's file")
+    parser.add_argument(
+        "ledger", metavar="LEDGER", type=location_of_ledger, help="the ledger's file, or a postgresql:// URL"
+    )
     parser.add_argument("-q", "--quiet", action="store_true", help="write errors and results only")
     looking = parser.add_argument_group("looking (accounts, history, rejects)")
     looking.add_argument("--client", type=whole_number, metavar="ID", help="the client")
@@ -53,7 +56,12 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--before", metavar="WHEN", help="what is older goes: a number of decisions, or a time"
     )
     copying = parser.add_argument_group("copying (backup, restore)")
-    copying.add_argument("--to", metavar="FILE", help="the copy; a file that is there is never replaced")
+    copying.add_argument(
+        "--to",
+        metavar="LEDGER",
+        type=location_of_ledger,
+        help="the copy, a file, or for restore a postgresql:// URL; what is there is never replaced",
+    )
     copying.add_argument("--until", metavar="WHEN", help="a number of decisions, or a time")
 
 

@@ -13,6 +13,7 @@ from holdfast.app.options import add_log, make_engine, number_of_seconds, start_
 from holdfast.app.paths import check_outputs, other_inputs, refuse_overwriting
 from holdfast.app.runner import EXIT_DONE, STDOUT_PATH, Interrupted, JobError
 from holdfast.io.outputs import Output, inherited_descriptor
+from holdfast.storage.stores import is_url
 
 if TYPE_CHECKING:
     import argparse
@@ -89,6 +90,11 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     _add_accounts(parser)
     _add_security(parser)
     add_ledger_options(parser, without="; without one, the accounts are in memory only")
+    add(
+        "--standby",
+        action="store_true",
+        help="if another process writes to the ledger, wait until it ends, and take over (PostgreSQL only)",
+    )
     _add_limits(parser)
     said = add_log(parser)
     said.add_argument(
@@ -157,16 +163,35 @@ def serve(runner: Runner, options: argparse.Namespace, refuse: Refuse) -> int:
     options.verbose += 1
     _check_files(runner, options, refuse)
     config = _config(options, refuse)
+    if options.standby and not is_url(options.data or ""):
+        refuse(
+            "--standby: only a ledger in PostgreSQL is taken over (--data postgresql://…); a file belongs to one machine"
+        )
     if options.data is None:
         engine = make_engine(options, refuse, huge_pages=options.huge_pages)
         return _serve_engine(runner, options, refuse, config, engine)
     on_progress, clear = make_step_progress(runner, options, "replaying")
-    ledger = open_ledger(options, refuse, on_progress)
+    ledger = open_ledger(options, refuse, on_progress, _make_standby(runner) if options.standby else None)
     clear()
     # The commit thread needs the interpreter now and then: a busy event loop gives it away this soon.
     sys.setswitchinterval(_SWITCH_SECONDS)
     with LedgerErrors(), ledger:
         return _serve_engine(runner, options, refuse, config, ledger)
+
+
+def _make_standby(runner: Runner) -> Callable[[], bool]:
+    """Give what is asked while another process writes to the ledger: it says so once, and hears signals."""
+    has_said = False
+
+    def may_wait() -> bool:
+        nonlocal has_said
+        if not has_said:
+            runner.stderr.write("holdfast: another process writes to this ledger; waiting to take over\n")
+            has_said = True
+        runner.check()
+        return True
+
+    return may_wait
 
 
 def _serve_engine(

@@ -172,8 +172,12 @@ class SqliteStore:
         """Make everything since :meth:`begin_atomic` durable, or drop it."""
         connection = self._connection()
         self._is_atomic = False
-        with explained(self._path):
-            connection.execute("COMMIT" if keep else "ROLLBACK")
+        try:
+            with explained(self._path):
+                connection.execute("COMMIT" if keep else "ROLLBACK")
+        except BaseException as error:
+            self._failure = error
+            raise
 
     def discard_unpublished(self) -> None:
         """Drop page versions that belong to no published checkpoint."""
@@ -281,7 +285,7 @@ class SqliteStore:
             source.close()
 
     def close(self) -> None:
-        """Empty SQLite's log and close the file."""
+        """Drop a transaction that was not ended, empty SQLite's log and close the file."""
         if self._writer is None or self._process != os.getpid():
             return
         connection, self._writer = self._writer, None
@@ -289,6 +293,8 @@ class SqliteStore:
             if self._failure is None:
                 with explained(self._path):
                     try:
+                        if connection.in_transaction:
+                            connection.execute("ROLLBACK")
                         self._empty_log(connection)
                     except sqlite3.Error as error:
                         _pass_over_full_disk(connection, error)
