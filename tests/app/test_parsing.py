@@ -36,7 +36,10 @@ def refusal(capfd: pytest.CaptureFixture[str], *arguments: str) -> str:
             ["process", "--client", "1"],
             "does not have the option --client; it belongs to holdfast explain and ledger",
         ),
-        (["check", "-o", "a.csv"], "does not have the option -o; it belongs to holdfast process and serve"),
+        (
+            ["check", "-o", "a.csv"],
+            "does not have the option -o; it belongs to holdfast process, reconcile and serve",
+        ),
         (["process", "--nonesuch"], "there is no option --nonesuch ("),
         (["process", "-x"], "there is no option -x ("),
         (["process", "--\x1b[31m"], "there is no option --\\x1b[31m"),

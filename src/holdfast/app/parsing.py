@@ -160,7 +160,7 @@ def _refuse_option(command: Parser, name: str) -> NoReturn:
     others = [other for other in COMMANDS if name in make_parsers(other).command.option_names()]
     if others:
         command.error(
-            f"{command.prog} does not have the option {name}; it belongs to holdfast {' and '.join(others)}"
+            f"{command.prog} does not have the option {name}; it belongs to holdfast {_listed(others)}"
         )
     meant = _closest(name, command.option_names())
     command.error(f"there is no option {name}{'' if meant is None else f'; did you mean {meant}?'}")
@@ -171,3 +171,8 @@ def _closest(name: str, names: list[str]) -> str | None:
 
     longer = [known for known in names if len(name) > _SHORT_OPTION_LENGTH and known.startswith(name)]
     return next(iter(longer or get_close_matches(name, names, 1)), None)
+
+
+def _listed(names: list[str]) -> str:
+    """Write names as in a sentence: a, b and c."""
+    return " and ".join([*([", ".join(names[:-1])] if names[1:] else []), names[-1]])

@@ -38,13 +38,14 @@ if TYPE_CHECKING:
     from holdfast.app.signals import Region
 
 __all__ = [
-    "EXIT_BUG", "EXIT_DONE", "EXIT_ERROR", "EXIT_REFUSED", "STDOUT_PATH", "CommandOutput", "Interrupted", "JobError", "Runner",
-    "StdoutClosedError",
+    "EXIT_BUG", "EXIT_DIFFERS", "EXIT_DONE", "EXIT_ERROR", "EXIT_REFUSED", "STDOUT_PATH", "CommandOutput", "Interrupted",
+    "JobError", "Runner", "StdoutClosedError",
 ]  # fmt: skip
 
 EXIT_DONE = 0
 EXIT_ERROR = 1
 EXIT_REFUSED = 3
+EXIT_DIFFERS = 4
 EXIT_BUG = 70
 _EXIT_SIGNAL_BASE = 128
 STDOUT_PATH = "-"

@@ -48,6 +48,11 @@ COMMANDS: Mapping[str, Command] = {
         "app.commands.ledger:add_options",
         "app.commands.ledger:ledger",
     ),
+    "reconcile": Command(
+        "compare accounts with somebody else's statement, exit with 4 if they differ",
+        "app.commands.reconcile:add_options",
+        "app.commands.reconcile:reconcile",
+    ),
     "serve": Command(
         "take streams of transactions over TCP and keep the accounts",
         "app.commands.serve:add_options",
