@@ -82,7 +82,7 @@ CONSTRUCTORS: dict[type, dict[str, Any]] = {
         "keep_source": False,
     },
     KeyIndex: {"key_bits": 64},
-    PagedState: {"settings": Settings(), "huge_pages": False, "pages": False},
+    PagedState: {"settings": Settings(), "huge_pages": False, "pages": False, "room": None},
     Tally: {"actions": bytes(256), "budget_rows": 0, "budget_ppm": 0, "budget_from_rows": 0},
 }
 

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from holdfast.domain.model import Model
+from holdfast.domain.outcome import Outcome
 from holdfast.domain.rules import CARDS, STANDARD, Rules
 from holdfast.domain.settings import Settings, make_settings
 from holdfast.domain.transaction import TransactionType
@@ -203,6 +204,31 @@ def test_a_ledger_is_restored_with_wider_ids() -> None:
     world.take_pages(10**6)
     world.check_restored(make_settings(CARDS, client_bits=32, tx_bits=64))
     world.check_restored(make_settings(CARDS, client_bits=64, tx_bits=32))
+
+
+def test_settings_become_wider_where_there_is_room() -> None:
+    """Room for wide ids changes no outcome until the settings allow them; without room, and to narrower ones, nothing changes."""
+    wide = make_settings(CARDS, client_bits=32, tx_bits=64)
+    rows = [(1, 70_000, 2, 5, 0), (1, 1, 1 << 40, 5, 0), (1, 1, 1, 5, 0)]
+
+    def decide(core: LedgerCore) -> list[int]:
+        batch = Batch.from_rows(rows)
+        core.decide(batch)
+        return [batch.outcome(row) for row in range(batch.rows)]
+
+    narrow, roomy = LedgerCore(make_settings(CARDS)), LedgerCore(make_settings(CARDS), room=wide)
+    assert decide(narrow) == decide(roomy) == [Outcome.INVALID_CLIENT, Outcome.INVALID_TX, Outcome.APPLIED]
+    with pytest.raises(OverflowError, match="no room"):
+        narrow.change_settings(wide, None)
+    roomy.change_settings(wide, None)
+    assert decide(roomy) == [Outcome.APPLIED, Outcome.APPLIED, Outcome.DUPLICATE_TX]
+    with pytest.raises(ValueError, match="never narrower"):
+        roomy.change_settings(make_settings(CARDS, client_bits=32), None)
+    with pytest.raises(ValueError, match="decimals of a ledger never change"):
+        roomy.change_settings(wide._replace(decimals=2), None)
+    with pytest.raises(ValueError, match="no room"):
+        LedgerCore(wide, room=make_settings(CARDS))
+    assert (narrow.decided, roomy.decided) == (3, 7)
 
 
 def test_wider_ids_do_not_become_narrower() -> None:

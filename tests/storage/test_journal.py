@@ -136,7 +136,7 @@ def test_an_independent_reader_agrees(tmp_path: Path) -> None:
         ledger.process(data, stream="day", policy=parse_policy("skip"))
         for tx in range(5):
             ledger.apply(Deposit(rng.randrange(9), 10**6 + tx, "1.25"))
-        ledger.change_rules("cards", reason="why not")
+        ledger.change_settings(rules="cards", reason="why not")
     reader = SqliteReader(path)
     found = list(read_journal([each.data for each in reader.entries(0)]))
     assert len(found) == 3000 + 2 + 500 + 5

@@ -183,8 +183,8 @@ def test_an_operator_unlocks_and_changes_rules(path: str) -> None:
         assert ledger.apply(Withdrawal(1, 3, "1")).is_applied
         assert ledger.apply(Dispute(1, 3)) is Outcome.NOT_DISPUTABLE
         with pytest.raises(RulesError):
-            ledger.change_rules("nonesuch", reason="x")
-        ledger.change_rules("cards", reason="a new contract", actor="ann")
+            ledger.change_settings(rules="nonesuch", reason="x")
+        ledger.change_settings(rules="cards", reason="a new contract", actor="ann")
         assert ledger.apply(Dispute(1, 3)).is_applied
         steps = ledger.history(1)
         assert [step.locked for step in steps] == [

@@ -23,13 +23,22 @@ if TYPE_CHECKING:
 
 
 def settings(runner: Runner, options: argparse.Namespace, refuse: Refuse) -> int:
-    """Change the rules from here on."""
+    """Change the settings from here on."""
     reason = _reason(options, refuse)
     with _open(runner, options) as ledger:
         try:
-            ledger.change_rules(options.rules, reason=reason, actor=_actor(options))
+            ledger.change_settings(
+                rules=options.rules,
+                client_bits=options.client_bits,
+                tx_bits=options.tx_bits,
+                row_bytes_max=options.row_bytes_max,
+                reason=reason,
+                actor=_actor(options),
+            )
         except RulesError as error:
             refuse(f"--rules: {error}")
+        except ValueError as error:
+            refuse(f"settings: {error}")
     return EXIT_DONE
 
 

@@ -15,6 +15,7 @@ import zlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from holdfast.domain.settings import ID_BITS
 from holdfast.domain.settings_text import decode_settings, encode_settings
 from holdfast.engine.streams import KnownStream
 from holdfast.storage.hashing import HASH_BYTES, hash_of
@@ -30,6 +31,7 @@ _HEAD = struct.Struct("<4sHHQQ32s")
 _LENGTH = struct.Struct("<I")
 _NAME = struct.Struct("<H")
 _STREAM = struct.Struct("<QQQB")
+_LARGEST_IDS_AT = (8, 16)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,3 +102,17 @@ def _decode_streams(data: bytes, sequence: int) -> dict[str, KnownStream]:
         streams[name] = KnownStream(rows, digest, budgeted, stopped, sequence)
         offset += _STREAM.size
     return streams
+
+
+def widths_of(settings: Settings, counters: bytes) -> Settings:
+    """Give settings with the widths of ids that a state has room for, as its counters say; perhaps wider than those in force."""
+    largest_client, largest_tx = (int.from_bytes(counters[at : at + 8], "little") for at in _LARGEST_IDS_AT)
+    return settings._replace(
+        client_bits=_bits(largest_client, settings.client_bits), tx_bits=_bits(largest_tx, settings.tx_bits)
+    )
+
+
+def _bits(largest: int, least: int) -> int:
+    """Give how many bits ids up to the largest have; what no width has is found when the counters are taken over."""
+    bits = largest.bit_length()
+    return max(bits, least) if bits in ID_BITS else least

@@ -251,6 +251,21 @@ class DurableEngine:
         self._core.note(undone)
         self.wait_durable()
 
+    def _make_room(self, settings: Settings) -> None:
+        """Bring the state of the last checkpoint and the entries after it into memory again, with room for wider ids.
+
+        Raises:
+            LedgerFailedError: If a commit failed.
+        """
+        self._gatherer.fail(LedgerError("the ledger is being made wider: nothing is decided meanwhile"))
+        self._committer.stop()
+        self._committer.check_failure()
+        created = read_settings(self.name, self._reader)._replace(batch_rows=self.settings.batch_rows)
+        recovery = Recovery(
+            self._reader, self.name, created, memory_bytes_max=self._options.memory_bytes_max, room=settings
+        )
+        self._take_over(recovery.run())
+
     def _wait_written(self) -> None:
         """Wait until everything that is decided is written, durable or not."""
         while self._gatherer.has_some or self._committer.written < self._core.decided:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from holdfast.domain.account import Account
 from holdfast.domain.outcome import Outcome
 from holdfast.domain.rules import Rules, find_rules
+from holdfast.domain.settings import check_settings
 from holdfast.engine.policy import CompiledPolicy, ErrorPolicy
 from holdfast.engine.rows import to_row
 from holdfast.engine.run import Run
@@ -303,19 +304,53 @@ class Ledger(DurableEngine):
         self._core.unlock(index(client), Note(actor=actor, reason=reason))
         self.wait_durable()
 
-    def change_rules(self, rules: str | Rules, *, reason: str, actor: str = "") -> None:
-        """Decide by other rules from here on, by an operator's decision, and return when that is durable.
+    def change_settings(
+        self,
+        *,
+        rules: str | Rules | None = None,
+        client_bits: int | None = None,
+        tx_bits: int | None = None,
+        row_bytes_max: int | None = None,
+        reason: str,
+        actor: str = "",
+    ) -> None:
+        """Read and decide rows by other settings from here on, by an operator's decision; return when that is durable.
+
+        Ids become wider, and never narrower; the decimals of a ledger never change. To make ids wider, a checkpoint is made and
+        loaded again; nothing else may decide rows meanwhile.
+
+        Args:
+            rules: The rules; those in force if not given.
+            client_bits: How wide client ids are: 16, 32 or 64.
+            tx_bits: How wide transaction ids are.
+            row_bytes_max: How long a row of text may be.
+            reason: Why; it is kept in the journal.
+            actor: Who.
 
         Raises:
             RulesError: If there are no such rules.
-            ValueError: If no reason is given.
+            ValueError: If no reason is given, a number is out of range, or ids would become narrower.
             OSError: If the rules file cannot be read.
         """
-        found = rules if isinstance(rules, Rules) else find_rules(rules)
+        given = {"client_bits": client_bits, "tx_bits": tx_bits, "row_bytes_max": row_bytes_max}
+        numbers = {name: value for name, value in given.items() if value is not None}
+        found = self.settings.rules
+        if rules is not None:
+            found = rules if isinstance(rules, Rules) else find_rules(rules)
+        settings = self.settings._replace(rules=found, **numbers)
+        check_settings(settings)
         if not reason.strip():
-            raise ValueError("other rules need a reason: it is kept in the journal")
+            raise ValueError("other settings need a reason: it is kept in the journal")
+        now = self.settings
+        if settings.client_bits < now.client_bits or settings.tx_bits < now.tx_bits:
+            raise ValueError(
+                f"ids become wider, and never narrower: clients have {now.client_bits} bits, txs {now.tx_bits}"
+            )
         self._check_writable()
-        self._core.change_settings(self.settings._replace(rules=found), Note(actor=actor, reason=reason))
+        if settings.client_bits > now.client_bits or settings.tx_bits > now.tx_bits:
+            self.checkpoint()
+            self._make_room(settings)
+        self._core.change_settings(settings, Note(actor=actor, reason=reason))
         self.wait_durable()
 
     def checkpoint(self) -> int:

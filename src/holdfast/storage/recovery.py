@@ -9,7 +9,7 @@ from holdfast.engine.streams import KnownStream
 from holdfast.kernel.ledger.ledger import LedgerCore
 from holdfast.kernel.packing.unpacking import unpack_rows
 from holdfast.kernel.tally import Tally
-from holdfast.storage.checkpoint_record import decode_checkpoint
+from holdfast.storage.checkpoint_record import decode_checkpoint, widths_of
 from holdfast.storage.entry import Chain, decode_entry
 from holdfast.storage.failures import ReplayDiffersError
 from holdfast.storage.page_seal import open_page
@@ -41,6 +41,18 @@ class Recovered(NamedTuple):
     """How many decisions were replayed."""
 
 
+class NoRoomError(Exception):
+    """A replay has come to settings with wider ids than the state has room for: it has to begin again with more room.
+
+    Args:
+        settings: These settings.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        super().__init__("there is no room for ids so wide")
+        self.settings = settings
+
+
 class Recovery:
     """Brings the state of a ledger back to a point in time.
 
@@ -48,8 +60,9 @@ class Recovery:
         reader: The store.
         name: What messages call it.
         created: The settings with which the ledger was made.
-        memory_bytes_max: How much memory the state may take; runs of records are left in the store beyond that. None for no
-        limit. on_progress: Called with how many decisions are replayed and how many there are.
+        memory_bytes_max: How much memory the state may take; beyond that, runs of records are left in the store.
+        room: Settings with the widths of ids that the state has room for, if they are to be wider than those in force.
+        on_progress: Called with how many decisions are replayed and how many there are.
     """
 
     def __init__(
@@ -59,12 +72,14 @@ class Recovery:
         created: Settings,
         *,
         memory_bytes_max: int | None = None,
+        room: Settings | None = None,
         on_progress: Callable[[int, int], None] | None = None,
     ) -> None:
         self._reader = reader
         self._name = name
         self._created = created
         self._memory_bytes_max = memory_bytes_max
+        self._room = created if room is None else room
         self._on_progress = on_progress
 
     def run(self, *, until: int | None = None, checkpoint: int | None = None) -> Recovered:
@@ -78,6 +93,14 @@ class Recovery:
             StoreDamagedError: If an entry or a page is not what was written.
             ReplayDiffersError: If the replay does not come to the journaled outcomes.
         """
+        while True:
+            try:
+                return self._run(until, checkpoint)
+            except NoRoomError as error:
+                # Ids became wider since the state from which the replay began.
+                self._room = error.settings
+
+    def _run(self, until: int | None, checkpoint: int | None) -> Recovered:
         published = self._reader.checkpoints()
         usable = [
             each
@@ -114,13 +137,15 @@ class Recovery:
             raise StoreDamagedError(
                 f"{self._name}: the first entries were pruned, and no checkpoint that covers them can be used; restore a backup"
             )
-        core = LedgerCore(self._created, pages=True)
+        core = LedgerCore(self._created, pages=True, room=_widest(self._created, self._room))
         return Replay(self._name, core, Streams(), Chain(self._name), self._pager(core, 0))
 
     def _from_checkpoint(self, record: CheckpointRecord) -> Replay:
         try:
             state = decode_checkpoint(record.data)
-            core = LedgerCore(state.settings._replace(batch_rows=self._created.batch_rows), pages=True)
+            settings = state.settings._replace(batch_rows=self._created.batch_rows)
+            room = _widest(settings, self._room, widths_of(settings, state.counters))
+            core = LedgerCore(settings, pages=True, room=room)
             for kind in (PAGE_ACCOUNTS, PAGE_CHANGES):
                 for page in self._reader.pages(kind, record.number):
                     core.load_page(kind, page.number, open_page(kind, page.number, page.data))
@@ -147,6 +172,13 @@ class Recovery:
             checkpoint_max=checkpoint,
             memory_bytes_max=self._memory_bytes_max,
         )
+
+
+def _widest(settings: Settings, *others: Settings) -> Settings:
+    return settings._replace(
+        client_bits=max(each.client_bits for each in (settings, *others)),
+        tx_bits=max(each.tx_bits for each in (settings, *others)),
+    )
 
 
 class Replay:
@@ -187,9 +219,11 @@ class Replay:
             except (KeyError, ValueError) as error:
                 raise ReplayDiffersError(self._name, entry.end, "an unlock", f"{error}") from error
         elif entry.kind is EntryKind.SETTINGS and sections.settings is not None:
-            self.core.change_settings(
-                sections.settings._replace(batch_rows=self.core.settings.batch_rows), None
-            )
+            settings = sections.settings._replace(batch_rows=self.core.settings.batch_rows)
+            try:
+                self.core.change_settings(settings, None)
+            except OverflowError:
+                raise NoRoomError(settings) from None
         elif entry.kind is EntryKind.NOTE:
             self.core.note(None)
         else:

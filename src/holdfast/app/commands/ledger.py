@@ -14,7 +14,7 @@ ACTIONS = {
     "accounts": "all accounts, as holdfast process prints them",
     "history": "everything that touched a client (--client) or a transaction (--tx)",
     "rejects": "all rows that were not applied, as CSV",
-    "settings": "the settings in force; with --rules, change the rules from here on",
+    "settings": "the settings in force; with --rules, --client-bits, --tx-bits or --row-bytes-max, change them from here on",
     "verify": "check every checksum, the chain, and a replay",
     "checkpoint": "make a checkpoint now",
     "compact": "give unused space back to the disk",
@@ -29,6 +29,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of ``holdfast ledger``."""
     from holdfast.app.ledgers import location_of_ledger  # noqa: PLC0415  # slow to import
     from holdfast.app.options import whole_number  # noqa: PLC0415  # every command has it, but for --help
+    from holdfast.domain.settings import ID_BITS  # noqa: PLC0415  # the same
 
     parser.add_argument(
         "action",
@@ -50,6 +51,11 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     looking.add_argument("--json", action="store_true", help="write info and the result of verify as JSON")
     changing = parser.add_argument_group("changing (settings, unlock, redact)")
     changing.add_argument("--rules", metavar="PROFILE", help="standard, cards, or the path of a .toml file")
+    changing.add_argument("--client-bits", type=int, choices=ID_BITS, help="wider client ids from here on")
+    changing.add_argument("--tx-bits", type=int, choices=ID_BITS, help="wider transaction ids from here on")
+    changing.add_argument(
+        "--row-bytes-max", type=whole_number, metavar="N", help="how long a row may be without its line end"
+    )
     changing.add_argument("--reason", metavar="TEXT", help="why; it is kept in the journal")
     changing.add_argument("--actor", metavar="NAME", help="who (the user who runs this)")
     changing.add_argument(
@@ -72,7 +78,8 @@ def ledger(runner: Runner, options: argparse.Namespace, refuse: Refuse) -> int:
     from holdfast.app.ledgers import LedgerErrors  # noqa: PLC0415  # the same
 
     looks = options.action in {"info", "accounts", "history", "rejects", "verify", "backup", "restore"}
-    looks = looks or (options.action == "settings" and options.rules is None)
+    changes = (options.rules, options.client_bits, options.tx_bits, options.row_bytes_max)
+    looks = looks or (options.action == "settings" and all(each is None for each in changes))
     module = import_module(f"holdfast.app.{'ledger_reading' if looks else 'ledger_changing'}")
     job = getattr(module, options.action)
     with LedgerErrors():

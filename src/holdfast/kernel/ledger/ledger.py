@@ -197,27 +197,30 @@ class LedgerCore(PagedState):
         """Decide by other rules from here on; this takes a place in the order, like a row.
 
         Args:
-            settings: The new settings; decimals and widths are those of the ledger.
+            settings: The new settings; decimals are those of the ledger, ids may be wider if there is room for them.
             note: Handed on to the recorder: ``recorder.record_settings(settings, sequence, note)``.
 
         Raises:
             TypeError: If the settings are not a :class:`Settings`.
-            ValueError: If decimals or widths differ.
+            ValueError: If decimals differ, or ids are narrower.
+            OverflowError: If there is no room for ids so wide: the state has to be restored into a ledger that has it.
             RuntimeError: If this thread is deciding rows right now, or the recorder has failed.
         """
         check_settings(settings)
         now = self.settings
-        if (settings.decimals, settings.client_bits, settings.tx_bits) != (
-            now.decimals,
-            now.client_bits,
-            now.tx_bits,
-        ):
-            raise ValueError("decimals and the widths of ids cannot change while a ledger is open")
+        if settings.decimals != now.decimals:
+            raise ValueError("the decimals of a ledger never change")
+        if settings.client_bits < now.client_bits or settings.tx_bits < now.tx_bits:
+            raise ValueError("ids become wider, and never narrower")
+        if settings.client_max > self.state.client_max or settings.tx_max > self.state.tx_max:
+            raise OverflowError("there is no room for ids so wide")
         self.lock.enter()
         try:
             self.check_failure()
             take_rules(cython.address(self.state.knobs), settings.rules)
             self.settings = settings
+            self.client_max = settings.client_max
+            self.tx_max = settings.tx_max
             self.count_decision("record_settings", settings, note)
         finally:
             self.lock.leave()

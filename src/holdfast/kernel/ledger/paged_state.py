@@ -71,14 +71,26 @@ class PagedState:
     """Accounts, recorded transactions and open disputes. :class:`LedgerCore` is what decides rows."""
 
     def __cinit__(
-        self, settings: object = SETTINGS_DEFAULT, *, huge_pages: bool = False, pages: bool = False
+        self,
+        settings: object = SETTINGS_DEFAULT,
+        *,
+        huge_pages: bool = False,
+        pages: bool = False,
+        room: object = None,
     ):
         check_settings(settings)
-        client_bits: cython.int = settings.client_bits
-        tx_bits: cython.int = settings.tx_bits
+        wide: object = settings if room is None else room
+        check_settings(wide)
+        if wide.client_bits < settings.client_bits or wide.tx_bits < settings.tx_bits:
+            raise ValueError("there is no room for ids as wide as the settings allow")
+        client_bits: cython.int = wide.client_bits
+        tx_bits: cython.int = wide.tx_bits
         self.state.is_direct = client_bits == 16
-        self.client_max = self.state.client_max = settings.client_max
-        self.tx_max = self.state.tx_max = settings.tx_max
+        # What rows may name, and what the tables could hold: once there is room for wider ids, settings may allow them.
+        self.client_max = settings.client_max
+        self.tx_max = settings.tx_max
+        self.state.client_max = wide.client_max
+        self.state.tx_max = wide.tx_max
         self.leases = []
         self.lock = LedgerLock()
         self.settings = settings

@@ -34,7 +34,14 @@ class StateRecorder(Recorder, Protocol):
 
 @disjoint_base
 class PagedState:
-    def __new__(cls, settings: Settings = ..., *, huge_pages: bool = False, pages: bool = False) -> Self: ...
+    def __new__(
+        cls,
+        settings: Settings = ...,
+        *,
+        huge_pages: bool = False,
+        pages: bool = False,
+        room: Settings | None = None,
+    ) -> Self: ...
     @property
     def accounts(self) -> int: ...
     @property
