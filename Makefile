@@ -14,7 +14,7 @@ PYTEST := -m pytest -n auto --dist worksteal
 # These do not test the kernel: sockets, processes that talk to each other, plain Python, the benchmarks.
 NOT_OF_THE_KERNEL := tests/benchmarks tests/client tests/domain tests/app tests/test_architecture.py \
 	tests/e2e/test_send.py tests/e2e/test_load.py tests/e2e/test_kill.py tests/e2e/test_standby.py \
-	tests/storage/test_postgres.py tests/storage/test_conformance.py tests/storage/test_full_disk.py $(wildcard tests/e2e/test_serve*.py)
+	$(wildcard tests/storage/test_postgres*.py) tests/storage/test_conformance.py tests/storage/test_full_disk.py $(wildcard tests/e2e/test_serve*.py)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:

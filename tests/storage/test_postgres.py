@@ -5,12 +5,10 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-import socket
 import subprocess
 import sys
-import threading
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -27,33 +25,13 @@ from holdfast.storage.ports import (
 )
 from holdfast.storage.stores import open_store
 from storage.ledgers import csv_of, draw_rows, expected_accounts, found_accounts
+from storage.postgres_tools import CuttingProxy, ask, cut_connections, through
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
 psycopg = pytest.importorskip("psycopg")
-
-
-def ask(url: str, statement: str, *values: object) -> list[tuple[Any, ...]]:
-    """Run a statement over a connection of its own, in the ledger's schema."""
-    server, _, query = url.partition("?")
-    schema = query.partition("holdfast_schema=")[2].partition("&")[0]
-    with psycopg.connect(server, autocommit=True) as connection:
-        connection.execute(f"SET search_path TO {schema}")
-        cursor = connection.execute(statement, values)
-        return [] if cursor.description is None else cursor.fetchall()
-
-
-def cut_connections(url: str, kind: str) -> int:
-    """End the connections of a ledger's writer or readers at the server."""
-    return len(
-        ask(
-            url,
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name LIKE %s",
-            f"holdfast {kind} %",
-        )
-    )
 
 
 def test_connections_that_are_lost(postgres_url: str) -> None:
@@ -72,79 +50,18 @@ def test_connections_that_are_lost(postgres_url: str) -> None:
         ledger.verify()
 
 
-class CuttingProxy:
-    """Passes bytes between clients and the server; cuts the connection after so many bytes one way."""
-
-    def __init__(self, port: int) -> None:
-        self._port = port
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.port: int = self._listener.getsockname()[1]
-        self.cut_after = {"there": -1, "back": -1}
-        self.cuts = 0
-        self._threads: list[threading.Thread] = []
-        self._sockets: list[socket.socket] = []
-        self._start(self._accept)
-
-    def _start(self, function: Any, *values: object) -> None:
-        thread = threading.Thread(target=function, args=values)
-        self._threads.append(thread)
-        thread.start()
-
-    def _accept(self) -> None:
-        while True:
-            try:
-                client, _ = self._listener.accept()
-            except OSError:
-                return
-            server = socket.create_connection(("127.0.0.1", self._port))
-            self._sockets += [client, server]
-            self._start(self._pass, client, server, "there")
-            self._start(self._pass, server, client, "back")
-
-    def _pass(self, source: socket.socket, target: socket.socket, way: str) -> None:
-        with contextlib.suppress(OSError):
-            while data := source.recv(1 << 16):
-                left = self.cut_after[way]
-                if 0 <= left < len(data):
-                    self.cut_after[way] = -1
-                    self.cuts += 1
-                    target.sendall(data[:left])
-                    break
-                if left >= 0:
-                    self.cut_after[way] = left - len(data)
-                target.sendall(data)
-        for each in (source, target):
-            with contextlib.suppress(OSError):
-                each.shutdown(socket.SHUT_RDWR)
-
-    def close(self) -> None:
-        """End all connections."""
-        with contextlib.suppress(OSError):
-            self._listener.shutdown(socket.SHUT_RDWR)
-        self._listener.close()
-        for each in self._sockets:
-            with contextlib.suppress(OSError):
-                each.shutdown(socket.SHUT_RDWR)
-        for thread in self._threads:
-            thread.join()
-        for each in self._sockets:
-            each.close()
-
-
 @pytest.fixture
 def proxy(postgres_url: str) -> Iterator[CuttingProxy]:
     """Give a proxy before the server."""
-    proxy = CuttingProxy(int(postgres_url.partition("127.0.0.1:")[2].partition("/")[0]))
-    yield proxy
-    proxy.close()
+    with CuttingProxy(postgres_url) as proxy:
+        yield proxy
 
 
 @pytest.mark.parametrize("way", ["there", "back"])
 def test_a_commit_whose_fate_is_not_known(postgres_url: str, proxy: CuttingProxy, way: str) -> None:
     """Cut at any byte of a commit or of its answer, it happens once: the entry's key would refuse a second one."""
     step = int(os.environ.get("HOLDFAST_CUT_BYTES", "41"))
-    through = postgres_url.replace(postgres_url.partition("127.0.0.1:")[2].partition("/")[0], str(proxy.port))
-    with open_store(through) as store:
+    with open_store(through(postgres_url, proxy)) as store:
         store.create({"settings": b""})
         sequence = 0
         for length in range(0, 700, step):
@@ -178,8 +95,7 @@ def test_a_load_that_is_cut(postgres_url: str) -> None:
 
 def test_a_server_that_stays_away(postgres_url: str, proxy: CuttingProxy) -> None:
     """The ledger stops after the time that the URL says, and tells everybody."""
-    through = postgres_url.replace(postgres_url.partition("127.0.0.1:")[2].partition("/")[0], str(proxy.port))
-    ledger = Ledger.open(through.replace("seconds=10", "seconds=1"))
+    ledger = Ledger.open(through(postgres_url, proxy).replace("seconds=10", "seconds=1"))
     ledger.apply(Deposit(1, 1, "1"))
     proxy.close()
     began = time.monotonic()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from typing import NamedTuple
-from urllib.parse import parse_qsl, unquote, urlencode, urlsplit, urlunsplit
+from urllib.parse import unquote
 
 from holdfast.storage.ports import StoreError
 
@@ -14,7 +14,12 @@ _SCHEMA_DEFAULT = "holdfast"
 _RECONNECT_SECONDS_DEFAULT = 60
 _RECONNECT_SECONDS_MAX = 3600
 _SCHEMA = re.compile(r"[a-z_][a-z0-9_]{0,62}")
-_SECRETS = frozenset({"password", "sslpassword"})
+_OWN = frozenset({SCHEMA_PARAMETER, RECONNECT_PARAMETER})
+_SECRETS = frozenset(
+    {"password", "sslpassword", "oauth_client_secret", "scram_client_key", "scram_server_key"}
+)
+_PORT = re.compile("[0-9]*")
+_AFTER_ADDRESS = re.compile(r"^\[[^\]]*\]")
 _HIDDEN = "***"
 
 
@@ -40,10 +45,11 @@ class PostgresLocation(NamedTuple):
 
 
 def has_password(url: str) -> bool:
-    """Whether a URL has a password in it, as user information or as a parameter."""
-    parts = urlsplit(url)
-    user, at, _ = parts.netloc.rpartition("@")
-    return (bool(at) and ":" in user) or any(key in _SECRETS for key, _ in _parameters(parts.query))
+    """Whether a URL has a password in it, as user information or as a parameter, or what may be one that is not encoded."""
+    parts = _split(url)
+    return (
+        parts.password is not None or parts.is_ambiguous or any(_is_secret(each) for each in parts.parameters)
+    )
 
 
 def parse_location(url: str) -> PostgresLocation:
@@ -53,20 +59,24 @@ def parse_location(url: str) -> PostgresLocation:
     the ledger has for itself, and ``holdfast_reconnect_seconds`` (60), for how long a lost connection is tried again.
 
     Raises:
-        StoreError: If one of these is wrong.
+        StoreError: If one of these is wrong, or it cannot be told where a password ends.
     """
-    parts = urlsplit(url)
-    user, at, host = parts.netloc.rpartition("@")
-    login, colon, password = user.partition(":")
-    secrets = [password] if colon else []
-    given = _parameters(parts.query)
-    secrets += [value for key, value in given if key in _SECRETS]
-    own = {key: value for key, value in given if key in {SCHEMA_PARAMETER, RECONNECT_PARAMETER}}
-    others = [(key, value) for key, value in given if key not in own]
-    shown = [(key, value) for key, value in given if key not in _SECRETS]
-    name = urlunsplit(parts._replace(netloc=login + at + host, query=urlencode(shown)))
+    parts = _split(url)
+    if parts.is_ambiguous:
+        raise StoreError(
+            f"{parts.scheme}://{_HIDDEN}: this URL has an @ after its server's name, or a port that is no number; in a "
+            "password and in all other names, write @ as %40, / as %2F, : as %3A"
+        )
+    secrets = [] if parts.password is None else [parts.password]
+    secrets += [each.partition("=")[2] for each in parts.parameters if _is_secret(each)]
+    own = {_key(each): unquote(each.partition("=")[2]) for each in parts.parameters if _key(each) in _OWN}
+    name = _join(
+        parts._replace(
+            password=None, parameters=tuple(each for each in parts.parameters if not _is_secret(each))
+        )
+    )
     return PostgresLocation(
-        urlunsplit(parts._replace(netloc=parts.netloc, query=urlencode(others))),
+        _join(parts._replace(parameters=tuple(each for each in parts.parameters if _key(each) not in _OWN))),
         _schema(name, own.get(SCHEMA_PARAMETER, _SCHEMA_DEFAULT)),
         _seconds(name, own.get(RECONNECT_PARAMETER, str(_RECONNECT_SECONDS_DEFAULT))),
         name,
@@ -74,8 +84,54 @@ def parse_location(url: str) -> PostgresLocation:
     )
 
 
-def _parameters(query: str) -> list[tuple[str, str]]:
-    return parse_qsl(query, keep_blank_values=True)
+class _UrlParts(NamedTuple):
+    """A URL in the pieces in which libpq reads it, which differ from those of other URLs; not decoded."""
+
+    scheme: str
+    user: str
+    password: str | None
+    servers: str
+    database: str
+    parameters: tuple[str, ...]
+
+    @property
+    def is_ambiguous(self) -> bool:
+        """Whether the servers or the database may be what comes after a ``/``, ``:`` or ``@`` in a password."""
+        ports = [_AFTER_ADDRESS.sub("", each).partition(":")[2] for each in self.servers.split(",")]
+        return "@" in self.servers + self.database or any(not _PORT.fullmatch(port) for port in ports)
+
+
+def _split(url: str) -> _UrlParts:
+    scheme, _, rest = url.partition("://")
+    login = password = colon = ""
+    end = re.search("[@/]", rest)
+    if end is not None and end.group() == "@":
+        login, colon, password = rest[: end.start()].partition(":")
+        rest = rest[end.end() :]
+    where, _, query = rest.partition("?")
+    servers, slash, database = where.partition("/")
+    return _UrlParts(
+        scheme,
+        login,
+        password if colon else None,
+        servers,
+        slash + database,
+        tuple(filter(None, query.split("&"))),
+    )
+
+
+def _join(parts: _UrlParts) -> str:
+    login = parts.user if parts.password is None else f"{parts.user}:{parts.password}"
+    query = "?" + "&".join(parts.parameters) if parts.parameters else ""
+    return f"{parts.scheme}://{login}{'@' if login else ''}{parts.servers}{parts.database}{query}"
+
+
+def _key(parameter: str) -> str:
+    return unquote(parameter.partition("=")[0])
+
+
+def _is_secret(parameter: str) -> bool:
+    return _key(parameter) in _SECRETS
 
 
 def _schema(name: str, schema: str) -> str:

@@ -80,11 +80,19 @@ def migrate(connection: Connection, location: PostgresLocation) -> None:
         psycopg.Error: If something cannot be made.
     """
     with connection.transaction():
-        connection.execute(sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(sql.Identifier(location.schema)))
-        connection.execute(
-            "CREATE TABLE IF NOT EXISTS migrations (number integer PRIMARY KEY, what text NOT NULL, "
-            "is_breaking boolean NOT NULL, applied timestamptz NOT NULL DEFAULT now())"
-        )
+        # IF NOT EXISTS asks for the right to create also where nothing is created.
+        if not connection.execute(
+            "SELECT FROM pg_catalog.pg_namespace WHERE nspname = %s", (location.schema,)
+        ).fetchall():
+            connection.execute(sql.SQL("CREATE SCHEMA {}").format(sql.Identifier(location.schema)))
+        if not connection.execute(
+            "SELECT FROM pg_catalog.pg_tables WHERE schemaname = %s AND tablename = 'migrations'",
+            (location.schema,),
+        ).fetchall():
+            connection.execute(
+                "CREATE TABLE migrations (number integer PRIMARY KEY, what text NOT NULL, "
+                "is_breaking boolean NOT NULL, applied timestamptz NOT NULL DEFAULT now())"
+            )
     check_schema(connection, location)
     applied = {row[0] for row in connection.execute("SELECT number FROM migrations")}
     for migration in MIGRATIONS:

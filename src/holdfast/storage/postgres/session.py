@@ -27,6 +27,11 @@ FENCED = "HF001"
 _CONNECT_SECONDS = 10
 _BACKOFF_SECONDS = 0.05
 _BACKOFF_SECONDS_MAX = 2.0
+_LAST_WORDS = frozenset({"FATAL", "PANIC"})
+# Limits that a role may have for people's queries would cut off a large commit, a long replay, or an atomic load.
+_SETTINGS = sql.SQL("""SET search_path TO {}, pg_catalog; SET client_min_messages TO error;
+    SELECT set_config(name, '0', false) FROM pg_catalog.pg_settings WHERE name IN ('statement_timeout', 'lock_timeout',
+        'transaction_timeout', 'idle_in_transaction_session_timeout', 'idle_session_timeout')""")
 # A server that does not answer any more is found out after half a minute, instead of after hours.
 _KEEPALIVES = {
     "keepalives_idle": 10,
@@ -67,9 +72,13 @@ def explained(location: PostgresLocation) -> Iterator[None]:
 
 def is_lost(connection: Connection, error: BaseException) -> bool:
     """Whether an error means that the connection is gone, rather than that a statement is wrong."""
-    return isinstance(error, psycopg.OperationalError | psycopg.InterfaceError) and (
-        connection.closed or connection.broken
-    )
+    if not isinstance(error, psycopg.Error):
+        return False
+    if connection.closed or error.diag.severity_nonlocalized in _LAST_WORDS:
+        # The server's last words may arrive before the end of the connection does.
+        return isinstance(error, psycopg.OperationalError | psycopg.InterfaceError)
+    # What does not come from the server comes from the link to it, or from a pipeline that ends in the middle.
+    return isinstance(error, psycopg.OperationalError) and error.sqlstate is None
 
 
 class PostgresSession:
@@ -87,6 +96,8 @@ class PostgresSession:
         self._location = location
         self._purpose = purpose
         self._process = os.getpid()
+        self.backend = 0
+        """The server's process for the latest connection, also when that one is lost."""
         with explained(location):
             self.connection = self._connect()
 
@@ -106,8 +117,11 @@ class PostgresSession:
             self.reconnect()
             return work(self.connection)
 
-    def reconnect(self) -> None:
+    def reconnect(self, may_wait: Callable[[], bool] | None = None) -> None:
         """Connect again, at longer and longer intervals, for as long as the location says.
+
+        Args:
+            may_wait: Asked before each pause; False ends it.
 
         Raises:
             psycopg.Error: The last error, if it never succeeds.
@@ -122,7 +136,7 @@ class PostgresSession:
                 is_hopeless = isinstance(
                     error, errors.InvalidAuthorizationSpecification | errors.InvalidCatalogName
                 )
-                if is_hopeless or time.monotonic() + pause > until:
+                if is_hopeless or time.monotonic() + pause > until or not (may_wait is None or may_wait()):
                     raise
             else:
                 return
@@ -154,13 +168,11 @@ class PostgresSession:
         }
         connection = psycopg.connect(**(ours | given), autocommit=True)
         try:
-            connection.execute(
-                sql.SQL("SET search_path TO {}, pg_catalog").format(sql.Identifier(self._location.schema))
-            )
-            connection.execute("SET client_min_messages TO error")
+            connection.execute(_SETTINGS.format(sql.Identifier(self._location.schema)))
         except BaseException:
             connection.close()
             raise
+        self.backend = connection.info.backend_pid
         return connection
 
 

@@ -205,11 +205,14 @@ class PostgresStore:
         writer = self._checked()
         with explained(self._location):
             try:
-                writer.transact(drop, sync=False)
-                found = sent[-1].fetchall()
+                writer.transact(drop, sync=False, is_needed=False)
             except errors.DiskFull:
                 # Housekeeping only needs room; nothing is lost without it.
                 return
+        if sent[-1].description is None:
+            # The connection was lost and the answer with it; the same part is looked at again.
+            return
+        found = sent[-1].fetchall()
         self._superseding = (oldest, *found[-1]) if found else (0, 0, 0)
 
     def compact(self, on_progress: Callable[[int, int], None] | None = None) -> None:
@@ -274,19 +277,18 @@ def _count(connection: Connection, statement: LiteralString) -> int:
 
 
 def _write(connection: Connection, commit: Commit) -> None:
-    """Send a commit's rows as binary parameters."""
-    cursor = connection.cursor()
-    if commit.entries:
-        cursor.executemany(
+    """Send a commit's rows as binary parameters, one after the other: ``executemany`` would wait for the server each time."""
+    for entry in commit.entries:
+        connection.execute(
             "INSERT INTO entries VALUES (%s, %s, %s, %b)",
-            [(each.sequence, each.count, each.time_us, each.data) for each in commit.entries],
+            (entry.sequence, entry.count, entry.time_us, entry.data),
         )
-    if commit.raw_texts:
-        cursor.executemany("INSERT INTO raw_texts VALUES (%s, %b)", commit.raw_texts)
-    if commit.pages:
-        cursor.executemany(
+    for text in commit.raw_texts:
+        connection.execute("INSERT INTO raw_texts VALUES (%s, %b)", text)
+    for page in commit.pages:
+        connection.execute(
             "INSERT INTO pages VALUES (%s, %s, %s, %b)",
-            [(each.kind, each.number, commit.checkpoint, each.data) for each in commit.pages],
+            (page.kind, page.number, commit.checkpoint, page.data),
         )
     if commit.publish is not None:
-        cursor.execute("INSERT INTO checkpoints VALUES (%s, %s, %b)", commit.publish)
+        connection.execute("INSERT INTO checkpoints VALUES (%s, %s, %b)", commit.publish)

@@ -11,6 +11,7 @@ from hashlib import blake2b
 from typing import TYPE_CHECKING, LiteralString
 
 import psycopg
+from psycopg.pq import TransactionStatus
 
 from holdfast.storage.ports import StoreBusyError, StoreError, StoreFencedError
 from holdfast.storage.postgres.migrations import migrate
@@ -48,6 +49,8 @@ class PostgresWriter:
         self._location = location
         self._epoch = 0
         self._commits = 0
+        # The latest commit that the ledger counts on. A server that crashes may lose those that did not wait for its disk.
+        self._needed = 0
         self._session = PostgresSession(location, "writer")
         try:
             with explained(location):
@@ -60,13 +63,21 @@ class PostgresWriter:
             raise
 
     def _lock(self, may_wait: Callable[[], bool] | None) -> None:
-        while not self._try_lock():
-            if may_wait is None or not may_wait():
-                raise StoreBusyError(
-                    f"{self._location.name} is open for writing by {self._find_holder()}; end that, or read beside it with "
-                    "read_only=True"
-                )
-            time.sleep(_LOCK_SECONDS)
+        while True:
+            try:
+                if self._try_lock():
+                    return
+                if may_wait is None or not may_wait():
+                    raise StoreBusyError(
+                        f"{self._location.name} is open for writing by {self._find_holder()}; end that, or read beside it "
+                        "with read_only=True"
+                    )
+            except psycopg.Error as error:
+                if may_wait is None or not is_lost(self._session.connection, error):
+                    raise
+                self._session.reconnect(may_wait)
+            else:
+                time.sleep(_LOCK_SECONDS)
 
     @property
     def connection(self) -> Connection:
@@ -89,8 +100,9 @@ class PostgresWriter:
         if row is None:
             raise StoreError(f"{self._location.name}: the table `writer` is empty; restore a backup")
         self._epoch = int(row[0])
+        self._commits = self._needed = 0
 
-    def transact(self, work: Callable[[Connection], object], *, sync: bool) -> None:
+    def transact(self, work: Callable[[Connection], object], *, sync: bool, is_needed: bool = True) -> None:
         """Do something in one transaction, once, whatever happens to the connection.
 
         If the connection is lost, it is made anew, and the number of the last commit tells whether this one happened.
@@ -98,43 +110,59 @@ class PostgresWriter:
         Args:
             work: Sends statements, without looking at what they give: they all go out together.
             sync: Whether everything has to be on the server's disk when this returns.
+            is_needed: Whether the ledger counts on it from now on; false for housekeeping that can be done again.
 
         Raises:
             psycopg.Error: If a statement fails, or the server cannot be reached for too long.
+            StoreError: If the server crashed and lost earlier commits, those that did not wait for its disk.
             StoreFencedError: If another writer has taken over.
         """
         number = self._commits + 1
+        until: float | None = None
         while True:
             connection = self.connection
             try:
-                with connection.pipeline(), connection.transaction():
+                # psycopg's own transaction waits for the server at both ends; this is one round trip.
+                with connection.pipeline():
+                    connection.execute("BEGIN")
                     if not sync:
                         connection.execute("SET LOCAL synchronous_commit TO off")
                     self.advance(connection, number)
                     work(connection)
-            except psycopg.Error as error:
+                    connection.execute("COMMIT")
+            except BaseException as error:
                 if not is_lost(connection, error):
+                    _roll_back(connection)
                     raise
+                if until is not None and time.monotonic() > until:
+                    raise
+                until = until or time.monotonic() + self._location.reconnect_seconds
             else:
                 break
             if self.recover() == number:
                 break
         self._commits = number
+        if is_needed:
+            self._needed = number
 
     def advance(self, connection: Connection, number: int) -> None:
         """Give the transaction its number, and let it fail if another writer has taken over."""
         connection.execute("SELECT advance(%s, %s)", (self._epoch, number))
 
     def begin(self) -> None:
-        """Begin a transaction that :meth:`end` ends; a lost connection ends it too."""
-        connection = self.connection
-        connection.execute("BEGIN")
-        try:
-            self.advance(connection, self._commits + 1)
-        except psycopg.Error:
-            if not connection.closed:
-                connection.execute("ROLLBACK")
-            raise
+        """Begin a transaction that :meth:`end` ends; a connection that is lost from now on ends it too."""
+        while True:
+            connection = self.connection
+            try:
+                connection.execute("BEGIN")
+                self.advance(connection, self._commits + 1)
+            except psycopg.Error as error:
+                if not is_lost(connection, error):
+                    _roll_back(connection)
+                    raise
+            else:
+                return
+            self.recover()
 
     def end(self, *, keep: bool) -> None:
         """Commit the transaction or roll it back.
@@ -152,24 +180,37 @@ class PostgresWriter:
                 raise
         if keep:
             self._commits += 1
+            self._needed = self._commits
 
     def recover(self) -> int:
         """Connect and lock again after a lost connection; give the number of the last commit that happened.
 
         Raises:
+            StoreError: If the server crashed and lost commits that the ledger counts on.
             StoreFencedError: If another writer has taken over.
             StoreBusyError: If another process has the lock.
             psycopg.Error: If the server cannot be reached for as long as the location says.
         """
+        last = self._lock_again()
+        if last < self._needed:
+            # What comes next would leave a gap in the journal, and a sync would confirm what is lost.
+            raise StoreError(
+                f"{self._location.name}: the server crashed and lost the last commits, which had not waited for its disk (the "
+                "ledger's durability); open the ledger again: it is as it was before them"
+            )
+        return last
+
+    def _lock_again(self) -> int:
         until = time.monotonic() + self._location.reconnect_seconds
-        former = self._session.connection.info.backend_pid
+        former = []
         while True:
+            former.append(self._session.backend)
             self._session.reconnect()
             connection = self._session.connection
             try:
                 # The server may not know yet that the connection is gone, and its lock with it.
                 connection.execute(
-                    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid = %s AND usename = current_user "
+                    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid = ANY (%s) AND usename = current_user "
                     "AND application_name = %s",
                     (former, connection.info.parameter_status("application_name")),
                 )
@@ -210,6 +251,12 @@ class PostgresWriter:
         key = self._key & 0xFFFF_FFFF_FFFF_FFFF
         row = self._session.connection.execute(_HOLDER, (key >> 32, key & 0xFFFF_FFFF)).fetchone()
         return "another process" if row is None else f"{row[0]!r} (from {row[1]}, backend {row[2]})"
+
+
+def _roll_back(connection: Connection) -> None:
+    """Leave a transaction in which something failed."""
+    if connection.info.transaction_status not in {TransactionStatus.IDLE, TransactionStatus.UNKNOWN}:
+        connection.execute("ROLLBACK")
 
 
 def _check_durable(connection: Connection, location: PostgresLocation) -> None:
