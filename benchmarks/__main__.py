@@ -27,6 +27,7 @@ QUESTIONS = (
     "growth",
     "startup",
     "ledger",
+    "postgres",
 )
 STREAM_QUESTIONS = (
     "streams_tcp",

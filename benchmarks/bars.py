@@ -50,6 +50,8 @@ BARS: dict[str, Bar] = {
     "load-bytes": Bar(
         "bytes on disk per plain row, journal and checkpoint, after close", 24, 20, unit="bytes"
     ),
+    "postgres": Bar("loading 10 M plain rows into PostgreSQL, wall", 1e6, 2e6, unit="rows/s", at_least=True),
+    "postgres-by-hand": Bar("the same, times the rate of naive_postgres.py", 30, at_least=True),
     "replay": Bar("replaying a journal, one core", 20e6, 40e6, unit="rows/s", at_least=True),
     "open": Bar("opening 10 M sequential transactions from a checkpoint", 3, 0.5, unit="s"),
     "packed-plain": Bar("packed bytes per plain row, dense ids", 7, unit="bytes"),

@@ -54,9 +54,12 @@ def _kernel_build() -> str:
 def postgres_server() -> Iterator[str]:
     """Give the URL of a database on a server of this session's own."""
     pytest.importorskip("psycopg", reason="psycopg is not installed")
-    from postgres_server import running_server  # noqa: PLC0415  # it is beside this file, which is on the path only now
+    from benchmarks.postgres_server import find_binaries, running_server  # noqa: PLC0415  # it is for Unix
 
-    with running_server() as url:
+    binaries = find_binaries()
+    if binaries is None:
+        pytest.skip("there is no PostgreSQL server here")
+    with running_server(binaries, "max_connections=60", "shared_buffers=32MB") as url:
         yield url
 
 

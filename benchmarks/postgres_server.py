@@ -1,4 +1,4 @@
-"""A real PostgreSQL server for tests: a cluster of its own in a directory of its own, on a free port of the loopback."""
+"""A real PostgreSQL server for benchmarks and tests: a cluster in a directory of its own, on a free port of the loopback."""
 
 from __future__ import annotations
 
@@ -11,8 +11,6 @@ import tempfile
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
-
-import pytest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -30,12 +28,14 @@ def find_binaries() -> Path | None:
 
 
 @contextmanager
-def running_server() -> Iterator[str]:
-    """Start a server; give the URL of a database on it. It is stopped at once in the end, and its directory removed."""
-    binaries = find_binaries()
-    if binaries is None:
-        pytest.skip("there is no PostgreSQL server here")
-    # PostgreSQL refuses to run as root, and reads nothing in pytest's private directories.
+def running_server(binaries: Path, *settings: str) -> Iterator[str]:
+    """Start a server; give the URL of a database on it. It is stopped at once in the end, and its directory removed.
+
+    Args:
+        binaries: The directory of its programs; see :func:`find_binaries`.
+        settings: Settings besides its defaults: ``shared_buffers=32MB``.
+    """
+    # PostgreSQL refuses to run as root, and reads nothing in private directories.
     user = pwd.getpwnam("nobody") if os.geteuid() == 0 else pwd.getpwuid(os.geteuid())
     directory = Path(tempfile.mkdtemp(prefix="holdfast-postgres-"))
     os.chown(directory, user.pw_uid, user.pw_gid)
@@ -62,8 +62,8 @@ def running_server() -> Iterator[str]:
         "--locale=C",
         "--no-sync",
     )
-    options = (
-        f"-p {port} -k {directory} -c listen_addresses=127.0.0.1 -c max_connections=60 -c shared_buffers=32MB"
+    options = " ".join(
+        [f"-p {port} -k {directory} -c listen_addresses=127.0.0.1", *(f"-c {each}" for each in settings)]
     )
     call(binaries / "pg_ctl", "-D", cluster, "-w", "-o", options, "-l", directory / "log", "start")
     try:
