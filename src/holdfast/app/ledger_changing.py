@@ -12,6 +12,7 @@ from holdfast.app.runner import EXIT_DONE, JobError
 from holdfast.domain.rules import RulesError
 from holdfast.storage.creation import read_settings
 from holdfast.storage.ledger import Ledger
+from holdfast.storage.pruning import prune
 from holdfast.storage.stores import open_store
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from holdfast.app.options import Refuse
     from holdfast.app.runner import Runner
     from holdfast.storage.ports import Store
+    from holdfast.storage.pruning import Pruned
 
 
 def settings(runner: Runner, options: argparse.Namespace, refuse: Refuse) -> int:
@@ -64,15 +66,34 @@ def checkpoint(runner: Runner, options: argparse.Namespace, refuse: Refuse) -> i
     return EXIT_DONE
 
 
-def compact(runner: Runner, options: argparse.Namespace, refuse: Refuse) -> int:  # noqa: ARG001  # all actions are called alike
-    """Give unused space back to the disk."""
-    on_progress, clear = make_step_progress(runner, options, "compacting")
+def compact(runner: Runner, options: argparse.Namespace, refuse: Refuse) -> int:
+    """Drop old entries, if that is asked for, and give unused space back to the disk."""
+    keep, time_us = read_when("--keep", options.keep, refuse)
+    if options.archive is not None and options.keep is None:
+        refuse(
+            "--archive: say what stays: --keep a number of decisions, or a time; what is older goes to the archive"
+        )
     with _open_store(options) as store:
+        if options.keep is not None:
+            on_progress, clear = make_step_progress(runner, options, "verifying")
+            try:
+                pruned = prune(store, keep, time_us, options.archive, on_progress)
+            finally:
+                clear()
+            if not options.quiet:
+                runner.stderr.write(_say_pruned(pruned))
+        on_progress, clear = make_step_progress(runner, options, "compacting")
         try:
             store.compact(on_progress)
         finally:
             clear()
     return EXIT_DONE
+
+
+def _say_pruned(pruned: Pruned) -> str:
+    if pruned.entries:
+        return f"holdfast: {pruned.entries:,} entries with {pruned.decisions:,} decisions are dropped\n"
+    return f"holdfast: no entry is dropped: none is that old and covered by the oldest checkpoint (decision {pruned.covered:,})\n"
 
 
 def redact(runner: Runner, options: argparse.Namespace, refuse: Refuse) -> int:

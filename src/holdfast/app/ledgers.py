@@ -8,6 +8,7 @@ from holdfast.app.options import add_rules, whole_number
 from holdfast.app.runner import JobError
 from holdfast.domain.rules import RulesError
 from holdfast.engine.streams import StreamChangedError
+from holdfast.storage.checkpointing import CHECKPOINTS_KEPT_DEFAULT
 from holdfast.storage.durability import parse_durability
 from holdfast.storage.failures import LedgerError
 from holdfast.storage.ledger import Ledger
@@ -74,6 +75,13 @@ def add_ledger_options(parser: argparse.ArgumentParser, *, without: str = "") ->
         "(no limit)",
     )
     group.add_argument(
+        "--checkpoints-keep",
+        type=whole_number,
+        metavar="N",
+        default=CHECKPOINTS_KEPT_DEFAULT,
+        help="how many checkpoints stay (%(default)s)",
+    )
+    group.add_argument(
         "--keep-raw",
         type=size_of_memory,
         metavar="N",
@@ -104,6 +112,8 @@ def open_ledger(
     """
     if not options.data:
         refuse("--data: say which ledger, a file: --data payments.db")
+    if not options.checkpoints_keep:
+        refuse("--checkpoints-keep: at least one checkpoint stays")
     try:
         parse_durability(options.durability)
     except ValueError as error:
@@ -121,6 +131,7 @@ def open_ledger(
                 durability=options.durability,
                 memory_bytes_max=options.state_bytes_max,
                 raw_bytes_max=options.keep_raw,
+                checkpoints_keep=options.checkpoints_keep,
                 on_progress=on_progress,
             )
     except RulesError as error:

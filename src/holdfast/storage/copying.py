@@ -15,6 +15,8 @@ from holdfast.storage.stores import is_url, open_store
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from holdfast.storage.ports import Reader
+
     OnProgress = Callable[[int, int], None]
 
 _META_KEYS = ("settings", "ledger")
@@ -37,6 +39,23 @@ def backup_ledger(location: str, target: str, on_progress: OnProgress | None = N
         return
     with SqliteStore.open(location, read_only=True) as store:
         store.backup(target, on_progress)
+
+
+def copy_entries(reader: Reader, target: str, end: int) -> None:
+    """Copy the entries that hold no decision after ``end``, with their raw texts, to a new file; they are not replayed.
+
+    Raises:
+        StoreError: If there is a file already, or it cannot be written.
+    """
+    if is_url(target) or os.path.exists(target):
+        raise StoreError(f"{target}: give the path of a file that is not there yet")
+    with open_store(target) as copy:
+        copy.create({key: value for key in _META_KEYS if (value := reader.meta(key)) is not None})
+        for entry in reader.entries(0):
+            if entry.sequence + entry.count > end:
+                break
+            text = reader.raw_text(entry.sequence)
+            copy.commit(Commit(entries=(entry,), raw_texts=() if text is None else (text,)))
 
 
 def restore_ledger(

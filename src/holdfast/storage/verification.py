@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from holdfast.domain.settings import Settings
     from holdfast.kernel.ledger.ledger import LedgerCore
-    from holdfast.storage.ports import Reader
+    from holdfast.storage.ports import CheckpointRecord, Reader
 
 
 class Verified(NamedTuple):
@@ -45,20 +45,10 @@ def verify(
     texts = erased = entries = 0
     newest = checkpoints[0] if checkpoints else None
     # Replayed first: it checks every entry up to the checkpoint, in the chain.
-    recovery = Recovery(reader, name, created, on_progress=on_progress)
-    oldest = checkpoints[-1].number if checkpoints and reader.first_sequence() > 0 else 0
-    replayed = recovery.run(until=None if newest is None else newest.sequence, checkpoint=oldest)
-    if newest is not None:
-        restored = Recovery(reader, name, created).run(until=newest.sequence)
-        for core in (replayed.core, restored.core):
-            load_all(core, reader, name, newest.number)
-        if replayed.core.digest() != restored.core.digest() or _counts(replayed.core) != _counts(
-            restored.core
-        ):
-            raise StoreDamagedError(
-                f"{name}: checkpoint {newest.number} (decision {newest.sequence}) has another content than a replay of the "
-                f"journal; {WAYS_OUT}"
-            )
+    if newest is None:
+        Recovery(reader, name, created, on_progress=on_progress).run(checkpoint=0)
+    else:
+        verify_checkpoint(reader, name, created, newest, on_progress)
     chain = None
     for stored in reader.entries(reader.first_sequence()):
         entry = decode_entry(name, stored)
@@ -87,6 +77,32 @@ def verify(
     )
 
 
+def verify_checkpoint(
+    reader: Reader,
+    name: str,
+    created: Settings,
+    record: CheckpointRecord,
+    on_progress: Callable[[int, int], None] | None = None,
+) -> None:
+    """Check that a replay comes to the content of a checkpoint: from nothing, or, if entries were pruned, from the oldest one.
+
+    Raises:
+        StoreDamagedError: If something is not what was written; the message names it.
+        ReplayDiffersError: If the replay does not come to the journaled outcomes.
+    """
+    oldest = reader.checkpoints()[-1].number if reader.first_sequence() > 0 else 0
+    recovery = Recovery(reader, name, created, on_progress=on_progress)
+    replayed = recovery.run(until=record.sequence, checkpoint=oldest)
+    restored = Recovery(reader, name, created).run(until=record.sequence, checkpoint=record.number)
+    for core in (replayed.core, restored.core):
+        load_all(core, reader, name, record.number)
+    if replayed.core.digest() != restored.core.digest() or replayed.core.counts() != restored.core.counts():
+        raise StoreDamagedError(
+            f"{name}: checkpoint {record.number} (decision {record.sequence}) has another content than a replay of the "
+            f"journal; {WAYS_OUT}"
+        )
+
+
 def load_all(core: LedgerCore, reader: Reader, name: str, checkpoint: int) -> None:
     """Bring all pages of records into memory.
 
@@ -101,7 +117,3 @@ def load_all(core: LedgerCore, reader: Reader, name: str, checkpoint: int) -> No
             core.load_page(PAGE_RUN, number, open_page(PAGE_RUN, number, data))
         except ValueError as error:
             raise StoreDamagedError(f"{name}: checkpoint {checkpoint}: {error}; {WAYS_OUT}") from error
-
-
-def _counts(core: LedgerCore) -> tuple[int, ...]:
-    return core.counts()

@@ -17,7 +17,7 @@ ACTIONS = {
     "settings": "the settings in force; with --rules, --client-bits, --tx-bits or --row-bytes-max, change them from here on",
     "verify": "check every checksum, the chain, and a replay",
     "checkpoint": "make a checkpoint now",
-    "compact": "give unused space back to the disk",
+    "compact": "give unused space back to the disk; with --keep, drop older entries that a verified checkpoint covers",
     "backup": "copy the ledger to --to, while it is in use",
     "restore": "copy the ledger to --to as it was after --until decisions",
     "redact": "erase the text of rows that could not be decoded, before --before",
@@ -49,7 +49,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--as-of", metavar="WHEN", help="after this many decisions, or at a time: 2026-11-25T18:00:00Z"
     )
     looking.add_argument("--json", action="store_true", help="write info and the result of verify as JSON")
-    changing = parser.add_argument_group("changing (settings, unlock, redact)")
+    changing = parser.add_argument_group("changing (settings, unlock, redact, compact)")
     changing.add_argument("--rules", metavar="PROFILE", help="standard, cards, or the path of a .toml file")
     changing.add_argument("--client-bits", type=int, choices=ID_BITS, help="wider client ids from here on")
     changing.add_argument("--tx-bits", type=int, choices=ID_BITS, help="wider transaction ids from here on")
@@ -60,6 +60,12 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     changing.add_argument("--actor", metavar="NAME", help="who (the user who runs this)")
     changing.add_argument(
         "--before", metavar="WHEN", help="what is older goes: a number of decisions, or a time"
+    )
+    changing.add_argument(
+        "--keep", metavar="WHEN", help="compact: what came after so many decisions, or since a time, stays"
+    )
+    changing.add_argument(
+        "--archive", metavar="FILE", help="compact: write the entries that are dropped to a new ledger first"
     )
     copying = parser.add_argument_group("copying (backup, restore)")
     copying.add_argument(

@@ -6,7 +6,9 @@ one. When it wakes up, its next commit finds another epoch and writes nothing.
 
 from __future__ import annotations
 
+import os
 import time
+from contextlib import suppress
 from hashlib import blake2b
 from typing import TYPE_CHECKING, LiteralString
 
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
 
 _LOCK_SECONDS = 0.25
 """How often the lock is asked for while somebody else has it."""
+_GRACE_SECONDS = 1.0
 _HOLDER: LiteralString = """SELECT application_name, coalesce(host(client_addr), 'a local socket'), pid FROM pg_stat_activity
     WHERE pid = (
         SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND granted AND objsubid = 1
@@ -51,6 +54,7 @@ class PostgresWriter:
         self._commits = 0
         # The latest commit that the ledger counts on. A server that crashes may lose those that did not wait for its disk.
         self._needed = 0
+        self._process = os.getpid()
         self._session = PostgresSession(location, "writer")
         try:
             with explained(location):
@@ -63,11 +67,13 @@ class PostgresWriter:
             raise
 
     def _lock(self, may_wait: Callable[[], bool] | None) -> None:
+        # The server may not have noticed yet that a process which was killed is gone.
+        grace_ends = time.monotonic() + _GRACE_SECONDS
         while True:
             try:
                 if self._try_lock():
                     return
-                if may_wait is None or not may_wait():
+                if time.monotonic() > grace_ends and (may_wait is None or not may_wait()):
                     raise StoreBusyError(
                         f"{self._location.name} is open for writing by {self._find_holder()}; end that, or read beside it "
                         "with read_only=True"
@@ -229,6 +235,11 @@ class PostgresWriter:
 
     def close(self) -> None:
         """Let others write."""
+        if self._process == os.getpid() and not self._session.connection.closed:
+            # The server ends a connection in its own time, and its lock with it.
+            with suppress(psycopg.Error):
+                _roll_back(self._session.connection)
+                _value(self._session.connection, "SELECT pg_advisory_unlock(%s::bigint)", self._key)
         self._session.close()
 
     def _check_epoch(self, connection: Connection) -> int:
