@@ -27,6 +27,7 @@ SAMPLES: dict[str, object] = {
     "object": "1e5",
     "Outcome": Outcome.INVALID_AMOUNT,
     "Rejection | None": REJECTION,
+    "Settings": holdfast.make_settings(client_bits=32),
     "Report": holdfast.Engine().process(b"type,client,tx,amount\ndeposit,1,1,1e5\n"),
     "ErrorCode": ErrorCode.BAD_HEADER,
     "Address": Address("127.0.0.1", 7070),

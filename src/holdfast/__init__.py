@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from holdfast.io.raw import InputError
     from holdfast.io.rejects import Rejection, RejectWriter
     from holdfast.kernel.batch import Batch
-    from holdfast.storage.failures import LedgerError
+    from holdfast.storage.failures import LedgerError, LedgerFullError
     from holdfast.storage.ledger import Ledger
     from holdfast.storage.ports import StoreError
 
@@ -53,6 +53,7 @@ _HOMES = {
     "InputError": "io.raw",
     "Ledger": "storage.ledger",
     "LedgerError": "storage.failures",
+    "LedgerFullError": "storage.failures",
     "Outcome": "domain.outcome",
     "PolicyAbort": "engine.run",
     "PolicyError": "engine.policy",
@@ -93,6 +94,7 @@ __all__ = [
     "InputError",
     "Ledger",
     "LedgerError",
+    "LedgerFullError",
     "Outcome",
     "PolicyAbort",
     "PolicyError",

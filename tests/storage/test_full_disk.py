@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import contextlib
 import os
+import subprocess
+import time
 from typing import TYPE_CHECKING
 
 import pytest
 
+from e2e.command import run, start
 from e2e.output_faults import mounted
-from holdfast import Deposit, Ledger
+from e2e.serving import error_code, serving
+from holdfast import Deposit, Ledger, LedgerFullError
 from holdfast.storage.ports import CheckpointRecord, Commit, StoredEntry, StoredPage, StoreError
 from holdfast.storage.sqlite import store as sqlite_store
 from holdfast.storage.sqlite.store import SqliteStore
+from storage.ledgers import csv_of, draw_rows, expected_accounts, found_accounts
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 
@@ -103,7 +108,7 @@ def test_a_ledger_outlives_a_full_disk_while_it_is_idle(
     """What is decided stays readable, closing succeeds, and it opens with everything."""
     monkeypatch.setattr(sqlite_store, "_LOG_BYTES_IDLE", 0)
     path = str(small_disk / "p.db")
-    ledger = Ledger.open(path)
+    ledger = Ledger.open(path, disk_bytes_min=0)
     for tx in range(30):
         assert ledger.apply(Deposit(tx, tx, "1")).is_applied
     assert ledger.durable == 30
@@ -113,3 +118,89 @@ def test_a_ledger_outlives_a_full_disk_while_it_is_idle(
     (small_disk / "filler").unlink()
     with Ledger.open(path) as ledger:
         assert ledger.decided == 30
+
+
+ROOM = 2 << 20
+
+
+def wait_until(is_so: Callable[[], bool]) -> None:
+    """Wait for something that another thread finds out."""
+    deadline = time.monotonic() + 20
+    while not is_so():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def refuses(ledger: Ledger, tx: int) -> bool:
+    """Try to decide a row, and say whether the ledger was full."""
+    try:
+        return not ledger.apply(Deposit(1, tx, "1")).is_applied
+    except LedgerFullError:
+        return True
+
+
+def test_rows_wait_for_room(small_disk: Path) -> None:
+    """Before the disk is full no row is decided, everything else goes on, and so do rows when there is room again."""
+    with Ledger.open(small_disk / "p.db", disk_bytes_min=ROOM) as ledger:
+        assert ledger.apply(Deposit(1, 1, "1")).is_applied
+        filler = small_disk / "filler"
+        filler.write_bytes(bytes(5 << 19))
+        wait_until(lambda: refuses(ledger, 1))
+        with pytest.raises(LedgerFullError, match="2,097,152 bytes are free"):
+            ledger.apply(Deposit(1, 2, "1"))
+        with pytest.raises(LedgerFullError):
+            ledger.process(csv_of(draw_rows(10)), stream="day")
+        decided = ledger.decided
+        assert ledger.account(1).available_units == 10_000
+        ledger.change_settings(row_bytes_max=100, reason="an operator's decision is small")
+        ledger.checkpoint()
+        assert ledger.failure is None
+        filler.unlink()
+        wait_until(lambda: not refuses(ledger, 3))
+        assert ledger.process(csv_of(draw_rows(10)), stream="day").rows == 10
+        assert ledger.durable == ledger.decided > decided
+        ledger.verify()
+
+
+def test_a_load_goes_on_when_there_is_room(small_disk: Path, tmp_path: Path) -> None:
+    """It ends with one sentence and exit 1; under its name it decides the rest later, once."""
+    rows = draw_rows(2000)
+    source = tmp_path / "rows.csv"
+    source.write_bytes(csv_of(rows))
+    load = ("load", source, "--data", small_disk / "p.db", "--stream", "day", "-q", "--disk-bytes-min", "2M")
+    (small_disk / "filler").write_bytes(bytes(5 << 19))
+    refused = run(*load)
+    assert (refused.code, refused.errors.count("\n")) == (1, 1)
+    assert "no row is decided" in refused.errors
+    (small_disk / "filler").unlink()
+    assert run(*load).code == 0
+    with Ledger.open(small_disk / "p.db", disk_bytes_min=0) as ledger:
+        assert found_accounts(ledger.accounts()) == expected_accounts(rows)
+
+
+def test_senders_try_again_until_there_is_room(small_disk: Path, tmp_path: Path) -> None:
+    """They are told LEDGER_FULL, the server goes on, and in the end every row is decided once."""
+    rows = draw_rows(3000)
+    source = tmp_path / "rows.csv"
+    source.write_bytes(csv_of(rows))
+    path = small_disk / "p.db"
+    filler = small_disk / "filler"
+    with serving(tmp_path, "--data", path, "--disk-bytes-min", "2M") as server:
+        filler.write_bytes(bytes(5 << 19))
+
+        def is_told() -> bool:
+            (reply,) = server.exchange(b"type,client,tx,amount\ndispute,9,9,\n")[-1:]
+            return "error" in reply and error_code(reply) == "LEDGER_FULL"
+
+        wait_until(is_told)
+        sending = ("send", source, "--to", f"127.0.0.1:{server.port}", "--stream", "day", "--retry", "30")
+        with start(*sending, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as sender:
+            time.sleep(0.5)
+            assert sender.poll() is None, "it gave up"
+            filler.unlink()
+            assert sender.wait(30) == 0
+        assert server.stop() == 0
+    with Ledger.open(path, disk_bytes_min=0) as ledger:
+        state = ledger.find_stream("day")
+        assert state is not None
+        assert state.rows == 3000

@@ -10,6 +10,7 @@ from holdfast.domain.rules import RulesError
 from holdfast.engine.streams import StreamChangedError
 from holdfast.storage.checkpointing import CHECKPOINTS_KEPT_DEFAULT
 from holdfast.storage.durability import parse_durability
+from holdfast.storage.durable_engine import DISK_BYTES_MIN_DEFAULT
 from holdfast.storage.failures import LedgerError
 from holdfast.storage.ledger import Ledger
 from holdfast.storage.ports import StoreError
@@ -82,11 +83,18 @@ def add_ledger_options(parser: argparse.ArgumentParser, *, without: str = "") ->
         help="how many checkpoints stay (%(default)s)",
     )
     group.add_argument(
-        "--keep-raw",
+        "--disk-bytes-min",
         type=size_of_memory,
         metavar="N",
+        default=DISK_BYTES_MIN_DEFAULT,
+        help="with less room on the ledger's disk no rows are decided until there is more; 0: the disk may become full (128M)",
+    )
+    group.add_argument(
+        "--keep-raw",
+        type=_size_or_none,
+        metavar="N",
         default=1 << 20,
-        help="how many bytes of the text of rows that cannot be decoded are kept with each entry of the journal; 0 keeps none "
+        help="how many bytes of the text of rows that cannot be decoded are kept with each entry of the journal; none keeps none "
         "(1M)",
     )
     add_rules(parser, describes_new=True)
@@ -132,6 +140,7 @@ def open_ledger(
                 memory_bytes_max=options.state_bytes_max,
                 raw_bytes_max=options.keep_raw,
                 checkpoints_keep=options.checkpoints_keep,
+                disk_bytes_min=options.disk_bytes_min,
                 on_progress=on_progress,
             )
     except RulesError as error:
@@ -165,6 +174,10 @@ def make_step_progress(
         progress.update(done, total)
 
     return on_progress, progress.clear
+
+
+def _size_or_none(text: str) -> int:
+    return 0 if text == "none" else size_of_memory(text)
 
 
 def location_of_ledger(text: str) -> str:

@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from holdfast.kernel.inlet import Decide
 
 
+class EngineFullError(Exception):
+    """An engine takes no more rows for now: nothing was decided, and the same can be done later."""
+
+
 class AnyEngine(Protocol):
     """Decides rows and keeps accounts."""
 

@@ -185,6 +185,14 @@ def _unauthorized(message: str) -> WireError:
     )
 
 
+def ledger_full() -> WireError:
+    """Make the error for senders while the ledger's disk has too little room left."""
+    return WireError(
+        ErrorCode.LEDGER_FULL,
+        "the server's disk has too little room left, and no rows are decided until there is more; send the rest again later",
+    )
+
+
 def ledger_failed() -> WireError:
     """Make the error for senders whose rows can no longer be made durable."""
     return WireError(

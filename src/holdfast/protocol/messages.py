@@ -63,6 +63,8 @@ class ErrorCode(StrEnum):
     """The server is shutting down."""
     LEDGER_FAILED = "LEDGER_FAILED"
     """The server cannot write its ledger: rows that it has not acknowledged are lost, and have to be sent again."""
+    LEDGER_FULL = "LEDGER_FULL"
+    """The server's disk has too little room left: no rows are decided until there is more."""
     INTERNAL = "INTERNAL"
     """A bug in the server."""
 
@@ -81,6 +83,7 @@ _RETRYABLE = frozenset(
         ErrorCode.REPLIES_NOT_READ,
         ErrorCode.SHUTTING_DOWN,
         ErrorCode.LEDGER_FAILED,
+        ErrorCode.LEDGER_FULL,
     }
 )
 

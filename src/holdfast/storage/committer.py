@@ -65,6 +65,7 @@ class Committer:
         durability: When to ask the disk to keep what was written.
         durable: The sequence up to which everything is in the store already.
         listeners: Called, in the commit thread, whenever the watermark has moved or the ledger has failed.
+        disk_bytes_min: With less room on the disk, :attr:`is_low` says so.
     """
 
     def __init__(
@@ -74,8 +75,13 @@ class Committer:
         durability: Durability,
         durable: int,
         listeners: Listeners,
+        *,
+        disk_bytes_min: int = 0,
     ) -> None:
         self._store = store
+        self._disk_bytes_min = disk_bytes_min
+        self.is_low = False
+        """Whether the disk had too little room after the last commit, or lately if there was none."""
         self._journaling = journaling
         self._durability = durability
         self._gatherer: Gatherer | None = None
@@ -114,6 +120,7 @@ class Committer:
         """Begin to write what the gatherer gets."""
         self._gatherer = gatherer
         self._checkpointer = checkpointer
+        self._look_at_disk()
         background.began(self)
         self._thread.start()
 
@@ -264,6 +271,7 @@ class Committer:
                 if is_stopping:
                     return
                 self._store.tidy(is_idle=True)
+                self._look_at_disk()
                 self._work.wait(
                     min(self._sync_wait_seconds(), _IDLE_SECONDS) if self._is_unsynced else _IDLE_SECONDS
                 )
@@ -313,7 +321,13 @@ class Committer:
             self._durable = end
             self._notify()
         self._store.tidy()
+        self._look_at_disk()
         return True
+
+    def _look_at_disk(self) -> None:
+        if self._disk_bytes_min:
+            free_bytes = self._store.disk_free_bytes()
+            self.is_low = free_bytes is not None and free_bytes < self._disk_bytes_min
 
     def _sync_wait_seconds(self) -> float:
         """Tell how long it is until the disk is asked to keep what was written."""

@@ -15,7 +15,7 @@ from holdfast.storage.checkpointing import CHECKPOINTS_KEPT_DEFAULT, Checkpointe
 from holdfast.storage.committer import Committer, Listeners
 from holdfast.storage.creation import read_settings
 from holdfast.storage.durability import ALWAYS
-from holdfast.storage.failures import LedgerError, ReadOnlyError, StreamBusyError
+from holdfast.storage.failures import LedgerError, LedgerFullError, ReadOnlyError, StreamBusyError
 from holdfast.storage.gathering import ENTRIES_MAX, Gatherer
 from holdfast.storage.journaling import Journaling
 from holdfast.storage.paging import Pager
@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 
 RAW_BYTES_DEFAULT = 1 << 20
 """How many bytes of the text of rows that could not be decoded an entry keeps."""
+DISK_BYTES_MIN_DEFAULT = 128 << 20
+"""How much of the disk is kept free: as much as the entries that wait, and SQLite's log until it is copied, may still need."""
 _POLL_SECONDS = 0.005
 
 
@@ -47,6 +49,7 @@ class _Options(NamedTuple):
     memory_bytes_max: int | None
     raw_bytes_max: int
     checkpoints_keep: int
+    disk_bytes_min: int
 
 
 class DurableEngine:
@@ -59,6 +62,7 @@ class DurableEngine:
         memory_bytes_max: How much memory the state may take; None for no limit.
         raw_bytes_max: How many bytes of the text of rows that could not be decoded an entry keeps.
         checkpoints_keep: How many checkpoints stay.
+        disk_bytes_min: With less room than this on the store's disk, no rows are decided.
         is_read_only: Whether nothing is decided.
     """
 
@@ -71,10 +75,13 @@ class DurableEngine:
         memory_bytes_max: int | None = None,
         raw_bytes_max: int = RAW_BYTES_DEFAULT,
         checkpoints_keep: int = CHECKPOINTS_KEPT_DEFAULT,
+        disk_bytes_min: int = DISK_BYTES_MIN_DEFAULT,
         is_read_only: bool = False,
     ) -> None:
         self._store = store
-        self._options = _Options(durability, memory_bytes_max, raw_bytes_max, checkpoints_keep)
+        self._options = _Options(
+            durability, memory_bytes_max, raw_bytes_max, checkpoints_keep, disk_bytes_min
+        )
         self._is_read_only = is_read_only
         self._is_closed = False
         self._is_atomic = False
@@ -92,7 +99,12 @@ class DurableEngine:
         self._pager = Pager(core, self._reader, self._store.name, memory_bytes_max=options.memory_bytes_max)
         journaling = Journaling(recovered.chain, core.settings, recovered.time_us)
         self._committer = Committer(
-            self._store, journaling, options.durability, core.decided, self._listeners
+            self._store,
+            journaling,
+            options.durability,
+            core.decided,
+            self._listeners,
+            disk_bytes_min=options.disk_bytes_min,
         )
         self._checkpointer = Checkpointer(
             core,
@@ -288,6 +300,8 @@ class DurableEngine:
             self._streams.check_position(stream, position)
         if self._gatherer.waiting >= ENTRIES_MAX:
             self._gatherer.wait_for_room(entries_max=ENTRIES_MAX)
+        if self._committer.is_low:
+            raise LedgerFullError(self.name, self._options.disk_bytes_min)
         self._pager.let_go()
         return self._pager.decide(batch, start, stop, tally or Tally(), stream, position)
 

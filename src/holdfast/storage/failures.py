@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from holdfast.domain.picklable import Picklable
+from holdfast.engine.interface import EngineFullError
 
 
 class LedgerError(Picklable, Exception):
@@ -21,6 +22,21 @@ class LedgerFailedError(LedgerError):
         super().__init__(
             f"{name}: the ledger has stopped, since a commit failed: {reason}; what was acknowledged is safe: mend the cause and "
             "open it again"
+        )
+
+
+class LedgerFullError(LedgerError, EngineFullError):
+    """A ledger's disk has less room left than it keeps free: nothing was decided; the same can be done when there is room again.
+
+    Args:
+        name: The ledger.
+        bytes_min: How much is kept free.
+    """
+
+    def __init__(self, name: str, bytes_min: int) -> None:
+        super().__init__(
+            f"{name}: less than {bytes_min:,} bytes are free on its disk, so no row is decided; reading goes on; make room, or "
+            "lower the limit (--disk-bytes-min)"
         )
 
 

@@ -22,7 +22,7 @@ from holdfast.storage.atomic import AtomicLoad
 from holdfast.storage.checkpointing import CHECKPOINTS_KEPT_DEFAULT
 from holdfast.storage.creation import SETTINGS_AT_CREATION, check_wanted, find_settings, settings_of_new
 from holdfast.storage.durability import parse_durability
-from holdfast.storage.durable_engine import RAW_BYTES_DEFAULT, DurableEngine
+from holdfast.storage.durable_engine import DISK_BYTES_MIN_DEFAULT, RAW_BYTES_DEFAULT, DurableEngine
 from holdfast.storage.failures import LedgerError
 from holdfast.storage.recovery import Recovery
 from holdfast.storage.sections import Note
@@ -75,6 +75,7 @@ class Ledger(DurableEngine):
         memory_bytes_max: int | None = None,
         raw_bytes_max: int = RAW_BYTES_DEFAULT,
         checkpoints_keep: int = CHECKPOINTS_KEPT_DEFAULT,
+        disk_bytes_min: int = DISK_BYTES_MIN_DEFAULT,
         checkpoint: int | None = None,
         on_progress: Callable[[int, int], None] | None = None,
     ) -> Self:
@@ -90,10 +91,10 @@ class Ledger(DurableEngine):
             row_bytes_max: The same.
             batch_rows: How many rows are decided at a time.
             durability: ``always``, ``interval:MS`` or ``none``: when the disk is asked; see :class:`Durability`.
-            memory_bytes_max: How much memory the state may take; records of transactions that were not used lately are then left
-                in the store. Accounts, and transactions with scattered ids, stay in memory.
+            memory_bytes_max: How much memory the state may take; accounts, and transactions with scattered ids, stay in any case.
             raw_bytes_max: How many bytes of the text of rows that could not be decoded an entry keeps; 0 keeps none.
             checkpoints_keep: How many checkpoints stay.
+            disk_bytes_min: With less room than this on the file's disk, rows get a :class:`LedgerFullError`; 0: never.
             checkpoint: Recover from this checkpoint or an older one; 0 replays all entries.
             on_progress: Called while entries are replayed, with how many decisions are done and how many there are.
 
@@ -108,8 +109,7 @@ class Ledger(DurableEngine):
         wanted = dict(
             zip(SETTINGS_AT_CREATION, (rules, decimals, client_bits, tx_bits, row_bytes_max), strict=True)
         )
-        # What cannot be meant makes no file.
-        settings_of_new(wanted, batch_rows)
+        settings_of_new(wanted, batch_rows)  # what cannot be meant makes no file
         store = (
             open_store(location, read_only=read_only) if isinstance(location, str | os.PathLike) else location
         )
@@ -124,6 +124,7 @@ class Ledger(DurableEngine):
                 memory_bytes_max=memory_bytes_max,
                 raw_bytes_max=raw_bytes_max,
                 checkpoints_keep=checkpoints_keep,
+                disk_bytes_min=disk_bytes_min,
                 is_read_only=read_only,
             )
         except BaseException:

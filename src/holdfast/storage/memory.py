@@ -232,6 +232,10 @@ class MemoryStore:
             contents.raw_texts.update(dict.fromkeys(erased, b""))
         return len(erased)
 
+    def disk_free_bytes(self) -> int | None:
+        """Give None: there is no disk."""
+        return None
+
     def tidy(self, *, is_idle: bool = False) -> None:  # noqa: ARG002  # it costs the same at any time
         """Drop page versions that the oldest checkpoint supersedes."""
         oldest = min(self._published.checkpoints, default=0)

@@ -218,6 +218,9 @@ class Store(Protocol):
             How many entries had some.
         """
 
+    def disk_free_bytes(self) -> int | None:
+        """Tell how much room its disk has left, at next to no cost; None if that cannot be told."""
+
     def tidy(self, *, is_idle: bool = False) -> None:
         """Do a bounded piece of the store's own housekeeping (its log, pages that were replaced), after commits."""
 

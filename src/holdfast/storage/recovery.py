@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from holdfast.domain.outcome import Outcome
+from holdfast.domain.picklable import Picklable
 from holdfast.engine.streams import KnownStream
 from holdfast.kernel.ledger.ledger import LedgerCore
 from holdfast.kernel.packing.unpacking import unpack_rows
@@ -41,7 +42,7 @@ class Recovered(NamedTuple):
     """How many decisions were replayed."""
 
 
-class NoRoomError(Exception):
+class NoRoomError(Picklable, Exception):
     """A replay has come to settings with wider ids than the state has room for: it has to begin again with more room.
 
     Args:

@@ -9,8 +9,9 @@ import ssl
 from time import monotonic, thread_time
 from typing import TYPE_CHECKING
 
+from holdfast.engine.interface import EngineFullError
 from holdfast.net.tls import NEED_MORE, TlsChannel
-from holdfast.protocol.handshake import ledger_failed
+from holdfast.protocol.handshake import ledger_failed, ledger_full
 from holdfast.protocol.messages import ErrorCode, WireError
 from holdfast.protocol.server_session import REFUSED_PIECE_BYTES, Session
 from holdfast.protocol.wire import encode_all
@@ -208,6 +209,8 @@ class Connection(asyncio.BufferedProtocol):
             reason = WireError(ErrorCode.MEMORY_LIMIT, "the server is out of memory")
         elif self._host.context.engine.failure is not None:
             reason = ledger_failed()
+        elif isinstance(error, EngineFullError):
+            reason = ledger_full()
         else:
             _log.error("a connection ends with an internal error", exc_info=error)
             reason = WireError(ErrorCode.INTERNAL, "internal error; the server's log has more")

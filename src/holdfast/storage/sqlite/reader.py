@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from holdfast.storage.ports import CheckpointRecord, RawText, StoredEntry, StoredPage, StoreSizes
-from holdfast.storage.sqlite.schema import check_ledger, connect_reader, explained
+from holdfast.storage.sqlite.schema import check_ledger, connect_reader, explained, free_bytes_beside
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -164,7 +164,6 @@ class SqliteReader:
             for suffix in ("", "-wal")
             if os.path.exists(self._path + suffix)
         )
-        free = os.statvfs(os.path.dirname(os.path.abspath(self._path)))
         return StoreSizes(
             entries,  # type: ignore[arg-type]  # as the schema says
             entry_bytes,  # type: ignore[arg-type]
@@ -172,7 +171,7 @@ class SqliteReader:
             pages,  # type: ignore[arg-type]
             page_bytes,  # type: ignore[arg-type]
             disk_bytes,
-            free.f_bavail * free.f_frsize,
+            free_bytes_beside(self._path),
         )
 
     def close(self) -> None:

@@ -9,6 +9,7 @@ Nothing else in the process opens the file: closing any descriptor of it would d
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -116,6 +117,15 @@ def _set_up(connection: sqlite3.Connection, settings: Iterable[str]) -> sqlite3.
         connection.close()
         raise
     return connection
+
+
+def free_bytes_beside(path: str) -> int | None:
+    """Tell how much room a file's disk has for files of this user."""
+    try:
+        found = os.statvfs(os.path.dirname(os.path.abspath(path)))
+    except OSError:
+        return None
+    return found.f_bavail * found.f_frsize
 
 
 def check_ledger(connection: sqlite3.Connection, path: str) -> bool:

@@ -17,6 +17,7 @@ from holdfast.storage.sqlite.schema import (
     connect_reader,
     connect_writer,
     explained,
+    free_bytes_beside,
 )
 from holdfast.storage.sqlite.writer_lock import WriterLock
 
@@ -226,6 +227,10 @@ class SqliteStore:
             finally:
                 connection.execute("PRAGMA secure_delete = FAST")
         return cursor.rowcount
+
+    def disk_free_bytes(self) -> int | None:
+        """Tell how much room there is on the disk of the file."""
+        return free_bytes_beside(self._path)
 
     def tidy(self, *, is_idle: bool = False) -> None:
         """Copy SQLite's log into the file when it is long, and drop some superseded page versions."""
