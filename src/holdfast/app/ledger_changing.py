@@ -6,8 +6,8 @@ import getpass
 from contextlib import closing
 from typing import TYPE_CHECKING
 
-from holdfast.app.ledger_reading import read_when
 from holdfast.app.ledgers import make_step_progress
+from holdfast.app.points_in_time import read_when
 from holdfast.app.runner import EXIT_DONE, JobError
 from holdfast.domain.rules import RulesError
 from holdfast.storage.creation import read_settings

@@ -5,15 +5,18 @@ from __future__ import annotations
 import csv
 import io
 import json
-from datetime import UTC, datetime
+import time
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 from holdfast.app.accounts import write_accounts
 from holdfast.app.ledgers import make_step_progress, view_ledger
 from holdfast.app.paths import check_outputs
+from holdfast.app.points_in_time import format_time, read_when
 from holdfast.app.runner import EXIT_DONE, STDOUT_PATH, JobError
 from holdfast.domain.amount import format_units
 from holdfast.domain.rules import find_name
+from holdfast.storage.stores import open_store
 
 if TYPE_CHECKING:
     import argparse
@@ -25,6 +28,8 @@ if TYPE_CHECKING:
     from holdfast.storage.trail import TrailRow
     from holdfast.storage.view import LedgerInfo
 
+_FOLLOW_SECONDS = 1.0
+"""How often a backup that follows looks for entries: so much, and one commit, is what it may be behind."""
 _ROW_COLUMNS = ("sequence", "time", "stream", "row", "type", "client", "tx", "amount", "outcome")
 _TRAIL_COLUMNS = (*_ROW_COLUMNS, "available", "held", "locked", "note")
 _REJECT_COLUMNS = (
@@ -92,6 +97,25 @@ def history(runner: Runner, options: argparse.Namespace, refuse: Refuse) -> int:
     return EXIT_DONE
 
 
+def explain(runner: Runner, options: argparse.Namespace, refuse: Refuse) -> int:
+    """Say why one decision came out as it did."""
+    from holdfast.app.explanation_text import write_json, write_lines  # noqa: PLC0415  # only here
+
+    is_of_stream = options.stream is not None and options.row is not None
+    if is_of_stream == (options.decision is not None) or (options.stream is None) != (options.row is None):
+        refuse("explain: say which decision: --decision N, or --stream NAME --row N")
+    on_progress, clear = make_step_progress(runner, options, "replaying")
+    with view_ledger(options.ledger) as view:
+        try:
+            found = view.explain(
+                options.decision, stream=options.stream, row=options.row or 0, on_progress=on_progress
+            )
+        finally:
+            clear()
+    runner.stdout.write((write_json if options.json else write_lines)(found).encode(errors="surrogateescape"))
+    return EXIT_DONE
+
+
 def rejects(runner: Runner, options: argparse.Namespace, refuse: Refuse) -> int:  # noqa: ARG001  # all actions are called alike
     """Print all rows that were not applied."""
     on_progress, clear = make_step_progress(runner, options, "reading the journal")
@@ -143,14 +167,42 @@ def backup(runner: Runner, options: argparse.Namespace, refuse: Refuse) -> int:
     """Copy the ledger while it is in use."""
     from holdfast.storage.copying import backup_ledger  # noqa: PLC0415  # only here
 
+    if options.follow is not None:
+        if options.to:
+            refuse("backup: give either --to FILE or --follow DIRECTORY")
+        return _follow(runner, options)
     if not options.to:
-        refuse("backup: say where the copy goes: --to FILE")
+        refuse("backup: say where the copy goes: --to FILE, or --follow DIRECTORY")
     on_progress, clear = make_step_progress(runner, options, "copying")
     try:
         backup_ledger(options.ledger, options.to, on_progress)
     finally:
         clear()
     return EXIT_DONE
+
+
+def _follow(runner: Runner, options: argparse.Namespace) -> int:
+    """Ship entries as they come, until a signal says that it is enough; with ``--once``, those that are there."""
+    from holdfast.storage.shipping import Shipper  # noqa: PLC0415  # only here
+
+    with (
+        open_store(options.ledger, read_only=True) as store,
+        closing(Shipper(store, options.follow)) as shipper,
+    ):
+        while True:
+            shipped = shipper.ship()
+            if shipped.files and not options.quiet:
+                runner.stderr.write(
+                    f"holdfast: {shipped.entries:,} entries in {shipped.files:,} files; {options.follow} ends after decision "
+                    f"{shipped.end:,}\n"
+                )
+            if options.once:
+                return EXIT_DONE
+            deadline = time.monotonic() + _FOLLOW_SECONDS
+            while (left := deadline - time.monotonic()) > 0:
+                runner.check()
+                with runner.interruptible():
+                    time.sleep(min(left, 0.1))
 
 
 def restore(runner: Runner, options: argparse.Namespace, refuse: Refuse) -> int:
@@ -168,21 +220,6 @@ def restore(runner: Runner, options: argparse.Namespace, refuse: Refuse) -> int:
     return EXIT_DONE
 
 
-def read_when(option: str, text: str | None, refuse: Refuse) -> tuple[int | None, int | None]:
-    """Read a point in time: a number of decisions, or microseconds since 1970 (UTC); None and None if there is none."""
-    if text is None:
-        return None, None
-    if text.isascii() and text.isdigit():
-        return int(text), None
-    try:
-        when = datetime.fromisoformat(text)
-    except ValueError:
-        refuse(f"{option} {text}: give a number of decisions, or a time such as 2026-11-25T18:00:00Z")
-    if when.tzinfo is None:
-        refuse(f"{option} {text}: say of which zone this time is, Z for UTC: {text}Z")
-    return None, int(when.timestamp() * 1_000_000)
-
-
 def _describe(found: LedgerInfo) -> dict[str, object]:
     newest = found.checkpoints[0] if found.checkpoints else None
     created = found.created
@@ -190,7 +227,7 @@ def _describe(found: LedgerInfo) -> dict[str, object]:
         "ledger": found.name,
         "id": found.ledger_id,
         "decisions": found.sequence,
-        "last decision": _time(found.last_time_us) if found.last_time_us else None,
+        "last decision": format_time(found.last_time_us) if found.last_time_us else None,
         "made with": f"rules {find_name(created.rules)}, {created.decimals} decimals, {created.client_bits}-bit clients, "
         f"{created.tx_bits}-bit txs",
         "checkpoint": None if newest is None else newest.sequence,
@@ -229,14 +266,14 @@ def _write(runner: Runner, columns: Iterable[str], rows: Iterator[list[object]])
 
 def _row_fields(row: JournalRow, decimals: int) -> list[object]:
     amount = format_units(row.amount, decimals) if row.type in {"deposit", "withdrawal"} else ""
-    place = [row.sequence, _time(row.time_us), row.stream or "", row.number or ""]
+    place = [row.sequence, format_time(row.time_us), row.stream or "", row.number or ""]
     return [*place, row.type, row.client, row.tx, amount, row.outcome.name]
 
 
 def _trail_fields(step: TrailRow, decimals: int) -> list[object]:
     row = step.row
     if row is None:
-        fields: list[object] = [step.sequence, _time(step.time_us), *[""] * (len(_ROW_COLUMNS) - 2)]
+        fields: list[object] = [step.sequence, format_time(step.time_us), *[""] * (len(_ROW_COLUMNS) - 2)]
     else:
         fields = _row_fields(row, decimals)
     balances = [format_units(units, decimals) for units in (step.available, step.held)]
@@ -247,8 +284,3 @@ def _reject_fields(row: JournalRow, decimals: int) -> list[object]:
     sequence, time, stream, number, type_, client, tx, amount, code = _row_fields(row, decimals)
     text = row.text.decode(errors="replace")
     return [sequence, time, stream, number, code, row.outcome.explanation, type_, client, tx, amount, text]
-
-
-def _time(time_us: int) -> str:
-    when = datetime.fromtimestamp(time_us // 1000 / 1000, UTC)
-    return when.isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -179,6 +179,16 @@ def create_private(path: str, *, mode: int = 0o600) -> None:
     _sync_directory(os.path.dirname(os.path.abspath(path)))
 
 
+def make_private_directory(path: str, *, mode: int = 0o700) -> None:
+    """Make a directory that its owner alone can enter.
+
+    Raises:
+        OSError: If it cannot be made; the error names it.
+    """
+    os.mkdir(path, mode)
+    _sync_directory(os.path.dirname(os.path.abspath(path)))
+
+
 def remove_partial(path: str) -> None:
     """Remove a file of :func:`create_private` that could not be filled."""
     _remove(path)

@@ -3,24 +3,43 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+from contextlib import closing, contextmanager
+from typing import TYPE_CHECKING, Protocol
 
+from holdfast.io.outputs import remove_partial
 from holdfast.storage.creation import read_settings
 from holdfast.storage.failures import LedgerError
 from holdfast.storage.ports import Commit, StoreError
 from holdfast.storage.recovery import Recovery
+from holdfast.storage.shipping import META_KEYS, ShippedEntries
 from holdfast.storage.sqlite.store import SqliteStore
 from holdfast.storage.stores import is_url, open_store
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
-    from holdfast.storage.ports import Reader
+    from holdfast.storage.ports import RawText, Reader, Store, StoredEntry
 
     OnProgress = Callable[[int, int], None]
 
-_META_KEYS = ("settings", "ledger")
-_ENTRIES_AT_ONCE = 8
+
+class EntrySource(Protocol):
+    """What a copy is made of: a reader of a store, or of shipped entries."""
+
+    def meta(self, key: str) -> bytes | None:
+        """Give a value of the ledger's description."""
+
+    def first_sequence(self) -> int:
+        """Give the key of the oldest entry."""
+
+    def last_entry(self) -> StoredEntry | None:
+        """Give the newest entry."""
+
+    def entries(self, sequence: int) -> Iterator[StoredEntry]:
+        """Give the entries that hold decisions after ``sequence``, in order."""
+
+    def raw_text(self, sequence: int) -> RawText | None:
+        """Give the raw texts of the entry that was given last."""
 
 
 def backup_ledger(location: str, target: str, on_progress: OnProgress | None = None) -> None:
@@ -49,13 +68,12 @@ def copy_entries(reader: Reader, target: str, end: int) -> None:
     """
     if is_url(target) or os.path.exists(target):
         raise StoreError(f"{target}: give the path of a file that is not there yet")
-    with open_store(target) as copy:
-        copy.create({key: value for key in _META_KEYS if (value := reader.meta(key)) is not None})
+    with open_store(target) as copy, _whole(target):
+        copy.create(_meta_of(reader))
         for entry in reader.entries(0):
             if entry.sequence + entry.count > end:
                 break
-            text = reader.raw_text(entry.sequence)
-            copy.commit(Commit(entries=(entry,), raw_texts=() if text is None else (text,)))
+            _copy_entry(reader, entry, copy)
 
 
 def restore_ledger(
@@ -68,7 +86,7 @@ def restore_ledger(
     """Make a new ledger of the first entries of another one; it is replayed, so that nothing wrong is taken over.
 
     Args:
-        location: The ledger to copy from.
+        location: The ledger to copy from, or a directory of shipped entries.
         target: The new ledger; there must be nothing.
         until: How many decisions to take, rounded down to whole entries; all if neither this nor a time is given.
         until_time_us: Take what was made at or before this time, in microseconds since 1970 (UTC).
@@ -80,31 +98,56 @@ def restore_ledger(
     """
     if not is_url(target) and os.path.exists(target):
         raise LedgerError(f"{target}: there is a file already; a restored ledger replaces nothing")
-    with open_store(location, read_only=True) as store:
-        reader = store.reader()
+    with _source(location) as reader:
         if reader.first_sequence() > 0:
             raise LedgerError(
                 f"{location}: its first entries were pruned; restore from a backup that has them"
             )
-        meta = {key: value for key in _META_KEYS if (value := reader.meta(key)) is not None}
         created = read_settings(location, reader)
         last = reader.last_entry()
         end = 0 if last is None else last.sequence + last.count
-        with open_store(target) as copy:
-            copy.create(meta)
+        with open_store(target) as copy, _whole(target):
+            copy.create(_meta_of(reader))
             for entry in reader.entries(0):
                 is_later = (until is not None and entry.sequence + entry.count > until) or (
                     until_time_us is not None and entry.time_us > until_time_us
                 )
                 if is_later:
                     break
-                text = reader.raw_text(entry.sequence)
-                copy.commit(Commit(entries=(entry,), raw_texts=() if text is None else (text,)))
+                _copy_entry(reader, entry, copy)
                 if on_progress is not None:
                     on_progress(entry.sequence + entry.count, end)
-            checked = copy.reader()
-            try:
+            with closing(copy.reader()) as checked:
                 Recovery(checked, target, created).run()
-            finally:
-                checked.close()
-        reader.close()
+
+
+@contextmanager
+def _source(location: str) -> Iterator[EntrySource]:
+    """Open a ledger, or a directory of shipped entries, to read it."""
+    if os.path.isdir(location):
+        with closing(ShippedEntries(location)) as shipped:
+            yield shipped
+        return
+    with open_store(location, read_only=True) as store, closing(store.reader()) as reader:
+        yield reader
+
+
+@contextmanager
+def _whole(target: str) -> Iterator[None]:
+    """Remove the files of a copy that is not finished: it would open as if it were all there is."""
+    try:
+        yield
+    except BaseException:
+        if not is_url(target):
+            for suffix in ("", "-wal", "-shm"):
+                remove_partial(target + suffix)
+        raise
+
+
+def _meta_of(reader: EntrySource) -> dict[str, bytes]:
+    return {key: value for key in META_KEYS if (value := reader.meta(key)) is not None}
+
+
+def _copy_entry(reader: EntrySource, entry: StoredEntry, copy: Store) -> None:
+    text = reader.raw_text(entry.sequence)
+    copy.commit(Commit(entries=(entry,), raw_texts=() if text is None else (text,)))

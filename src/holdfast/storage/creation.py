@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from holdfast.domain.rules import find_name, find_rules
 from holdfast.domain.settings import BATCH_ROWS_DEFAULT, Settings, check_settings, make_settings
@@ -15,6 +15,14 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from holdfast.storage.ports import Reader, Store
+
+
+class Described(Protocol):
+    """What has a ledger's description."""
+
+    def meta(self, key: str) -> bytes | None:
+        """Give a value of it."""
+
 
 SETTINGS_AT_CREATION = ("rules", "decimals", "client_bits", "tx_bits", "row_bytes_max")
 """What is said of a ledger when it is made, and stays."""
@@ -51,7 +59,7 @@ def find_settings(
     return settings._replace(batch_rows=BATCH_ROWS_DEFAULT if batch_rows is None else batch_rows)
 
 
-def read_settings(name: str, reader: Reader) -> Settings:
+def read_settings(name: str, reader: Described) -> Settings:
     """Give the settings with which a ledger was made.
 
     Raises:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from holdfast.engine.accounts import Accounts
 from holdfast.storage.creation import read_settings
 from holdfast.storage.entry import decode_entry
+from holdfast.storage.explaining import explain_decision, find_sequence
 from holdfast.storage.failures import LedgerError
 from holdfast.storage.journal_rows import entries_with_rows
 from holdfast.storage.recovery import Recovery
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from typing import Self
 
     from holdfast.domain.settings import Settings
+    from holdfast.storage.explaining import Explanation
     from holdfast.storage.journal_rows import JournalRow
     from holdfast.storage.ports import CheckpointRecord, Store, StoreSizes
     from holdfast.storage.recovery import Recovered
@@ -125,12 +127,7 @@ class LedgerView:
         if as_of is not None:
             if not 0 <= as_of <= end:
                 raise LedgerError(f"{self.name} has made {end} decisions: there is no state after {as_of}")
-            first = self._reader.first_sequence()
-            if first > 0 and not any(each.sequence <= as_of for each in self._reader.checkpoints()):
-                raise LedgerError(
-                    f"{self.name}: the state after decision {as_of} cannot be told: entries before decision {first + 1} were "
-                    "pruned, and the oldest checkpoint is later"
-                )
+            self._require_state(as_of)
         with self._reader.frozen():
             recovery = Recovery(self._reader, self.name, self.created, on_progress=on_progress)
             return recovery.run(until=as_of)
@@ -165,6 +162,39 @@ class LedgerView:
                 if stream is None or row.stream == stream:
                     yield row
 
+    def explain(
+        self,
+        sequence: int | None = None,
+        *,
+        stream: str | None = None,
+        row: int = 0,
+        on_progress: OnProgress | None = None,
+    ) -> Explanation:
+        """Say why one decision came out as it did: what it met, and what it did.
+
+        Args:
+            sequence: The decision's place in the order of all, the first being 1; or
+            stream: the name of a stream, and
+            row: the place of a row in it, the first being 1.
+            on_progress: Called with how many decisions are replayed and how many there are.
+
+        Raises:
+            LedgerError: If there is no such decision, or what is needed was pruned.
+        """
+        with self._reader.frozen():
+            if sequence is None:
+                sequence = find_sequence(self._reader, self.name, stream or "", row)
+            last = self._reader.last_entry()
+            end = 0 if last is None else last.sequence + last.count
+            if not self._reader.first_sequence() < sequence <= end:
+                raise LedgerError(
+                    f"{self.name}: decision {sequence:,} is none that the journal has: it has those from "
+                    f"{self._reader.first_sequence() + 1:,} to {end:,}"
+                )
+            self._require_state(sequence - 1)
+            recovery = Recovery(self._reader, self.name, self.created, on_progress=on_progress)
+            return explain_decision(self._reader, self.name, sequence, recovery.run(until=sequence - 1))
+
     def settings(self) -> Settings:
         """Give the settings in force after the last entry."""
         found = self.created
@@ -184,6 +214,14 @@ class LedgerView:
         self._reader.close()
         if self._owns_store:
             self._store.close()
+
+    def _require_state(self, sequence: int) -> None:
+        first = self._reader.first_sequence()
+        if first > 0 and not any(each.sequence <= sequence for each in self._reader.checkpoints()):
+            raise LedgerError(
+                f"{self.name}: the state after decision {sequence} cannot be told: entries before decision {first + 1} were "
+                "pruned, and the oldest checkpoint is later"
+            )
 
     def _require_all(self) -> None:
         first = self._reader.first_sequence()

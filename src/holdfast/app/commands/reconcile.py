@@ -105,8 +105,8 @@ def _is_sqlite(path: str) -> bool:
 
 
 def _read_ledger(runner: Runner, options: argparse.Namespace, refuse: Refuse) -> tuple[Statement, int]:
-    from holdfast.app.ledger_reading import read_when  # noqa: PLC0415  # only for a ledger
     from holdfast.app.ledgers import LedgerErrors, make_step_progress, view_ledger  # noqa: PLC0415  # the same
+    from holdfast.app.points_in_time import read_when  # noqa: PLC0415  # only for a ledger
     from holdfast.engine.reconciliation import statement_of  # noqa: PLC0415  # the same
 
     sequence, time_us = read_when("--as-of", options.as_of, refuse)
