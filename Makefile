@@ -85,6 +85,10 @@ fuzz: $(FUZZ)/.installed $(FUZZ)/.fuzz ## Fuzz the CSV decoder for FUZZ_SECONDS 
 		$(FUZZ)/bin/python tests/fuzz/fuzz_decoder.py -max_total_time=$(FUZZ_SECONDS) -timeout=20 -rss_limit_mb=2048 \
 		-artifact_prefix=.build/fuzz/crashes/ .build/fuzz/corpus tests/fuzz/corpus
 
+.PHONY: bench-large
+bench-large: $(RELEASE)/.installed $(RELEASE)/.dev ## Measure large ledgers: 15 minutes, 10 GB of disk
+	$(RELEASE)/bin/python -m benchmarks ledger_large
+
 .PHONY: torture
 torture: $(RELEASE)/.installed $(RELEASE)/.dev ## Kill processes that write to ledgers, HOLDFAST_KILLS times each way (170)
 	HOLDFAST_KILLS=$${HOLDFAST_KILLS:-170} $(RELEASE)/bin/python -m pytest -q tests/e2e/test_kill.py

@@ -29,6 +29,7 @@ QUESTIONS = (
     "ledger",
     "postgres",
 )
+LARGE_QUESTIONS = ("ledger_large",)
 STREAM_QUESTIONS = (
     "streams_tcp",
     "streams_latency",
@@ -53,7 +54,7 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
         nargs="*",
         metavar="QUESTION",
         help=f"one of: {', '.join(QUESTIONS)} (default: all of these); {', '.join(STREAM_QUESTIONS)}, or "
-        f"{STREAMS} for all of those",
+        f"{STREAMS} for all of those; {', '.join(LARGE_QUESTIONS)} (15 minutes, 10 GB of disk)",
     )
     parser.add_argument(
         "--quick", action="store_true", help="run everything once and tiny: shows that it runs, no more"
@@ -65,7 +66,7 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
         "--results", metavar="DIR", help="where to write (default: benchmarks/results; .build if --quick)"
     )
     options = parser.parse_args(arguments)
-    known = (*QUESTIONS, *STREAM_QUESTIONS, STREAMS)
+    known = (*QUESTIONS, *STREAM_QUESTIONS, *LARGE_QUESTIONS, STREAMS)
     unknown = set(options.questions) - set(known)
     if unknown:
         parser.error(f"no question {', '.join(sorted(unknown))}; there are {', '.join(known)}")

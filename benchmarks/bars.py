@@ -54,6 +54,12 @@ BARS: dict[str, Bar] = {
     "postgres-by-hand": Bar("the same, times the rate of naive_postgres.py", 30, at_least=True),
     "replay": Bar("replaying a journal, one core", 20e6, 40e6, unit="rows/s", at_least=True),
     "open": Bar("opening 10 M sequential transactions from a checkpoint", 3, 0.5, unit="s"),
+    "open-dense": Bar(
+        "opening 100 M sequential transactions after a kill, to the first decided row", 3, 0.5, unit="s"
+    ),
+    "open-sparse": Bar("the same, scattered ids", 15, 5, unit="s"),
+    "paged-peak": Bar("peak of anonymous memory, 300 M transactions in 512 MiB", 640, 512, unit="MB"),
+    "written": Bar("bytes written for 50 M scattered ids, over the journal's own", 6, 3),
     "packed-plain": Bar("packed bytes per plain row, dense ids", 7, unit="bytes"),
     "packed-sparse": Bar("packed bytes per plain row, scattered ids", 12, unit="bytes"),
     "packing": Bar("packing or unpacking rows, one core", 100e6, unit="rows/s", at_least=True),

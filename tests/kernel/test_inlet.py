@@ -360,3 +360,92 @@ def test_rows_before_a_failure_are_followed() -> None:
     assert whole is not None
     assert inlet.digest == whole.digest(0, 2)
     assert listener.shown == [(0, [2])]
+
+
+class Shortage:
+    """Decides rows as far as drawn numbers say: as if the records of the row after them were not in memory."""
+
+    def __init__(self, ledger: LedgerCore, draws: list[int]) -> None:
+        self.ledger = ledger
+        self.draws = draws
+        self.calls = 0
+
+    def decide_present(  # noqa: PLR0917  # called from compiled code
+        self, batch: Batch, start: int, stop: int, tally: Tally, stream: str | None, position: int
+    ) -> int:
+        """Decide some of the rows."""
+        self.calls += 1
+        some = min(stop, start + self.draws[self.calls % len(self.draws)])
+        return self.ledger.decide(batch, start, some, tally, stream, position) if some > start else start
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 5), st.integers(0, 3), st.integers(0, 30)), max_size=60),
+    st.lists(st.integers(1, 300), min_size=1, max_size=8),
+    st.lists(st.integers(0, 9), min_size=1, max_size=12),
+    st.integers(1, 9),
+)
+def test_rows_that_wait(
+    rows: list[tuple[int, int, int]], pieces: list[int], draws: list[int], batch_rows: int
+) -> None:
+    """Whatever is not in memory and when: rows are decided in order, once, and followed and shown as if all had been there."""
+    text = HEADER + lines_of(rows)
+    settings = make_settings(batch_rows=batch_rows)
+
+    def taken(shortage: list[int] | None) -> tuple[object, ...]:
+        ledger, listener = LedgerCore(settings), Listener()
+        short = None if shortage is None else Shortage(ledger, shortage)
+        pool = InletPool(
+            ledger.decide,
+            CsvDecoder(settings, keep_source=True),
+            Tally(bytes([0] * 13 + [STOP] + [0] * 242)),
+            shows=True,
+            decide_present=None if short is None else short.decide_present,
+        )
+        inlet = pool.open("s", listener)
+        inlet.follow("s", 5, 77)
+        at = count = 0
+        while at < len(text):
+            size = pieces[count % len(pieces)]
+            inlet.take(text[at : at + size])
+            at, count = at + size, count + 1
+            if count % 3 == 0:
+                go_on(inlet, short)
+        inlet.finish()
+        go_on(inlet, short)
+        assert (inlet.is_parked, inlet.parked_rows, inlet.first_parked()) == (False, 0, None)
+        shown = [number for _, numbers in listener.shown for number in numbers]
+        counts = (inlet.rows, inlet.position, inlet.digest, inlet.refused_by_code())
+        inlet.release()
+        return b"".join(encode_accounts(ledger.image(), 4)), shown, listener.stops, counts
+
+    assert taken(draws) == taken(None)
+
+
+def go_on(inlet: Inlet, short: Shortage | None) -> None:
+    """Let rows that wait go on until none do: now and then nothing is decided, and they are no longer asked to wait."""
+    for turn in range(1000):
+        if not inlet.is_parked:
+            return
+        before = inlet.parked_rows
+        assert before > 0
+        first = inlet.first_parked()
+        assert first is not None
+        assert all(code == 0 or code >= 10 for code in first.outcomes)
+        inlet.go_on(waits=turn % 4 != 3)
+        assert inlet.parked_rows <= before
+        assert short is not None
+    raise AssertionError("rows wait for ever")
+
+
+def test_rows_that_wait_are_dropped_with_the_stream() -> None:
+    """They are undecided, and whoever ended the stream knows how far it got."""
+    ledger = LedgerCore()
+    pool = InletPool(ledger.decide, CsvDecoder(), Tally(), decide_present=lambda _batch, start, *_: start)
+    inlet = pool.open(None, Listener())
+    inlet.take(HEADER + b"deposit,1,1,1\ndeposit,1,2,1\n")
+    assert (inlet.rows, inlet.parked_rows, ledger.decided) == (0, 2, 0)
+    inlet.release()
+    assert (inlet.parked_rows, inlet.is_parked, ledger.decided) == (0, False, 0)
+    with pytest.raises(TypeError, match="decide_present"):
+        InletPool(ledger.decide, CsvDecoder(), Tally(), decide_present=1)  # type: ignore[arg-type]  # on purpose

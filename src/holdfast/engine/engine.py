@@ -27,7 +27,7 @@ from holdfast.kernel.tally import Tally
 
 TYPE_CHECKING = False  # typing costs as much to import as a small job to do
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
 
     from holdfast.domain.account import Account
     from holdfast.domain.rules import Rules
@@ -158,6 +158,18 @@ class Engine:
     def failure(self) -> BaseException | None:
         """Why nothing is decided any more: always None, since there is no journal that could fail."""
         return None
+
+    @property
+    def decide_present(self) -> None:
+        """None: everything is in memory."""
+        return None
+
+    def wanted_pages(self, batch: Batch, start: int, stop: int) -> list[int]:  # noqa: ARG002  # nothing is ever wanted
+        """List nothing: everything is in memory."""
+        return []
+
+    def load_pages(self, pages: Sequence[int]) -> None:
+        """Do nothing: everything is in memory."""
 
     @property
     def is_congested(self) -> bool:

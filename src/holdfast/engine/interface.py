@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from holdfast.domain.outcome import Outcome
     from holdfast.domain.settings import Settings
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from holdfast.engine.accounts import Accounts
     from holdfast.engine.streams import KnownStream
     from holdfast.engine.totals import Totals
+    from holdfast.kernel.batch import Batch
     from holdfast.kernel.csv.decoder import CsvDecoder
     from holdfast.kernel.inlet import Decide
 
@@ -31,6 +32,19 @@ class AnyEngine(Protocol):
     @property
     def decide(self) -> Decide:
         """The one way in: decide rows of a batch, count them in a tally, and give the first row that was not decided."""
+
+    @property
+    def decide_present(self) -> Decide | None:
+        """The same, but it ends before a row that needs what is not in memory; None if everything always is.
+
+        Whoever must not wait for a disk calls this, has :meth:`load_pages` run in another thread, and goes on.
+        """
+
+    def wanted_pages(self, batch: Batch, start: int, stop: int) -> list[int]:
+        """List what rows of a batch need and is not in memory, as much as there is room for at a time."""
+
+    def load_pages(self, pages: Sequence[int]) -> None:
+        """Bring it into memory; any thread may call this."""
 
     @property
     def decided(self) -> int:

@@ -11,6 +11,7 @@ cdef class InletPool:
     cdef CsvDecoder decoder_like  # also keeps the batch that the inlets share
     cdef Tally tally_like
     cdef bint shows
+    cdef object decide_present  # None if rows never wait
     cdef readonly uint64_t ended_input_bytes
     cdef Tally ended
     cdef CsvDecoder spare_decoder  # of a stream that has ended, or None
@@ -38,6 +39,11 @@ cdef class Inlet:
     cdef readonly uint64_t skipped_digest
     cdef uint64_t rows_at_end
     cdef dict refused_at_end  # None if there were none
+    cdef list parked  # batches of rows that wait, in order; None if there are none
+    cdef readonly Py_ssize_t parked_rows
+    cdef bint is_waiting_in_vain
+
+    cdef int park(self, Batch batch, Py_ssize_t start, Py_ssize_t stop) except -1
 
     cdef int begin(self) except -1
     cdef int require_fresh(self) except -1

@@ -11,7 +11,7 @@ of one pool share a batch, and a stream that ends leaves its decoder and its tal
 import cython
 from cython.cimports.cpython.buffer import PyBuffer_Release
 from cython.cimports.cpython.bytes import PyBytes_AS_STRING, PyBytes_GET_SIZE
-from cython.cimports.holdfast.kernel.batch import Batch
+from cython.cimports.holdfast.kernel.batch import Batch, copy_rows
 from cython.cimports.holdfast.kernel.columns import open_text
 from cython.cimports.holdfast.kernel.csv.decoder import CsvDecoder
 from cython.cimports.holdfast.kernel.platform import cbytes
@@ -37,12 +37,19 @@ class InletPool:
         decoder: A decoder with the settings for all streams.
         tally: A tally with the actions for all streams.
         shows: Whether listeners get all rows that are not applied, and not only those at which the policy stops.
+        decide_present: As ``decide``, but it ends before a row that needs what is not in memory. That row and all after it then
+            wait in the inlet, until :meth:`Inlet.go_on`. None if rows never wait.
     """
 
-    def __init__(self, decide, decoder: CsvDecoder, tally: Tally, *, shows: bool = False):
+    def __init__(
+        self, decide, decoder: CsvDecoder, tally: Tally, *, shows: bool = False, decide_present=None
+    ):
         if decoder is None or tally is None or not callable(decide):
             raise TypeError("a pool needs a function that decides, a decoder and a tally")
+        if decide_present is not None and not callable(decide_present):
+            raise TypeError("decide_present is a function, or None")
         self.decide = decide
+        self.decide_present = decide_present
         self.decoder_like = decoder
         self.tally_like = tally
         self.shows = shows
@@ -145,6 +152,35 @@ class Inlet:
     def carried_bytes(self) -> int:
         """How many bytes of an unfinished line are kept until it ends."""
         return 0 if self.own_decoder is None else self.own_decoder.carried
+
+    @property
+    def is_parked(self) -> bool:
+        """Whether rows wait for what is not in memory."""
+        return self.parked is not None
+
+    def first_parked(self) -> Batch | None:
+        """Give the batch of the first rows that wait, all of which are undecided; None if none do."""
+        return None if self.parked is None else self.parked[0]
+
+    def go_on(self, *, waits: bool = True) -> None:
+        """Decide the rows that wait, as far as what they need is in memory now.
+
+        Args:
+            waits: Whether those that still need something go on waiting; otherwise it is brought there.
+
+        Raises:
+            Exception: What a listener or ``decide`` raises; the rows that still waited are dropped, undecided.
+        """
+        parked: list = self.parked
+        self.parked = None
+        self.parked_rows = 0
+        self.is_waiting_in_vain = not waits
+        batch: Batch
+        try:
+            for batch in parked or ():
+                self.decide(batch, 0, batch.rows)
+        finally:
+            self.is_waiting_in_vain = False
 
     def refused_by_code(self) -> dict:
         """Give the number of refused rows so far for each code that occurred, in order of the codes."""
@@ -259,7 +295,8 @@ class Inlet:
         pool: InletPool = self.pool
         if tally is not None:
             self.own_decoder.renew()
-        self.pool = self.listener = None
+        self.pool = self.listener = self.parked = None
+        self.parked_rows = 0
         if tally is None or pool is None:
             return
         self.rows_at_end = tally.rows
@@ -312,7 +349,20 @@ class Inlet:
             # Drop a batch that was not decided: its rows must not appear again.
             decoder.take_rest()
         if batch is not None:
+            # Rows that wait are a copy.
             pool.decoder_like.lend(batch)
+        return 0
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def park(self, batch: Batch, start: cython.Py_ssize_t, stop: cython.Py_ssize_t) -> cython.int:
+        """Let rows wait."""
+        if start < stop:
+            waiting: Batch = copy_rows(batch, start, stop)
+            if self.parked is None:
+                self.parked = []
+            self.parked.append(waiting)
+            self.parked_rows += stop - start
         return 0
 
     @cython.cfunc
@@ -326,16 +376,23 @@ class Inlet:
         if self.rows_to_skip:
             start = self.skip(batch, start, stop)
             self.require_own(tally)
+        if self.parked is not None:
+            return self.park(batch, start, stop)
+        may_wait: cython.bint = pool.decide_present is not None and not self.is_waiting_in_vain
+        decide: object = pool.decide_present if may_wait else pool.decide
         while start < stop:
             position: uint64_t = self.rows_before + tally.rows
             refused_before: uint64_t = tally.refused_rows
             try:
-                reached = pool.decide(batch, start, stop, tally, self.stream, position)
+                reached = decide(batch, start, stop, tally, self.stream, position)
             except BaseException:
                 # The rows before the failure stand: they are counted, so they are followed and shown as well.
                 reached = start + cython.cast(cython.Py_ssize_t, self.rows_before + tally.rows - position)
                 self.follow_rows(batch, start, min(reached, stop), position, refused_before)
                 raise
+            if may_wait and start <= reached < stop and not tally.is_stopped:
+                self.follow_rows(batch, start, reached, position, refused_before)
+                return self.park(batch, reached, stop)
             if not start < reached <= stop:
                 raise RuntimeError(f"decide() was given the rows {start} to {stop} and returned {reached}")
             self.follow_rows(batch, start, reached, position, refused_before)

@@ -64,8 +64,11 @@ class ServerContext:
         self.review = Review(compiled, None, engine.settings.decimals)
         # Only a callback sees a row's text, and keeping it means to copy every byte.
         decoder = engine.new_decoder(keep_source=Action.CALLBACK in compiled.actions.values())
-        self._pool = InletPool(engine.decide, decoder, compiled.tally())
-        self._showing_pool = InletPool(engine.decide, decoder.fresh(), compiled.tally(), shows=True)
+        present = engine.decide_present
+        self._pool = InletPool(engine.decide, decoder, compiled.tally(), decide_present=present)
+        self._showing_pool = InletPool(
+            engine.decide, decoder.fresh(), compiled.tally(), shows=True, decide_present=present
+        )
         self.failures = Counter[ErrorCode]()
         """Sessions that ended with an error, by its code."""
 

@@ -6,6 +6,7 @@ are made only when they are due, and :meth:`Session.check` looks for timeouts no
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING
 from weakref import proxy
 
@@ -64,6 +65,7 @@ class Session:
         "_events",
         "_handshake",
         "_inlet",
+        "_is_finishing",
         "_lags",
         "_line_began",
         "_line_bytes",
@@ -86,6 +88,8 @@ class Session:
         self._phase = _OPENING
         self._handshake: Handshake | None = Handshake(context, self)
         self._inlet: Inlet | None = None
+        # Whether the end of the input was decoded, and its rows wait.
+        self._is_finishing = False
         self._events: list[Event] = []
         # The named stream's position before this connection.
         self._position = Position()
@@ -166,6 +170,35 @@ class Session:
             return self.abort(error)
         return self._take_events(now) if self._events else []
 
+    @property
+    def wants_pages(self) -> bool:
+        """Whether rows wait for what is not in memory: no more input may come before :meth:`go_on`."""
+        return self._inlet is not None and self._inlet.is_parked
+
+    def wanted_pages(self) -> list[int]:
+        """List what the first rows that wait need; have it loaded, and call :meth:`go_on`."""
+        batch = None if self._inlet is None else self._inlet.first_parked()
+        return [] if batch is None else self._context.engine.wanted_pages(batch, 0, batch.rows)
+
+    def go_on(self, now: float) -> list[Event]:
+        """Decide rows that wait, as far as what they need is in memory now.
+
+        Each call decides a row at least: what was loaded may have left memory again, and is then waited for.
+        """
+        inlet = self._inlet
+        if inlet is None or self._phase == _ENDED:
+            return []
+        try:
+            before = inlet.parked_rows
+            inlet.go_on()
+            if inlet.parked_rows == before:
+                inlet.go_on(waits=False)
+            if self.wants_acks:
+                self._ack_soon(now)
+        except WireError as error:
+            return self.abort(error)
+        return self._take_events(now)
+
     def end_of_input(self, now: float) -> list[Event]:
         """Take the end of the input.
 
@@ -173,7 +206,8 @@ class Session:
         its system ends the input too, and half a row must not be decided; such a sender sends it again.
 
         Returns:
-            The summary, or an error in its place. Nothing while rows are not durable yet: :meth:`wake` gives it later.
+            The summary, or an error in its place. Nothing while rows are not durable yet: :meth:`wake` gives it later. Nothing
+            either if the session :attr:`wants_pages` then: call this again after :meth:`go_on`.
         """
         if self._phase not in {_FINISHED, _ENDED}:
             try:
@@ -231,6 +265,7 @@ class Session:
         """
         if self._phase == _ENDED:
             return []
+        self.settle()
         if self._withholds:
             # The sender does not know yet where its stream is: it is not told before a crash could no longer change that.
             self._events.clear()
@@ -242,6 +277,13 @@ class Session:
         self._events.append(Failure(error.code, error.message, durable, sequence))
         self.leave()
         return self._take_events(self.received_at)
+
+    def settle(self) -> None:
+        """Decide the rows that wait, whatever that takes: rows that came stand, also if the connection ends."""
+        if self._inlet is not None and self._inlet.is_parked:
+            # The policy has nobody to tell any more, and what fails is found by the next connection.
+            with suppress(Exception):
+                self._inlet.go_on(waits=False)
 
     def leave(self) -> None:
         """Release what is shared, because the connection is gone."""
@@ -376,10 +418,14 @@ class Session:
         # A row that was decided before is only compared, whether or not its line has an end.
         if self.stream is None or not self.wants_acks or not inlet.has_header or inlet.rows_to_skip:
             try:
-                inlet.take(head)
-                inlet.finish()
+                if not self._is_finishing:
+                    inlet.take(head)
+                    inlet.finish()
             except HeaderError as error:
                 raise WireError(ErrorCode.BAD_HEADER, str(error)) from error
+            if inlet.is_parked:
+                self._is_finishing = True
+                return
         if inlet.rows_to_skip and inlet.skipped:
             raise ended_too_early(self.stream, self._position.rows, inlet.rows_to_skip)
         if inlet.exceeds_budget:

@@ -22,7 +22,7 @@ from holdfast.storage.paging import Pager
 from holdfast.storage.recovery import Recovery
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
     from types import TracebackType
     from typing import Self
 
@@ -89,6 +89,8 @@ class DurableEngine:
         self._reader = store.reader()
         self.decide: Decide = self._decide
         """The one way in; see :attr:`Engine.decide`. It does not wait until rows are durable."""
+        self.decide_present: Decide | None = self._decide_present
+        """The same, but it ends before a row that needs what is not in memory; see :meth:`load_pages`."""
         self._take_over(recovered)
 
     def _take_over(self, recovered: Recovered) -> None:
@@ -293,9 +295,26 @@ class DurableEngine:
         stream: str | None = None,
         position: int = 0,
     ) -> int:
+        self._prepare(stream, position)
+        return self._pager.decide(
+            batch, start, batch.rows if stop < 0 else stop, tally or Tally(), stream, position
+        )
+
+    def _decide_present(  # noqa: PLR0917  # called from compiled code
+        self,
+        batch: Batch,
+        start: int,
+        stop: int,
+        tally: Tally | None,
+        stream: str | None,
+        position: int,
+    ) -> int:
+        self._prepare(stream, position)
+        return self._core.decide(batch, start, stop, tally, stream, position)
+
+    def _prepare(self, stream: str | None, position: int) -> None:
+        """Make sure that rows may be decided now, and that there is room for them."""
         self._check_writable()
-        if stop < 0:
-            stop = batch.rows
         if stream is not None:
             self._streams.check_position(stream, position)
         if self._gatherer.waiting >= ENTRIES_MAX:
@@ -303,7 +322,18 @@ class DurableEngine:
         if self._committer.is_low:
             raise LedgerFullError(self.name, self._options.disk_bytes_min)
         self._pager.let_go()
-        return self._pager.decide(batch, start, stop, tally or Tally(), stream, position)
+
+    def wanted_pages(self, batch: Batch, start: int, stop: int) -> list[int]:
+        """List what rows of a batch need and is not in memory, as much as there is room for at a time."""
+        return self._pager.wanted(batch, start, stop)
+
+    def load_pages(self, pages: Sequence[int]) -> None:
+        """Bring pages into memory; any thread may call this, and it waits for the store.
+
+        Raises:
+            StoreError: If one of them cannot be read, or is damaged.
+        """
+        self._pager.load_pages(pages)
 
     def _check_writable(self) -> None:
         if self._is_read_only:

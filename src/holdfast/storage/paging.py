@@ -9,6 +9,8 @@ from holdfast.storage.page_seal import open_page
 from holdfast.storage.ports import PAGE_RUN, StoreDamagedError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from holdfast.kernel.batch import Batch
     from holdfast.kernel.ledger.ledger import LedgerCore
     from holdfast.kernel.tally import Tally
@@ -83,12 +85,24 @@ class Pager:
         Raises:
             StoreDamagedError: If one of them is not what was written.
         """
+        self.load_pages(self.wanted(batch, start, stop))
+
+    def wanted(self, batch: Batch, start: int, stop: int) -> list[int]:
+        """List the pages that rows of a batch need and that are not in memory, as many as there is room for at a time."""
+        return self._core.wanted_pages(batch, start, stop, self._pages_at_once())
+
+    def load_pages(self, numbers: Iterable[int]) -> None:
+        """Bring pages back, but for those that are there by now; any thread may call this.
+
+        Raises:
+            StoreDamagedError: If one of them is not what was written.
+        """
         with self._lock:
             self.let_go()
-            wanted = self._core.wanted_pages(batch, start, stop, self._pages_at_once())
-            for number in wanted:
-                self._core.load_page(PAGE_RUN, number, self.read_run(number))
-                self.pages_loaded += 1
+            for number in numbers:
+                if self._core.is_page_absent(number):
+                    self._core.load_page(PAGE_RUN, number, self.read_run(number))
+                    self.pages_loaded += 1
 
     def transaction(self, tx: int) -> tuple[int, int, int, int] | None:
         """Look up a transaction as :meth:`LedgerCore.transaction` does, and bring back its page if need be."""
@@ -96,10 +110,7 @@ class Pager:
             try:
                 return self._core.transaction(tx)
             except LookupError as error:
-                number = error.args[0]
-                with self._lock:
-                    if number in self._core.absent_pages():
-                        self._core.load_page(PAGE_RUN, number, self.read_run(number))
+                self.load_pages(error.args)
 
     def let_go(self) -> None:
         """Free pages that are in the store as well, if the state takes more memory than it may."""

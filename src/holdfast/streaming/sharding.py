@@ -172,6 +172,18 @@ class Shards:
         return None
 
     @property
+    def decide_present(self) -> None:
+        """None: everything is in memory."""
+        return None
+
+    def wanted_pages(self, batch: Batch, start: int, stop: int) -> list[int]:  # noqa: ARG002  # nothing is ever wanted
+        """List nothing: everything is in memory."""
+        return []
+
+    def load_pages(self, pages: Sequence[int]) -> None:
+        """Do nothing: everything is in memory."""
+
+    @property
     def is_congested(self) -> bool:
         """Whether rows should wait: never, since there is no journal that could be slow."""
         return False

@@ -426,6 +426,21 @@ class PagedState:
         finally:
             self.lock.leave()
 
+    def is_page_absent(self, number: uint64_t) -> bool:
+        """Whether there is such a page of records and it is not in memory.
+
+        Raises:
+            RuntimeError: If this thread is deciding rows right now.
+        """
+        self.lock.enter()
+        try:
+            return (
+                number < DIRECTORY_RUNS
+                and place_of(cython.address(self.state.records), number << RUN_BITS) == ABSENT
+            )
+        finally:
+            self.lock.leave()
+
     def absent_pages(self) -> list:
         """List the pages of records that are not in memory.
 

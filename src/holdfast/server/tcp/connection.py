@@ -52,9 +52,12 @@ if TYPE_CHECKING:
         def wake_later(self, connection: Connection) -> None:
             """Wake a connection when its session wants to be."""
 
+        def load_pages(self, connection: Connection) -> None:
+            """Bring what its session wants into memory, and call :meth:`Connection.pages_loaded`."""
+
 
 # Why a connection is not read from: bits, because several reasons can hold at a time.
-_UNREAD_REPLIES, _DISCARDED_ENOUGH, _WAITS_FOR_TURN = 1, 2, 4
+_UNREAD_REPLIES, _DISCARDED_ENOUGH, _WAITS_FOR_TURN, _WAITS_FOR_PAGES = 1, 2, 4, 8
 
 _OPEN, _LINGERING, _CLOSING, _LOST = range(4)
 
@@ -130,6 +133,7 @@ class Connection(asyncio.BufferedProtocol):
         _log.debug("connection lost after %d rows: %s", self.session.rows, exc or "closed")
         self._state = _LOST
         self._rest = b""
+        self.session.settle()
         self.session.leave()
         self._host.forget(self)
 
@@ -247,7 +251,7 @@ class Connection(asyncio.BufferedProtocol):
             now - self.session.received_at >= seconds
             and not self._rest
             and not self._has_eof
-            and not self._holds & _WAITS_FOR_TURN
+            and not self._holds & (_WAITS_FOR_TURN | _WAITS_FOR_PAGES)
             and self.session.held_bytes == 0
         )
 
@@ -293,7 +297,36 @@ class Connection(asyncio.BufferedProtocol):
             piece = data[taken : taken + (REFUSED_PIECE_BYTES if self._is_verbose else session.piece_bytes)]
             taken += len(piece)
             self._reply(session.receive(piece, monotonic()))
+            if session.wants_pages:
+                self._rest = bytes(data[taken:])
+                self._wait_for_pages()
+                break
         self._wake_if_due()
+
+    def _wait_for_pages(self) -> None:
+        """Take no more before what rows need is in memory; the others go on."""
+        self._hold(_WAITS_FOR_PAGES)
+        self._host.load_pages(self)
+
+    def pages_loaded(self, failure: Exception | None) -> None:
+        """Go on with the rows that waited for pages."""
+        if self._state != _OPEN:
+            return
+        if failure is not None:
+            self.fail(failure)
+            return
+        began = thread_time()
+        try:
+            self._reply(self.session.go_on(monotonic()))
+            if self._state == _OPEN:
+                if self.session.wants_pages:
+                    self._host.load_pages(self)
+                else:
+                    self._release(_WAITS_FOR_PAGES)
+                    self._wake_if_due()
+        except Exception as error:  # noqa: BLE001  # one connection's trouble is not the others'
+            self.fail(error)
+        self._host.turns.spend(thread_time() - began)
 
     def _wake_if_due(self) -> None:
         if self.session.wake_at is not None and not self.has_ack_due:
@@ -346,6 +379,8 @@ class Connection(asyncio.BufferedProtocol):
     def _end_input(self) -> None:
         self._has_eof = True
         self._reply(self.session.end_of_input(monotonic()))
+        if self._state == _OPEN and self.session.wants_pages:
+            self._wait_for_pages()
         self._wake_if_due()
 
     def _discard(self, count: int) -> None:
@@ -449,7 +484,7 @@ class Connection(asyncio.BufferedProtocol):
         self._rest = b""
         self._closes_at = monotonic() + self._host.context.limits.linger_seconds_max
         self._output.say_farewell()
-        self._release(_UNREAD_REPLIES | _WAITS_FOR_TURN)
+        self._release(_UNREAD_REPLIES | _WAITS_FOR_TURN | _WAITS_FOR_PAGES)
 
     def _close(self) -> None:
         """Close when what was said is sent, and not much later if nobody reads it."""

@@ -14,6 +14,7 @@ from holdfast.protocol.handshake import ledger_failed
 from holdfast.protocol.messages import ErrorCode, WireError
 from holdfast.server.tcp.acceptor import Acceptor
 from holdfast.server.tcp.connection import Connection
+from holdfast.server.tcp.page_loads import PageLoads
 from holdfast.server.tcp.reading import READ_BYTES, TLS_READ_BYTES
 from holdfast.server.tcp.turns import Turns
 
@@ -70,6 +71,7 @@ class TcpServer:
         """Connections let in so far."""
         self.lag_seconds = 0.0
         """How late the event loop was for a tick lately: how long it was busy with something else."""
+        self._page_loads = PageLoads(context.engine)
         self._acceptor: Acceptor | None = None
         self._all_gone = asyncio.Event()
         self._all_gone.set()
@@ -143,6 +145,7 @@ class TcpServer:
         self._is_stopping = True
         if self._acceptor is not None:
             self._acceptor.close()
+        self._page_loads.close()
         if self._unsubscribe is not None:
             self._unsubscribe()
             self._unsubscribe = None
@@ -198,6 +201,10 @@ class TcpServer:
         self._waiting.append(connection)
         if self._wake_timer is None:
             self._start_wake_timer(connection)
+
+    def load_pages(self, connection: Connection) -> None:
+        """Bring what a connection's rows need into memory."""
+        self._page_loads.load(connection.session.wanted_pages(), connection.pages_loaded)
 
     # --- the durable watermark ---
 
