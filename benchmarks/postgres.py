@@ -1,8 +1,9 @@
-"""What does a ledger in PostgreSQL cost: loading beside a hand-written program, and a commit beside a bare sync of the disk?"""
+"""What does a ledger in PostgreSQL cost: loading beside a program by hand, tables that follow, a commit beside a bare sync?"""
 
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 import tempfile
 import time
@@ -14,6 +15,8 @@ from benchmarks.measure import Effort, holdfast_command, median, run_command, si
 from benchmarks.postgres_server import find_binaries, running_server
 from benchmarks.report import Figure
 from benchmarks.workloads import Workload, csv_file
+from holdfast.domain.transaction import Deposit
+from holdfast.storage.ledger import Ledger
 from holdfast.storage.ports import Commit, StoredEntry
 from holdfast.storage.stores import open_store
 
@@ -24,12 +27,14 @@ if TYPE_CHECKING:
 
 _ROWS = 10_000_000
 _ROWS_BY_HAND = 200_000
+_ROWS_FOLLOWED = 5_000_000
+_LAGS = 50
 _COMMITS = 100
 _ENTRY_BYTES = (4096, 1_500_000)
 
 
 def answer(effort: Effort) -> Iterator[Figure]:
-    """Load 10 M plain rows, and 0.2 M by hand; commit entries one by one.
+    """Load 10 M plain rows, and 0.2 M by hand; have tables follow 5 M; commit entries one by one.
 
     Raises:
         ImportError: If there is no server.
@@ -39,6 +44,7 @@ def answer(effort: Effort) -> Iterator[Figure]:
         raise ImportError("there is no PostgreSQL server here")
     with running_server(binaries) as url:
         yield from _load(url, effort)
+        yield from _follow(url, effort)
         for entry_bytes in _ENTRY_BYTES:
             yield _commit(url, entry_bytes, 5 if effort.quick else _COMMITS)
 
@@ -69,6 +75,37 @@ def _load(url: str, effort: Effort) -> Iterator[Figure]:
     yield Figure(f"{what}, checkpoint and close included", rate, "rows/s", None, "postgres")
     yield Figure(f"{by_hand:,} plain rows by naive_postgres.py", rate_by_hand, "rows/s")
     yield Figure(f"{what}: rate, over that", rate, "rows/s", rate / rate_by_hand, "postgres-by-hand")
+
+
+def _follow(url: str, effort: Effort) -> Iterator[Figure]:
+    rows = effort.size(_ROWS_FOLLOWED)
+    path = csv_file(Workload(rows))
+
+    def load() -> float:
+        _drop(url, "SCHEMA IF EXISTS holdfast")
+        load = [*holdfast_command(), "load", "-q", path, "--data", url, "--stream", "s"]
+        follow = [*holdfast_command(), "ledger", "follow", "-q", "--once", url]
+        return run_command(load).wall + run_command(follow).wall
+
+    wall = median(load() for _ in range(effort.repeats))
+    what = f"{rows:,} plain rows loaded into PostgreSQL"
+    yield Figure(f"{what}, then the tables caught up", rows / wall, "rows/s", None, "postgres-followed")
+    lags = []
+    follow = [*holdfast_command(), "ledger", "follow", "-q", url]
+    with (
+        Ledger.open(url) as ledger,
+        subprocess.Popen(follow) as following,
+        psycopg.connect(url, autocommit=True) as connection,
+    ):
+        # The first one waits until the follower has started.
+        for tx in range(1 << 31, (1 << 31) + 1 + (5 if effort.quick else _LAGS)):
+            ledger.apply(Deposit(1, tx, "1"))
+            began = time.perf_counter()
+            while not connection.execute("SELECT FROM holdfast.transactions WHERE tx = %s", (tx,)).fetchall():
+                time.sleep(0.001)
+            lags.append(1000 * (time.perf_counter() - began))
+        following.terminate()
+    yield Figure("from an acknowledged transaction to the table, at rest", median(lags[1:]), "ms")
 
 
 def _commit(url: str, entry_bytes: int, count: int) -> Figure:

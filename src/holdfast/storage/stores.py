@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from holdfast.storage.ports import Store
+    from holdfast.storage.postgres.follower import PostgresFollower
 
 _POSTGRES = ("postgresql://", "postgres://")
 
@@ -55,11 +56,32 @@ def open_store(
     return SqliteStore.open(where, read_only=read_only)
 
 
+def open_follower(location: str) -> PostgresFollower:
+    """Open what keeps tables for SQL beside a ledger in PostgreSQL.
+
+    Raises:
+        StoreError: If the location is no URL, or there is no ledger.
+    """
+    if not is_url(location):
+        raise StoreError(
+            f"{location}: tables follow a ledger in PostgreSQL only (postgresql://…); `holdfast ledger` reads this one"
+        )
+    try:
+        from holdfast.storage.postgres.follower import PostgresFollower as Follower  # noqa: PLC0415  # an extra
+    except ImportError as error:
+        raise _missing_extra(error) from error
+    return Follower(location)
+
+
 def _open_postgres(url: str, *, read_only: bool, may_wait: Callable[[], bool] | None) -> Store:
     try:
         from holdfast.storage.postgres.store import PostgresStore  # noqa: PLC0415  # the same, and an extra
     except ImportError as error:
-        raise StoreError(
-            f"a ledger in PostgreSQL needs the package psycopg ({error}): pip install 'holdfast[postgres]'"
-        ) from error
+        raise _missing_extra(error) from error
     return PostgresStore.open(url, read_only=read_only, may_wait=may_wait)
+
+
+def _missing_extra(error: ImportError) -> StoreError:
+    return StoreError(
+        f"a ledger in PostgreSQL needs the package psycopg ({error}): pip install 'holdfast[postgres]'"
+    )

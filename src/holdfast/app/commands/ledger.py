@@ -23,6 +23,7 @@ ACTIONS = {
     "restore": "make the ledger --to of a ledger, or of shipped entries, as it was at --until",
     "redact": "erase the text of rows that could not be decoded, before --before",
     "unlock": "end the lock of --client, with a --reason",
+    "follow": "keep tables for SQL up to date beside a ledger in PostgreSQL, until a signal comes, or --once",
 }
 
 
@@ -100,7 +101,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         help="backup: write entries to files there as they come, until a signal; go on after those that are there",
     )
     copying.add_argument(
-        "--once", action="store_true", help="backup --follow: end when what is there now is written"
+        "--once", action="store_true", help="follow, backup --follow: end when what is there now is written"
     )
     copying.add_argument("--until", metavar="WHEN", help="a number of decisions, or a time")
 
@@ -123,7 +124,8 @@ def ledger(runner: Runner, options: argparse.Namespace, refuse: Refuse) -> int:
     }
     changes = (options.rules, options.client_bits, options.tx_bits, options.row_bytes_max)
     looks = looks or (options.action == "settings" and all(each is None for each in changes))
-    module = import_module(f"holdfast.app.{'ledger_reading' if looks else 'ledger_changing'}")
+    name = "ledger_reading" if looks else "ledger_changing"
+    module = import_module(f"holdfast.app.{'ledger_following' if options.action == 'follow' else name}")
     job = getattr(module, options.action)
     with LedgerErrors():
         code: int = job(runner, options, refuse)

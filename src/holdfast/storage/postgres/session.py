@@ -108,14 +108,17 @@ class PostgresSession:
             StoreError: If it fails, or the server cannot be reached for the time that the location says.
         """
         self.check_process()
+        until: float | None = None
         with explained(self._location):
-            try:
-                return work(self.connection)
-            except psycopg.Error as error:
-                if not is_lost(self.connection, error):
-                    raise
-            self.reconnect()
-            return work(self.connection)
+            while True:
+                try:
+                    return work(self.connection)
+                except psycopg.Error as error:
+                    is_late = until is not None and time.monotonic() > until
+                    if is_late or not is_lost(self.connection, error):
+                        raise
+                until = until or time.monotonic() + self._location.reconnect_seconds
+                self.reconnect()
 
     def reconnect(self, may_wait: Callable[[], bool] | None = None) -> None:
         """Connect again, at longer and longer intervals, for as long as the location says.
