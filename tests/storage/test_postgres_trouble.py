@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -139,6 +141,52 @@ def test_a_statement_that_fails(postgres_url: str) -> None:
             store.discard_checkpoints(0)
         ask(postgres_url, "ALTER TABLE elsewhere RENAME TO pages")
         store.discard_checkpoints(0)
+
+
+def test_work_outside_of_commits_after_a_lost_connection(postgres_url: str) -> None:
+    """Compacting, and looking for superseded pages, are begun again over another connection."""
+
+    def cut(_done: int, _all: int) -> None:
+        cut_connections(postgres_url, "writer")
+
+    with open_store(postgres_url) as store:
+        store.create({"settings": b""})
+        store.commit(Commit((), (), 1, [StoredPage(1, 7, b"page")], CheckpointRecord(1, 1, b"")))
+        assert cut_connections(postgres_url, "writer") == 1
+        store.compact(cut)
+        cut_connections(postgres_url, "writer")
+        store.discard_unpublished()
+        assert ask(postgres_url, "SELECT count(*) FROM pages") == [(1,)]
+
+
+_QUIET = """
+import sys
+from holdfast import Deposit, Ledger
+with Ledger.open(sys.argv[1]) as ledger:
+    for tx in range(3):
+        print(ledger.apply(Deposit(1, tx, "1")), flush=True)
+        sys.stdin.readline()
+"""
+
+
+def test_a_lost_connection_is_nobodys_concern(postgres_url: str) -> None:
+    """A program that has not set up logging has nothing of it on its standard error."""
+    with subprocess.Popen(
+        [sys.executable, "-c", _QUIET, postgres_url],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        for _ in range(3):
+            assert process.stdout.readline()
+            assert cut_connections(postgres_url, "writer") == 1
+            process.stdin.write("\n")
+            process.stdin.flush()
+        _, errors = process.communicate()
+        assert (process.returncode, errors) == (0, "")
 
 
 def test_an_atomic_load_after_a_lost_connection(postgres_url: str) -> None:

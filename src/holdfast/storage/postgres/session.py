@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import socket
 import time
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
     Connection = psycopg.Connection[tuple[Any, ...]]
 
 Result = TypeVar("Result")
+
+# psycopg warns of each pipeline that ends with its connection. A program that has set up logging sees that; nobody else needs to.
+logging.getLogger("psycopg").addHandler(logging.NullHandler())
 
 FENCED = "HF001"
 """The SQLSTATE that the function ``advance`` of a ledger's schema raises for a writer whose time is over."""

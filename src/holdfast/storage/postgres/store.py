@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any, LiteralString
 
 from psycopg import errors, sql
@@ -188,7 +189,7 @@ class PostgresStore:
         )
         with explained(self._location):
             # Without this the old versions of the rows stay in the table's file.
-            self._checked().connection.execute("VACUUM FULL raw_texts")
+            self._checked().look(partial(_rewrite, "raw_texts"))
         return erased
 
     def disk_free_bytes(self) -> int | None:
@@ -226,7 +227,7 @@ class PostgresStore:
             for done, table in enumerate(_TABLES):
                 if on_progress is not None:
                     on_progress(done, len(_TABLES))
-                writer.connection.execute(sql.SQL("VACUUM FULL {}").format(sql.Identifier(table)))
+                writer.look(partial(_rewrite, table))
         if on_progress is not None:
             on_progress(len(_TABLES), len(_TABLES))
 
@@ -263,16 +264,20 @@ class PostgresStore:
     def _has_ledger(self) -> bool:
         writer = self._checked()
         with explained(self._location):
-            return has_ledger(writer.connection, self._location.schema)
+            return writer.look(lambda connection: has_ledger(connection, self._location.schema))
 
     def _supersede_from_oldest(self) -> None:
         """Begin to look for page versions that the oldest checkpoint supersedes."""
         if self._has_ledger():
             with explained(self._location):
-                oldest = _count(
-                    self._checked().connection, "SELECT coalesce(min(number), 0) FROM checkpoints"
+                oldest = self._checked().look(
+                    lambda connection: _count(connection, "SELECT coalesce(min(number), 0) FROM checkpoints")
                 )
             self._superseding = (oldest, 0, -1)
+
+
+def _rewrite(table: str, connection: Connection) -> None:
+    connection.execute(sql.SQL("VACUUM FULL {}").format(sql.Identifier(table)))
 
 
 def _count(connection: Connection, statement: LiteralString) -> int:

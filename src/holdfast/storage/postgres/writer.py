@@ -10,7 +10,7 @@ import os
 import time
 from contextlib import suppress
 from hashlib import blake2b
-from typing import TYPE_CHECKING, LiteralString
+from typing import TYPE_CHECKING, LiteralString, TypeVar
 
 import psycopg
 from psycopg.pq import TransactionStatus
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from holdfast.storage.postgres.location import PostgresLocation
     from holdfast.storage.postgres.session import Connection
 
+Result = TypeVar("Result")
 _LOCK_SECONDS = 0.25
 """How often the lock is asked for while somebody else has it."""
 _GRACE_SECONDS = 1.0
@@ -150,6 +151,26 @@ class PostgresWriter:
         self._commits = number
         if is_needed:
             self._needed = number
+
+    def look(self, work: Callable[[Connection], Result]) -> Result:
+        """Do something outside a transaction that can be done again, over a new connection if this one is lost meanwhile.
+
+        Raises:
+            psycopg.Error: If a statement fails, or the server cannot be reached for too long.
+            StoreError: If the server crashed and lost commits that the ledger counts on.
+            StoreFencedError: If another writer has taken over.
+        """
+        until: float | None = None
+        while True:
+            connection = self.connection
+            try:
+                return work(connection)
+            except psycopg.Error as error:
+                is_late = until is not None and time.monotonic() > until
+                if is_late or not is_lost(connection, error):
+                    raise
+            until = until or time.monotonic() + self._location.reconnect_seconds
+            self.recover()
 
     def advance(self, connection: Connection, number: int) -> None:
         """Give the transaction its number, and let it fail if another writer has taken over."""
