@@ -70,8 +70,10 @@ FILE_LINES_EXCEPTIONS = {
     "kernel/batch.py": 520,
     # One class: the state of a stream and the ways into it, for pieces of any size, and what one stream leaves to the next.
     "kernel/csv/decoder.py": 580,
+    # One session: every step of a connection, sans I/O, as one state machine.
+    "protocol/server_session.py": 470,
     # One connection: every way to wait for something, in one place.
-    "server/tcp/connection.py": 465,
+    "server/tcp/connection.py": 500,
     # One class, since its methods are on one structure of C: the state, looking at it, writing it out and back.
     "kernel/ledger/paged_state.py": 520,
 }

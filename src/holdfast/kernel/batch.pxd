@@ -38,5 +38,4 @@ cdef class Batch:
     cdef int check(self, uint64_t client_max, uint64_t tx_max) except -1
 
 cdef Batch new_batch(Py_ssize_t capacity)
-cdef Batch copy_rows(Batch batch, Py_ssize_t start, Py_ssize_t stop)
 cdef void clear_rows(Batch batch) noexcept

@@ -11,10 +11,11 @@ of one pool share a batch, and a stream that ends leaves its decoder and its tal
 import cython
 from cython.cimports.cpython.buffer import PyBuffer_Release
 from cython.cimports.cpython.bytes import PyBytes_AS_STRING, PyBytes_GET_SIZE
-from cython.cimports.holdfast.kernel.batch import Batch, copy_rows
+from cython.cimports.holdfast.kernel.batch import Batch
 from cython.cimports.holdfast.kernel.columns import open_text
 from cython.cimports.holdfast.kernel.csv.decoder import CsvDecoder
 from cython.cimports.holdfast.kernel.platform import cbytes
+from cython.cimports.holdfast.kernel.row_copy import copy_rows
 from cython.cimports.holdfast.kernel.tally import Tally
 from cython.cimports.libc.stdint import uint64_t
 

@@ -15,6 +15,7 @@ from holdfast.kernel.csv.header import HeaderError
 from holdfast.kernel.inlet import PIECE_BYTES
 from holdfast.protocol.durability import DurableRows
 from holdfast.protocol.handshake import Handshake, ended_too_early, stream_changed
+from holdfast.protocol.input_clock import InputClock
 from holdfast.protocol.messages import Ack, ErrorCode, Failure, RefusedRows, Summary, WireError
 from holdfast.protocol.registry import Position
 
@@ -60,6 +61,7 @@ class Session:
         "_ack_at",
         "_acked",
         "_checks_digest",
+        "_clock",
         "_context",
         "_durable",
         "_events",
@@ -67,15 +69,10 @@ class Session:
         "_inlet",
         "_is_finishing",
         "_lags",
-        "_line_began",
-        "_line_bytes",
-        "_line_number",
-        "_opened_at",
         "_outlet",
         "_phase",
         "_position",
         "_withholds",
-        "received_at",
         "stream",
         "wake_at",
         "wants_acks",
@@ -101,16 +98,10 @@ class Session:
         # Whether there are rows that an ack would name if they were durable; whether events wait until a position is durable.
         self._lags = False
         self._withholds = False
-        self._opened_at = now
-        # The length of the partial line, its number, and the time since when it has been partial.
-        self._line_bytes = 0
-        self._line_number = -1
-        self._line_began = now
+        self._clock = InputClock(now)
         self.stream: str | None = None
         self.wants_acks = False
         self.wants_refused = False
-        self.received_at = now
-        """When the last bytes arrived."""
         self.wake_at: float | None = None
         """When to call :meth:`wake`; None if there is no need."""
 
@@ -118,6 +109,11 @@ class Session:
     def has_ended(self) -> bool:
         """Whether the session has given its last event."""
         return self._phase == _ENDED
+
+    @property
+    def received_at(self) -> float:
+        """When the last bytes arrived."""
+        return self._clock.received_at
 
     @property
     def is_opening(self) -> bool:
@@ -160,7 +156,7 @@ class Session:
         Returns:
             The events to send, usually none. Once the session :attr:`has_ended`, no more follow.
         """
-        self.received_at = now
+        self._clock.received_at = now
         try:
             if self._phase:
                 self._begin(data, now)
@@ -234,28 +230,13 @@ class Session:
         Returns:
             The last events, if a limit was exceeded.
         """
-        limits = self._context.limits
+        limits, inlet = self._context.limits, self._inlet
+        late = None
         if self._phase == _OPENING:
-            limit = limits.handshake_seconds_max
-            text = f"the CSV header did not arrive within {limit:g} seconds; send it as soon as the connection is open"
-            return self._abort_after(now - self._opened_at, limit, ErrorCode.HANDSHAKE_TIMEOUT, text)
-        if self._phase or self._inlet is None:
-            return []
-        if is_held:
-            self.received_at = self._line_began = now
-        if self._inlet.carried_bytes == 0:
-            self._line_number = -1
-            limit = limits.idle_seconds_max
-            text = f"nothing arrived for {limit:g} seconds; send a blank line now and then to keep a connection open"
-            return self._abort_after(now - self.received_at, limit, ErrorCode.IDLE_TIMEOUT, text)
-        if self._line_number != self._inlet.lines:
-            self._line_number, self._line_began = self._inlet.lines, now
-        limit = limits.line_seconds_max
-        text = f"line {self._line_number + 1} has no end {limit:g} seconds after its first byte; send each line whole"
-        return self._abort_after(now - self._line_began, limit, ErrorCode.LINE_TIMEOUT, text)
-
-    def _abort_after(self, seconds: float, limit: float, code: ErrorCode, text: str) -> list[Event]:
-        return self.abort(WireError(code, text)) if limit and seconds > limit else []
+            late = self._clock.find_late_header(limits, now)
+        elif self._phase == _ROWS and inlet is not None:
+            late = self._clock.find_late_input(limits, inlet, now, is_held=is_held)
+        return [] if late is None else self.abort(late)
 
     def abort(self, error: WireError) -> list[Event]:
         """End the session; decided rows stand.
@@ -355,20 +336,12 @@ class Session:
             inlet.take(piece)
             if self.wants_acks:
                 self._ack_soon(now)
-            self._measure_line(inlet, piece)
-
-    def _measure_line(self, inlet: Inlet, piece: memoryview) -> None:
-        """Follow the length of a line that is too long for a row; the decoder keeps only a row's length of it."""
-        carried = inlet.carried_bytes
-        if carried <= self._context.engine.settings.row_bytes_max:
-            self._line_bytes = carried
-            return
-        newline = bytes(piece).rfind(b"\n")
-        self._line_bytes = self._line_bytes + len(piece) if newline < 0 else len(piece) - 1 - newline
-        limit = self._context.limits.line_bytes_max
-        if self._line_bytes > limit:
-            text = f"line {inlet.lines + 1} has no end after {limit} bytes; end each row with a line feed"
-            raise WireError(ErrorCode.LINE_TOO_LONG, text)
+            context = self._context
+            too_long = self._clock.measure_line(
+                inlet, piece, context.engine.settings.row_bytes_max, context.limits.line_bytes_max
+            )
+            if too_long is not None:
+                raise too_long
 
     # --- the beginning and the end ---
 

@@ -30,8 +30,6 @@ ACTIONS = {
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of ``holdfast ledger``."""
     from holdfast.app.ledgers import location_of_ledger  # noqa: PLC0415  # slow to import
-    from holdfast.app.options import whole_number  # noqa: PLC0415  # every command has it, but for --help
-    from holdfast.domain.settings import ID_BITS  # noqa: PLC0415  # the same
 
     parser.add_argument(
         "action",
@@ -46,6 +44,14 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         help="the ledger's file, or a postgresql:// URL; for restore also a directory",
     )
     parser.add_argument("-q", "--quiet", action="store_true", help="write errors and results only")
+    _add_looking(parser)
+    _add_changing(parser)
+    _add_copying(parser)
+
+
+def _add_looking(parser: argparse.ArgumentParser) -> None:
+    from holdfast.app.options import whole_number  # noqa: PLC0415  # every command has it, but for --help
+
     looking = parser.add_argument_group("looking")
     looking.add_argument("--client", type=whole_number, metavar="ID", help="the client")
     looking.add_argument("--tx", type=whole_number, metavar="ID", help="the transaction")
@@ -58,6 +64,12 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     looking.add_argument(
         "--json", action="store_true", help="write info, explain and the result of verify as JSON"
     )
+
+
+def _add_changing(parser: argparse.ArgumentParser) -> None:
+    from holdfast.app.options import whole_number  # noqa: PLC0415  # every command has it, but for --help
+    from holdfast.domain.settings import ID_BITS  # noqa: PLC0415  # the same
+
     changing = parser.add_argument_group("changing")
     changing.add_argument("--rules", metavar="PROFILE", help="standard, cards, or the path of a .toml file")
     changing.add_argument(
@@ -88,6 +100,11 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     changing.add_argument(
         "--archive", metavar="FILE", help="compact: write the entries that are dropped to a new ledger first"
     )
+
+
+def _add_copying(parser: argparse.ArgumentParser) -> None:
+    from holdfast.app.ledgers import location_of_ledger  # noqa: PLC0415  # slow to import
+
     copying = parser.add_argument_group("copying")
     copying.add_argument(
         "--to",

@@ -1,7 +1,8 @@
 """Looks up accounts and transactions, one at a time, and takes rules: what is not done for every row."""
 
 import cython
-from cython.cimports.holdfast.kernel.codes import CHARGEBACK, DEPOSIT, DISPUTE, WITHDRAWAL
+from cython.cimports.holdfast.kernel.batch import Batch
+from cython.cimports.holdfast.kernel.codes import CHARGEBACK, DEPOSIT, DISPUTE, UNDECIDED, WITHDRAWAL
 from cython.cimports.holdfast.kernel.ledger.accounts import (
     EXISTS,
     LOCKED,
@@ -17,6 +18,7 @@ from cython.cimports.holdfast.kernel.ledger.records import (
     ABSENT,
     ACCOUNT_MASK,
     BURNED,
+    DIRECTORY_RUNS,
     DISPUTE_MASK,
     IN_RUN,
     IS_WITHDRAWAL,
@@ -74,6 +76,46 @@ def find_account(state: cython.pointer[LedgerState], client: uint64_t) -> object
         return None
     balance: Balance = page.balances[number & PAGE_MASK]
     return balance.available, balance.held, bool(page.flags[number & PAGE_MASK] & LOCKED)
+
+
+@cython.cfunc
+@cython.exceptval(check=False)
+def is_absent(state: cython.pointer[LedgerState], number: uint64_t) -> cython.bint:
+    """Whether there is such a page of records and it is not in memory."""
+    return number < DIRECTORY_RUNS and place_of(cython.address(state.records), number << RUN_BITS) == ABSENT
+
+
+@cython.cfunc
+def list_absent(state: cython.pointer[LedgerState]) -> list:
+    """List the pages of records that are not in memory."""
+    number: uint64_t
+    return [
+        state.records.states[number].place
+        for number in range(state.records.run_count)
+        if state.records.runs[number] == cython.NULL
+    ]
+
+
+@cython.cfunc
+def find_wanted(
+    state: cython.pointer[LedgerState],
+    batch: Batch,
+    start: cython.Py_ssize_t,
+    stop: cython.Py_ssize_t,
+    pages_max: cython.Py_ssize_t,
+) -> list:
+    """List the pages of records that undecided rows need and that are not in memory, in order of their first use."""
+    wanted: dict = {}
+    row: cython.Py_ssize_t
+    for row in range(start, stop):
+        if batch.outcome_column[row] != UNDECIDED:
+            continue
+        tx: uint64_t = batch.tx_column[row] & state.tx_max
+        if place_of(cython.address(state.records), tx) == ABSENT:
+            wanted[tx >> RUN_BITS] = None
+            if len(wanted) >= pages_max:
+                break
+    return list(wanted)
 
 
 @cython.cfunc

@@ -6,7 +6,6 @@ One lock guards all of it; whoever looks or writes waits for one batch at most.
 import cython
 from cython.cimports.cpython.buffer import PyBuffer_Release
 from cython.cimports.holdfast.kernel.batch import Batch
-from cython.cimports.holdfast.kernel.codes import UNDECIDED
 from cython.cimports.holdfast.kernel.columns import open_text
 from cython.cimports.holdfast.kernel.ledger.accounts import (
     accounts_bytes,
@@ -27,7 +26,14 @@ from cython.cimports.holdfast.kernel.ledger.index import (
     open_index,
 )
 from cython.cimports.holdfast.kernel.ledger.lock import LedgerLock
-from cython.cimports.holdfast.kernel.ledger.lookup import find_account, find_transaction, take_rules
+from cython.cimports.holdfast.kernel.ledger.lookup import (
+    find_account,
+    find_transaction,
+    find_wanted,
+    is_absent,
+    list_absent,
+    take_rules,
+)
 from cython.cimports.holdfast.kernel.ledger.pages import (
     PAGE_OF_ACCOUNTS,
     PAGE_OF_CHANGES,
@@ -37,7 +43,6 @@ from cython.cimports.holdfast.kernel.ledger.pages import (
     load_run,
 )
 from cython.cimports.holdfast.kernel.ledger.records import (
-    ABSENT,
     ACCOUNTS_LIMIT,
     DIRECTORY_RUNS,
     NOWHERE,
@@ -314,10 +319,7 @@ class PagedState:
         self, kind: cython.int, number: uint64_t, data: cbytes, size: cython.Py_ssize_t
     ) -> cython.int:
         if kind == PAGE_OF_RUN:
-            if (
-                number >= DIRECTORY_RUNS
-                or place_of(cython.address(self.state.records), number << RUN_BITS) != ABSENT
-            ):
+            if not is_absent(cython.address(self.state), number):
                 raise ValueError(f"page {number} of transactions is not one that is missing")
             run: cython.pointer[Run] = bring_back(cython.address(self.state.records), number)
             if run == cython.NULL:
@@ -395,21 +397,11 @@ class PagedState:
             IndexError: If there are no such rows.
         """
         stop = batch.check_range(start, stop)
-        wanted: dict = {}
-        row: cython.Py_ssize_t
         self.lock.enter()
         try:
-            for row in range(start, stop):
-                if batch.outcome_column[row] != UNDECIDED:
-                    continue
-                tx: uint64_t = batch.tx_column[row] & self.tx_max
-                if place_of(cython.address(self.state.records), tx) == ABSENT:
-                    wanted[tx >> RUN_BITS] = None
-                    if len(wanted) >= pages_max:
-                        break
+            return find_wanted(cython.address(self.state), batch, start, stop, pages_max)
         finally:
             self.lock.leave()
-        return list(wanted)
 
     def digest(self) -> tuple:
         """Give a digest of the accounts and one of the transactions: the same for the same content, whatever the pages.
@@ -434,10 +426,7 @@ class PagedState:
         """
         self.lock.enter()
         try:
-            return (
-                number < DIRECTORY_RUNS
-                and place_of(cython.address(self.state.records), number << RUN_BITS) == ABSENT
-            )
+            return is_absent(cython.address(self.state), number)
         finally:
             self.lock.leave()
 
@@ -447,15 +436,10 @@ class PagedState:
         Raises:
             RuntimeError: If changes are not followed, or this thread is deciding rows right now.
         """
-        number: uint64_t
         self.lock.enter()
         try:
             self.require_pages()
-            return [
-                self.state.records.states[number].place
-                for number in range(self.state.records.run_count)
-                if self.state.records.runs[number] == cython.NULL
-            ]
+            return list_absent(cython.address(self.state))
         finally:
             self.lock.leave()
 
