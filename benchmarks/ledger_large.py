@@ -30,8 +30,8 @@ def answer(effort: Effort) -> Iterator[Figure]:
     """Record 300 M rows in 512 MB; kill processes with 100 M recorded transactions; record 50 M scattered ones."""
     limit = _PAGED_BYTES if not effort.quick else 8 << 20
     yield from _page(effort.size(_PAGED_ROWS), limit)
-    for ids in ("dense", "sparse"):
-        yield from _kill(effort.size(_KILLED_ROWS), ids)
+    for ids, key in (("dense", "open-dense"), ("sparse", "open-sparse")):
+        yield from _kill(effort.size(_KILLED_ROWS), ids, key)
     yield from _write(effort.size(_SCATTERED_ROWS))
 
 
@@ -85,7 +85,7 @@ def _page(rows: int, limit: int) -> Iterator[Figure]:
     yield Figure(f"{what}: peak of anonymous memory", peak / 1e6, "MB", None, "paged-peak")
 
 
-def _kill(rows: int, ids: str) -> Iterator[Figure]:
+def _kill(rows: int, ids: str, key: str) -> Iterator[Figure]:
     with _ledger() as path:
         _record(path, rows, ids, 0, 0, kill=True)
         with _child("open", path) as child:
@@ -97,7 +97,7 @@ def _kill(rows: int, ids: str) -> Iterator[Figure]:
         found["seconds"],
         "s",
         None,
-        f"open-{ids}",
+        key,
     )
 
 

@@ -21,9 +21,11 @@ if TYPE_CHECKING:
     from holdfast.storage.ports import Store
     from holdfast.storage.streams import Streams
 
-CHECKPOINT_BYTES_DEFAULT = 64 << 20
-"""A checkpoint is begun after this many bytes of entries: some 10 M plain rows, a quarter of a second of replay."""
+CHECKPOINT_BYTES_DEFAULT = 32 << 20
+"""A checkpoint is begun after this many bytes of entries, some 6 M plain rows, or as many as the last one had bytes of pages."""
 CHECKPOINTS_KEPT_DEFAULT = 2
+_CHECKPOINT_ROWS = 8_000_000
+"""A checkpoint is begun after this many decisions in any case: replaying them takes about a second."""
 _CHECKPOINTS_PER_MEMORY = 8
 _CHECKPOINT_BYTES_MIN = 256 << 10
 _PAGES_BYTES_MIN = 128 << 10
@@ -75,11 +77,14 @@ class Checkpointer:
         self._keep = keep
         self._every_bytes = every_bytes
         self._bytes = 0
+        # How large the checkpoint that is made, or was made last, is: one that rewrites much is made less often.
+        self._page_bytes = 0
         self._is_wanted = False
+        self._cut_at = self.sequence
         self._cut: Cut | None = None
         self._streams_at_cut: dict[str, KnownStream] = {}
         self._settings_at_cut = core.settings
-        self._pages_written = 0
+        self._pages_written = self._pages_total = 0
         self.is_paused = False
         """Whether none is begun, however long ago the last one was."""
 
@@ -115,14 +120,20 @@ class Checkpointer:
 
     def begin_if_due(self) -> None:
         """Cut, if it is time."""
-        is_due = self._is_wanted or self._bytes >= self._every_bytes
+        is_due = (
+            self._is_wanted
+            or self._bytes >= max(self._every_bytes, self._page_bytes)
+            or self._core.decided - self._cut_at >= _CHECKPOINT_ROWS
+        )
         if self._cut is not None or not is_due or self.is_paused:
             return
         self._is_wanted = False
         if self._kept and self._core.decided == self._kept[0][1]:
             return
         self._cut = self._core.cut()
-        self._bytes = 0
+        self._cut_at = self._cut.sequence
+        self._pages_total = self._cut.pages_left
+        self._bytes = self._page_bytes = 0
         self._pages_written = 0
         self._number += 1
 
@@ -142,12 +153,15 @@ class Checkpointer:
         if cut is None:
             return 0, [], None
         room = max(entry_bytes, _PAGES_BYTES_MIN) if entry_bytes else _PAGES_BYTES_IDLE
-        pages = []
-        while room > 0 and (page := cut.next_page()) is not None:
+        # What is decided while it is made is replayed if the process is killed: it has to be done soon, however large it is.
+        least = self._pages_total * 2 * entry_bytes // self._every_bytes
+        pages: list[StoredPage] = []
+        while (room > 0 or len(pages) < least) and (page := cut.next_page()) is not None:
             kind, number, data = page
             sealed = seal_page(kind, number, data)
             pages.append(StoredPage(kind, number, sealed))
             room -= len(sealed)
+            self._page_bytes += len(sealed)
         self._pages_written += len(pages)
         is_last = cut.pages_left == 0 and written_until >= cut.sequence
         return self._number, pages, self._record(cut) if is_last else None

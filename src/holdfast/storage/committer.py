@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from holdfast.storage.journaling import Journaling
     from holdfast.storage.ports import Store
 
+_GATHER_SECONDS = 0.02
+"""For so long entries grow while nobody waits for them: larger ones take fewer syncs, and less room with what is around them."""
 _IDLE_SECONDS = 0.2
 """How often the thread looks for housekeeping while there is nothing to write."""
 
@@ -49,6 +51,11 @@ class Listeners:
                 self._functions = tuple(each for each in self._functions if each is not function)
 
         return remove
+
+    @property
+    def are_there(self) -> bool:
+        """Whether anybody listens."""
+        return bool(self._functions)
 
     def call(self) -> None:
         """Call all of them."""
@@ -90,6 +97,7 @@ class Committer:
         self._durable = self._written = durable
         self._failure: BaseException | None = None
         self._work = threading.Event()
+        self._hurry = threading.Event()
         self._moved = threading.Condition()
         self._waiting = 0
         self._listeners = listeners
@@ -149,6 +157,7 @@ class Committer:
 
         self.check()
         self._jobs.append(run)
+        self._hurry.set()
         self.wake()
         while not done.wait(_IDLE_SECONDS):
             if not self._thread.is_alive():
@@ -199,6 +208,7 @@ class Committer:
             return True
         with self._moved:
             self._waiting += 1
+            self._hurry.set()
             try:
                 is_there = self._moved.wait_for(
                     lambda: self._durable >= sequence or self.has_ended, timeout_seconds
@@ -239,6 +249,7 @@ class Committer:
     def stop(self) -> None:
         """Write what there is and end the thread; what went wrong is in :attr:`failure`."""
         self._is_stopping = True
+        self._hurry.set()
         self.wake()
         if self._thread.is_alive() and self._thread is not threading.current_thread():
             self._thread.join()
@@ -262,6 +273,7 @@ class Committer:
                 self._run_jobs()
                 if self._failure is not None:
                     return
+                self._let_entry_grow()
                 has_worked = self._commit()
                 if has_worked:
                     continue
@@ -279,6 +291,15 @@ class Committer:
             self._fail(error)
         finally:
             self._run_jobs()
+
+    def _let_entry_grow(self) -> None:
+        """Wait a little for more rows, unless somebody waits for those that are there."""
+        gatherer = self._gatherer
+        if gatherer is None or not gatherer.has_some or gatherer.waiting:
+            return
+        if not (self._listeners.are_there or self._waiting or self._jobs or self._is_stopping):
+            self._hurry.wait(_GATHER_SECONDS)
+        self._hurry.clear()
 
     @contextmanager
     def _failing(self) -> Iterator[None]:

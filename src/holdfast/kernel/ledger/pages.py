@@ -36,6 +36,8 @@ from cython.cimports.holdfast.kernel.ledger.index import (
     find_number,
     home_of,
     make_room,
+    prefetch_bucket,
+    prefetch_further,
 )
 from cython.cimports.holdfast.kernel.ledger.records import (
     ABSENT,
@@ -60,6 +62,7 @@ from cython.cimports.libc.stdint import int64_t, uint8_t, uint32_t, uint64_t
 from cython.cimports.libc.stdlib import free, malloc
 
 COUNT_BYTES = cython.declare(cython.Py_ssize_t, 4)
+CHANGES_AHEAD = cython.declare(cython.Py_ssize_t, 32)
 
 
 @cython.cfunc
@@ -352,7 +355,22 @@ def _apply_changes(
     records: cython.pointer[Records] = cython.address(state.records)
     vacancy: Vacancy
     number: cython.Py_ssize_t
-    for number in range(count):
+    for number in range(-CHANGES_AHEAD, count):
+        # Ids are scattered: without this, each would wait for memory. Keys may move meanwhile, so homes are found again.
+        if number + CHANGES_AHEAD < count:
+            prefetch_bucket(
+                cython.address(records.index),
+                home_of(cython.address(records.index), words[number + CHANGES_AHEAD]),
+                cython.sizeof(Record),
+            )
+        if 0 <= number + CHANGES_AHEAD // 2 < count:
+            prefetch_further(
+                cython.address(records.index),
+                home_of(cython.address(records.index), words[number + CHANGES_AHEAD // 2]),
+                cython.sizeof(Record),
+            )
+        if number < 0:
+            continue
         tx: uint64_t = words[number]
         owner: uint32_t = _turn_back(cython.cast(uint32_t, words[count + number]))
         amount: int64_t = cython.cast(int64_t, words[2 * count + number])

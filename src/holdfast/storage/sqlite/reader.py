@@ -19,6 +19,7 @@ _ENTRIES = """SELECT sequence, count, time_us, data FROM entries
     WHERE sequence >= ? AND sequence > ? ORDER BY sequence LIMIT ?"""
 _ENTRIES_BACKWARDS = """SELECT sequence, count, time_us, data FROM entries
     WHERE sequence >= ? AND sequence < ? ORDER BY sequence DESC LIMIT ?"""
+_TIME_AT = "SELECT sequence, time_us FROM entries WHERE sequence <= ? ORDER BY sequence DESC LIMIT 1"
 _PAGES = """SELECT pages.number, data FROM (
         SELECT number, max(checkpoint) AS checkpoint FROM pages
         WHERE kind = ? AND checkpoint <= ? AND number > ? GROUP BY number ORDER BY number LIMIT ?
@@ -73,12 +74,20 @@ class SqliteReader:
 
     def entry_at(self, time_us: int) -> StoredEntry | None:
         """Give the newest entry made at or before a time."""
+        # Times never go back, so no index is needed, which would cost a page with each commit.
+        [(low, high)] = self._rows("SELECT min(sequence), max(sequence) FROM entries") or [(None, None)]
+        if low is None:
+            return None
+        found = None
+        while low <= high:  # type: ignore[operator]  # as the schema says
+            middle = (low + high) // 2  # type: ignore[operator]  # the same
+            [(sequence, its_time_us)] = self._rows(_TIME_AT, middle)
+            if its_time_us <= time_us:  # type: ignore[operator]  # the same
+                found, low = sequence, middle + 1
+            else:
+                high = sequence - 1  # type: ignore[operator]  # the same
         return _entry(
-            self._rows(
-                "SELECT sequence, count, time_us, data FROM entries WHERE time_us <= ? "
-                "ORDER BY time_us DESC, sequence DESC LIMIT 1",
-                time_us,
-            )
+            self._rows("SELECT sequence, count, time_us, data FROM entries WHERE sequence = ?", found)
         )
 
     def entries(self, sequence: int, *, newest_first: bool = False) -> Iterator[StoredEntry]:

@@ -49,10 +49,9 @@ TABLES = (
     """CREATE TABLE entries (
         sequence INTEGER PRIMARY KEY, -- decisions before it
         count INTEGER NOT NULL,       -- decisions it holds
-        time_us INTEGER NOT NULL,     -- when it was made, microseconds since 1970
+        time_us INTEGER NOT NULL,     -- when it was made, microseconds since 1970; never less than that of the one before
         data BLOB NOT NULL
     )""",
-    "CREATE INDEX entries_by_time ON entries (time_us)",
     "CREATE TABLE raw_texts (sequence INTEGER PRIMARY KEY, data BLOB NOT NULL)",
     """CREATE TABLE pages (
         kind INTEGER NOT NULL,        -- 1 accounts, 2 records side by side, 3 changes of other records
