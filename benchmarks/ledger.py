@@ -15,7 +15,7 @@ from holdfast.domain.transaction import TransactionType
 from holdfast.kernel.batch import Batch
 from holdfast.kernel.ledger.ledger import LedgerCore
 from holdfast.kernel.packing.decided_rows import DecidedRowBuffer
-from holdfast.kernel.packing.unpacking import unpack_rows
+from holdfast.kernel.packing.unpacking import RowUnpacker
 from holdfast.kernel.tally import Tally
 from holdfast.storage.ledger import Ledger
 
@@ -91,7 +91,7 @@ def _load(workload: Workload, effort: Effort) -> Iterator[Figure]:
 
 def _pack(workload: Workload, bar: str) -> Iterator[Figure]:
     columns = make_columns(workload)
-    core, buffer = LedgerCore(), DecidedRowBuffer(_PACKED_AT_ONCE)
+    core, buffer, unpacker = LedgerCore(), DecidedRowBuffer(_PACKED_AT_ONCE), RowUnpacker()
     packed_bytes, packing, unpacking = 0, 0.0, 0.0
     for part in columns.slices(_PACKED_AT_ONCE):
         batch = _batch(part)
@@ -102,7 +102,9 @@ def _pack(workload: Workload, bar: str) -> Iterator[Figure]:
         packing += time.perf_counter() - began
         buffer.clear()
         began = time.perf_counter()
-        unpack_rows(packed)
+        unpacker.open(packed)
+        while unpacker.next_piece():
+            pass
         unpacking += time.perf_counter() - began
         packed_bytes += len(packed)
     what = f"{workload.rows:,} rows, {workload.ids} ids"

@@ -24,7 +24,7 @@ from holdfast.kernel.batch import Batch
 from holdfast.kernel.csv.decoder import CsvDecoder
 from holdfast.kernel.ledger.ledger import LedgerCore
 from holdfast.kernel.packing.decided_rows import DecidedRowBuffer
-from holdfast.kernel.packing.unpacking import unpack_rows
+from holdfast.kernel.packing.unpacking import RowUnpacker, UnpackedRows, unpack_rows
 from holdfast.kernel.tally import Tally
 
 if TYPE_CHECKING:
@@ -104,6 +104,18 @@ def filled_batch() -> Batch:
     return batch
 
 
+def opened_unpacker() -> RowUnpacker:
+    """Make an unpacker with rows of which some are unpacked."""
+    batch = filled_batch()
+    LedgerCore().decide(batch)
+    buffer = DecidedRowBuffer(batch.rows)
+    buffer.append(batch, 0, batch.rows)
+    unpacker = RowUnpacker()
+    unpacker.open(buffer.pack())
+    unpacker.next_piece()
+    return unpacker
+
+
 def half_made(kind: type) -> Any:
     """Make an object whose constructor has not run."""
     try:
@@ -134,8 +146,8 @@ def objects_of(kind: type, random_source: random.Random) -> Iterator[Any]:
         made.append(LedgerCore(pages=True).cut())
     if kind is DecidedRowBuffer:
         made.append(DecidedRowBuffer(10, 100))
-    if kind.__name__ == "UnpackedRows":
-        made.append(unpack_rows(DecidedRowBuffer(1).pack()))
+    if kind in {UnpackedRows, RowUnpacker}:
+        made.append(unpack_rows(DecidedRowBuffer(1).pack()) if kind is UnpackedRows else opened_unpacker())
     if kind is LedgerCore:
         made.append(LedgerCore(pages=True))
     for count in range(6):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 from typing import TYPE_CHECKING
 
 import pytest
@@ -15,7 +16,7 @@ from holdfast.kernel.batch import Batch
 from holdfast.kernel.csv.decoder import CsvDecoder
 from holdfast.kernel.ledger.ledger import LedgerCore
 from holdfast.kernel.packing.decided_rows import ROWS_MAX, DecidedRowBuffer
-from holdfast.kernel.packing.unpacking import UnpackedRows, unpack_rows
+from holdfast.kernel.packing.unpacking import RowUnpacker, UnpackedRows, unpack_rows
 from reference_journal import read_rows
 from strategies import edge_integers
 
@@ -36,6 +37,9 @@ unreadable = st.tuples(
 mostly_applied = st.tuples(
     st.integers(1, 5), st.integers(0, 99), st.integers(0, 99), st.integers(1, 999), st.just(1)
 )
+
+
+PIECE_ROWS = 8192
 
 
 def rows_of(batch: Batch, outcomes: bytes) -> list[Row]:
@@ -183,11 +187,106 @@ def test_a_buffer_says_what_is_wrong() -> None:
         UnpackedRows()  # type: ignore[call-arg]
 
 
+def in_pieces(unpacker: RowUnpacker, packed: bytes) -> list[Row]:
+    """List the rows that come in pieces."""
+    rows: list[Row] = []
+    unpacker.open(packed)
+    while unpacker.next_piece():
+        assert unpacker.first_row == len(rows)
+        batch = unpacker.batch
+        codes = bytes(unpacker.outcome(row) for row in range(batch.rows))
+        assert [code for code in batch.outcomes if code] == [code for code in codes if 10 <= code <= 18]
+        rows += rows_of(batch, codes)
+    assert len(rows) == unpacker.rows
+    assert not unpacker.next_piece()
+    return rows
+
+
+@pytest.mark.parametrize("is_delta", [False, True])
+def test_words_of_every_width(is_delta: bool) -> None:  # a parameter of the test
+    """Values and differences of 0 to 64 bits, in whole groups and what is left: by the kernel, and by an independent reader."""
+    rng = random.Random(5)
+    unpacker = RowUnpacker()
+    for width in range(65):
+        for count in (8, 77):
+            value = base = rng.randrange(2**63)
+            values = []
+            for _ in range(count):
+                step = rng.getrandbits(width) if width else 0
+                value = (value + step if is_delta else base + step) % 2**64
+                values.append(value)
+            rows = [(1, each, each, each % 2**63, 1) for each in values]
+            packed = pack(rows)
+            unpacked = unpack_rows(packed)
+            assert rows_of(unpacked.batch, unpacked.outcomes) == rows == read_rows(packed)
+            assert in_pieces(unpacker, packed) == rows
+
+
+def test_types_that_are_none() -> None:
+    """A type that no row can have comes back as it is, beside every other one and alone."""
+    rng = random.Random(6)
+    for types in ([0], [255], [1, 2, 3, 4, 5], range(256), [1] * 50 + [9], [0, 255], [2]):
+        rows = [(rng.choice(types), 1, 1, 0, 33) for _ in range(2100)]
+        packed = pack(rows)
+        unpacked = unpack_rows(packed)
+        assert list(unpacked.batch.types) == [row[0] for row in rows]
+        assert rows_of(unpacked.batch, unpacked.outcomes) == rows == read_rows(packed)
+
+
+@pytest.mark.parametrize("shares", [(0, 0), (1, 0), (0, 1), (30, 1), (1, 30), (50, 50)])
+@pytest.mark.parametrize("count", [0, 1, PIECE_ROWS - 1, PIECE_ROWS, PIECE_ROWS + 1, 2 * PIECE_ROWS + 999])
+def test_pieces_are_the_whole(count: int, shares: tuple[int, int]) -> None:
+    """Rows that come in pieces are those that come at once, wherever refused and unreadable ones are."""
+    rng = random.Random(count)
+    refused, unread = shares
+    rows = []
+    for number in range(count):
+        code = rng.choices((40, 12, 1), (refused, unread, 100 - refused - unread))[0]
+        rows.append((rng.randrange(1, 6), rng.randrange(2**16), number, rng.randrange(10**6), code))
+    packed = pack(rows)
+    assert in_pieces(RowUnpacker(), packed) == canonical(rows)
+    unpacked = unpack_rows(packed)
+    assert rows_of(unpacked.batch, unpacked.outcomes) == canonical(rows)
+
+
+def test_damage_is_found_in_pieces_as_well() -> None:
+    """What is damaged is refused whether it comes at once or in pieces, and the unpacker is good for other rows afterwards."""
+    rng = random.Random(4)
+    rows = [(rng.randrange(1, 6), 9, row, 9, rng.choice((1, 1, 33, 11))) for row in range(30)]
+    packed = pack(rows)
+    unpacker = RowUnpacker()
+    for place in range(len(packed)):
+        for bad in (packed[:place] + bytes([packed[place] ^ 0x41]) + packed[place + 1 :], packed[:place]):
+            try:
+                unpacked = unpack_rows(bad)
+            except ValueError as error:
+                with pytest.raises(ValueError, match=f"^{re.escape(str(error))}$"):
+                    in_pieces(unpacker, bad)
+                assert (unpacker.rows, unpacker.batch.rows, unpacker.next_piece()) == (0, 0, False)
+            else:
+                assert in_pieces(unpacker, bad) == rows_of(unpacked.batch, unpacked.outcomes)
+    assert in_pieces(unpacker, packed) == canonical(rows)
+    # Rows whose damage is in a later piece.
+    long = pack([(1, number, number, 1, 1) for number in range(PIECE_ROWS + 1)])
+    unpacker.open(long[:-1] + b"\xff")
+    assert unpacker.next_piece()
+    with pytest.raises(TypeError):
+        unpacker.open("text")  # type: ignore[arg-type]
+    with pytest.raises(IndexError):
+        unpacker.outcome(0)
+
+
 def test_a_replay_that_differs_is_found() -> None:
-    """The first row whose outcome is another one."""
-    rows = [(1, 1, 1, 5, 1), (1, 1, 1, 5, 31), (2, 1, 2, 9, 1)]
+    """The first row whose outcome is another one, from a row on."""
+    rows = [(1, 1, 1, 5, 1), (1, 1, 1, 5, 31), (2, 1, 2, 9, 1), (2, 1, 3, 9, 40), (2, 1, 4, 9, 1)]
+    unpacker = RowUnpacker()
+    unpacker.open(pack(rows))
+    assert unpacker.next_piece()
+    LedgerCore().decide(unpacker.batch)
+    assert [unpacker.first_difference(start, 5) for start in range(6)] == [2, 2, 2, 4, 4, -1]
+    assert (unpacker.first_difference(0, 2), unpacker.outcome(2), unpacker.batch.outcome(2)) == (-1, 1, 40)
+    with pytest.raises(IndexError):
+        unpacker.first_difference(0, 6)
     unpacked = unpack_rows(pack(rows))
-    LedgerCore().decide(unpacked.batch)
-    assert unpacked.first_difference() == 2
     unpacked.adopt_outcomes()
-    assert unpacked.first_difference() == -1
+    assert list(unpacked.batch.outcomes) == [row[4] for row in rows]

@@ -6,6 +6,8 @@ cdef enum:
     ROW_BYTES = 34
     # For fewer rows than this, a digest is computed without releasing the GIL.
     DIGEST_ROWS_HELD = 4096
+    # So many rows are checked together.
+    CHECKED_ROWS = 128
 
 @cython.final
 cdef class Batch:
@@ -36,6 +38,8 @@ cdef class Batch:
     cdef int set_line(self, uint64_t line) noexcept nogil
     cdef uint64_t add_digest(self, Py_ssize_t start, Py_ssize_t stop, uint64_t position) noexcept nogil
     cdef int check(self, uint64_t client_max, uint64_t tx_max) except -1
+    cdef bint all_fit(self, Py_ssize_t start, Py_ssize_t stop, uint64_t client_max, uint64_t tx_max) noexcept
+    cdef void check_rows(self, Py_ssize_t start, Py_ssize_t stop, uint64_t client_max, uint64_t tx_max) noexcept
 
 cdef Batch new_batch(Py_ssize_t capacity)
 cdef void clear_rows(Batch batch) noexcept

@@ -358,8 +358,44 @@ class Batch:
 
         A row that was refused for its tx or amount is refused for its client instead, if that is too wide.
         """
+        start: cython.Py_ssize_t
+        for start in range(0, self.rows, 128):
+            stop: cython.Py_ssize_t = min(start + CHECKED_ROWS, self.rows)
+            if not self.all_fit(start, stop, client_max, tx_max):
+                self.check_rows(start, stop, client_max, tx_max)
+        self.client_max = client_max
+        self.tx_max = tx_max
+        self.is_unchecked = False
+        return 0
+
+    @cython.cfunc
+    @cython.inline
+    @cython.exceptval(check=False)
+    def all_fit(
+        self, start: cython.Py_ssize_t, stop: cython.Py_ssize_t, client_max: uint64_t, tx_max: uint64_t
+    ) -> cython.bint:
+        """Say whether the bits of some rows together tell that there is nothing to write into any of them."""
         row: cython.Py_ssize_t
-        for row in range(self.rows):
+        misfits: uint8_t = 0
+        too_wide: uint64_t = 0
+        signs: int64_t = 0
+        for row in range(start, stop):
+            misfits |= self.outcome_column[row]
+            misfits |= cython.cast(uint8_t, self.type_column[row] - 1) >= CHARGEBACK
+        for row in range(start, stop):
+            # The largest ids have all their bits set.
+            too_wide |= self.client_column[row] & ~client_max | self.tx_column[row] & ~tx_max
+            # The amount that is out of range is below zero.
+            signs |= self.amount_column[row]
+        return misfits == 0 and too_wide == 0 and signs >= 0
+
+    @cython.cfunc
+    @cython.exceptval(check=False)
+    def check_rows(
+        self, start: cython.Py_ssize_t, stop: cython.Py_ssize_t, client_max: uint64_t, tx_max: uint64_t
+    ) -> cython.void:
+        row: cython.Py_ssize_t
+        for row in range(start, stop):
             code: cython.int = self.outcome_column[row]
             if code != UNDECIDED and not INVALID_TX <= code <= AMOUNT_OUT_OF_RANGE:
                 continue
@@ -374,10 +410,6 @@ class Batch:
                 continue
             elif type_ <= WITHDRAWAL and self.amount_column[row] == INT64_MIN:
                 self.outcome_column[row] = AMOUNT_OUT_OF_RANGE
-        self.client_max = client_max
-        self.tx_max = tx_max
-        self.is_unchecked = False
-        return 0
 
 
 @cython.cfunc

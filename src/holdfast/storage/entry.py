@@ -130,7 +130,7 @@ def decode_entry(name: str, stored: StoredEntry) -> Entry:
 
 
 def _decode(stored: StoredEntry) -> Entry:
-    header, body = stored.data[:HEADER_BYTES], stored.data[HEADER_BYTES:]
+    header, body = stored.data[:HEADER_BYTES], memoryview(stored.data)[HEADER_BYTES:]
     if len(header) < HEADER_BYTES:
         raise ValueError(f"it has {len(stored.data)} bytes, and its header alone has {HEADER_BYTES}")
     if zlib.crc32(header[: _HEADER.size]) != _CHECKSUM.unpack_from(header, _HEADER.size)[0]:

@@ -7,6 +7,6 @@ from hashlib import blake2b
 HASH_BYTES = 32
 
 
-def hash_of(data: bytes) -> bytes:
+def hash_of(data: bytes | memoryview) -> bytes:
     """Give the hash of some bytes."""
     return blake2b(data, digest_size=HASH_BYTES).digest()

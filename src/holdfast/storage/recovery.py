@@ -8,7 +8,7 @@ from holdfast.domain.outcome import Outcome
 from holdfast.domain.picklable import Picklable
 from holdfast.engine.streams import KnownStream
 from holdfast.kernel.ledger.ledger import LedgerCore
-from holdfast.kernel.packing.unpacking import unpack_rows
+from holdfast.kernel.packing.unpacking import RowUnpacker
 from holdfast.kernel.tally import Tally
 from holdfast.storage.checkpoint_record import decode_checkpoint, widths_of
 from holdfast.storage.entry import Chain, decode_entry
@@ -113,6 +113,9 @@ class Recovery:
         last = self._reader.last_entry()
         end = 0 if last is None else last.sequence + last.count
         end = max(begin, end if until is None else min(end, until))
+        # Nobody waits for a single batch of a replay, so what is slower now and then and faster in all is right here. With a
+        # limit of memory, records come and go in smaller pieces.
+        replay.core.use_huge_pages(self._memory_bytes_max is None)
         for stored in self._reader.entries(begin):
             if stored.sequence >= end:
                 break
@@ -124,6 +127,7 @@ class Recovery:
                 f"{self._name}: the journal ends after decision {replay.core.decided}, and {end} were written: entries are "
                 f"missing; {WAYS_OUT}"
             )
+        replay.core.use_huge_pages(False)
         return Recovered(
             replay.core,
             replay.streams,
@@ -200,6 +204,7 @@ class Replay:
         self.chain = chain
         self._pager = pager
         self._tally = Tally()
+        self._unpacker = RowUnpacker()
 
     def apply(self, entry: Entry, end: int) -> None:
         """Apply the next entry, or as much of it as there are decisions up to ``end``.
@@ -233,26 +238,41 @@ class Replay:
             )
 
     def _apply_rows(self, entry: Entry, end: int) -> None:
+        rows = self._unpacker
         try:
-            unpacked = unpack_rows(entry.sections.rows)
+            rows.open(entry.sections.rows)
+            is_next = rows.next_piece()
         except ValueError as error:
+            raise self._unreadable(entry, error) from error
+        if rows.rows != entry.count:
             raise StoreDamagedError(
-                f"{self._name}: the rows of the entry at decision {entry.sequence} cannot be read: {error}; {WAYS_OUT}"
-            ) from error
-        batch = unpacked.batch
-        if batch.rows != entry.count:
-            raise StoreDamagedError(
-                f"{self._name}: the entry at decision {entry.sequence} has {batch.rows} rows and says {entry.count}; {WAYS_OUT}"
+                f"{self._name}: the entry at decision {entry.sequence} has {rows.rows} rows and says {entry.count}; {WAYS_OUT}"
             )
-        stop = min(batch.rows, end - entry.sequence)
+        while is_next and entry.sequence + rows.first_row < end:
+            self._decide_piece(entry.sequence + rows.first_row, end)
+            try:
+                is_next = rows.next_piece()
+            except ValueError as error:
+                raise self._unreadable(entry, error) from error
+
+    def _unreadable(self, entry: Entry, error: ValueError) -> StoreDamagedError:
+        return StoreDamagedError(
+            f"{self._name}: the rows of the entry at decision {entry.sequence} cannot be read: {error}; {WAYS_OUT}"
+        )
+
+    def _decide_piece(self, sequence: int, end: int) -> None:
+        """Decide the rows of a piece that come after ``sequence`` decisions, as far as they are wanted."""
+        batch = self._unpacker.batch
+        start = max(0, min(batch.rows, self.core.decided - sequence))
+        stop = max(start, min(batch.rows, end - sequence))
         self._pager.let_go()
-        self._pager.decide(batch, self.core.decided - entry.sequence, stop, self._tally, None, 0)
-        row = unpacked.first_difference()
-        if 0 <= row < stop:
+        self._pager.decide(batch, start, stop, self._tally, None, 0)
+        row = self._unpacker.first_difference(start, stop)
+        if row >= 0:
             raise ReplayDiffersError(
                 self._name,
-                entry.sequence + row + 1,
-                Outcome(unpacked.outcomes[row]).name,
+                sequence + row + 1,
+                Outcome(self._unpacker.outcome(row)).name,
                 Outcome(batch.outcome(row)).name,
             )
 

@@ -92,7 +92,7 @@ class Note(NamedTuple):
 class Sections:
     """The sections of one entry."""
 
-    rows: bytes = b""
+    rows: bytes | memoryview = b""
     segments: tuple[Segment, ...] = ()
     raw: RawSection | None = None
     settings: Settings | None = None
@@ -112,9 +112,9 @@ NAME_BYTES_MAX = 1024
 
 def encode_sections(sections: Sections) -> bytes:
     """Make the body of an entry."""
-    parts: list[bytes] = []
+    parts: list[bytes | memoryview] = []
 
-    def add(type_: SectionType, data: bytes) -> None:
+    def add(type_: SectionType, data: bytes | memoryview) -> None:
         parts.append(_HEAD.pack(type_, 0, len(data)))
         parts.append(data)
 
@@ -131,13 +131,14 @@ def encode_sections(sections: Sections) -> bytes:
     return b"".join(parts)
 
 
-def decode_sections(body: bytes) -> Sections:
-    """Read the body of an entry.
+def decode_sections(body: bytes | memoryview) -> Sections:
+    """Read the body of an entry. Its rows, which are nearly all of it, are not copied.
 
     Raises:
         ValueError: If it is damaged, or has a section that must be known and is not.
     """
     found: dict[int, bytes] = {}
+    rows: bytes | memoryview = b""
     offset = 0
     while offset < len(body):
         if len(body) - offset < _HEAD.size:
@@ -146,23 +147,26 @@ def decode_sections(body: bytes) -> Sections:
         offset += _HEAD.size
         if zero or length > len(body) - offset or type_ in found:
             raise ValueError(f"section {type_} is cut off, or there are two")
-        found[type_] = body[offset : offset + length]
+        section = body[offset : offset + length]
+        if type_ == SectionType.ROWS:
+            rows = section
+        found[type_] = b"" if type_ == SectionType.ROWS else bytes(section)
         offset += length
     unknown = [type_ for type_ in found if type_ not in SectionType.__members__.values()]
     if needed := [type_ for type_ in unknown if not type_ & OPTIONAL]:
         raise ValueError(f"section {needed[0]} is of a later version of Holdfast: use that one")
     try:
-        return _decode(found, tuple(unknown))
+        return _decode(rows, found, tuple(unknown))
     except (struct.error, UnicodeDecodeError, TypeError, ValueError) as error:
         raise ValueError(f"a section is damaged: {error}") from error
 
 
-def _decode(found: dict[int, bytes], unknown: tuple[int, ...]) -> Sections:
+def _decode(rows: bytes | memoryview, found: dict[int, bytes], unknown: tuple[int, ...]) -> Sections:
     raw, settings, note = (
         found.get(type_) for type_ in (SectionType.RAW, SectionType.SETTINGS, SectionType.NOTE)
     )
     return Sections(
-        rows=found.get(SectionType.ROWS, b""),
+        rows=rows,
         segments=tuple(_decode_segments(found.get(SectionType.STREAMS, b""))),
         raw=None if raw is None else RawSection(*_RAW.unpack(raw)),
         settings=None if settings is None else decode_settings(settings),

@@ -157,6 +157,20 @@ class LedgerCore(PagedState):
             self.recorder.record, (batch, start, stop, self.recorded, stream, position, tally)
         )
 
+    def use_huge_pages(self, is_wanted: cython.bint) -> None:
+        """Say whether to ask the system for further memory two megabytes at a time; see the constructor.
+
+        Raises:
+            RuntimeError: If this thread is deciding rows right now.
+        """
+        self.lock.enter()
+        try:
+            self.state.records.is_huge = is_wanted
+            self.state.records.index.is_huge = is_wanted
+            self.state.client_index.is_huge = is_wanted
+        finally:
+            self.lock.leave()
+
     # --- decisions that are no rows ---
 
     def unlock(self, client: object, note: object) -> None:

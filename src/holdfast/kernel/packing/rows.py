@@ -18,10 +18,13 @@ Deposits and withdrawals are the rows of type 1 and 2. The amount of any other r
 
 import cython
 from cython.cimports.holdfast.kernel.codes import APPLIED, WITHDRAWAL
-from cython.cimports.holdfast.kernel.packing.words import pack_words, packed_bytes_max
-from cython.cimports.holdfast.kernel.platform import hf_store_4, hf_store_8
-from cython.cimports.libc.stdint import uint8_t, uint32_t, uint64_t
+from cython.cimports.holdfast.kernel.packing.words import pack_bytes, pack_words, packed_bytes_max
+from cython.cimports.holdfast.kernel.platform import hf_load_8, hf_store_4, hf_store_8
+from cython.cimports.libc.stdint import int64_t, uint8_t, uint32_t, uint64_t
 from cython.cimports.libc.string import memset
+
+# Eight outcomes of rows that were applied.
+ALL_APPLIED = cython.declare(uint64_t, 0x0101010101010101)
 
 
 @cython.cfunc
@@ -57,35 +60,47 @@ def pack_rows(
     end: cython.pointer[uint8_t] = target + ROWS_HEADER_BYTES
     end = _put_unreadable(rows, end)
     readable: cython.Py_ssize_t = _close_up(rows)
-    refused: cython.Py_ssize_t = 0
-    number: cython.Py_ssize_t
-    for number in range(readable):
-        refused += rows.outcomes[number] != APPLIED
+    refused: cython.Py_ssize_t = _count_refused(rows.outcomes, readable)
     end = _put_outcomes(rows, readable, refused, end)
-    for number in range(readable):
-        spare[number] = rows.types[number]
-    end = _put_column(spare, readable, end)
-    end = _put_column(rows.clients, readable, end)
+    size: cython.Py_ssize_t = pack_bytes(rows.types, readable, end + 4)
+    hf_store_4(end, cython.cast(uint32_t, size))
+    end = _put_column(rows.clients, readable, end + 4 + size)
     # Those of transfers from the front, those of all others from the middle.
     others: cython.pointer[uint64_t] = spare + rows.count
-    transfers: cython.Py_ssize_t = 0
-    left: cython.Py_ssize_t = 0
-    for number in range(readable):
-        is_transfer: cython.Py_ssize_t = rows.types[number] - 1 <= WITHDRAWAL - 1 and rows.types[number] > 0
-        # Both are written, and one of them is kept: no branch depends on what nobody can predict.
-        spare[transfers] = rows.txs[number]
-        others[left] = rows.txs[number]
-        rows.amounts[transfers] = rows.amounts[number]
-        transfers += is_transfer
-        left += 1 - is_transfer
+    transfers: cython.Py_ssize_t = _part_transfers(
+        rows.types, rows.txs, rows.amounts, readable, spare, others
+    )
     end = _put_column(spare, transfers, end)
-    end = _put_column(others, left, end)
+    end = _put_column(others, readable - transfers, end)
     end = _put_column(cython.cast(cython.pointer[uint64_t], rows.amounts), transfers, end)
     hf_store_4(target, cython.cast(uint32_t, rows.count))
     hf_store_4(target + 4, cython.cast(uint32_t, rows.unreadable_count))
     hf_store_4(target + 8, cython.cast(uint32_t, refused))
     hf_store_4(target + 12, cython.cast(uint32_t, transfers))
     return end - target
+
+
+@cython.cfunc
+@cython.nogil
+@cython.exceptval(check=False)
+def _part_transfers(
+    types: cython.pointer[cython.const[uint8_t]],
+    txs: cython.pointer[cython.const[uint64_t]],
+    amounts: cython.pointer[int64_t],
+    count: cython.Py_ssize_t,
+    transfer_txs: cython.pointer[uint64_t],
+    other_txs: cython.pointer[uint64_t],
+) -> cython.Py_ssize_t:
+    """Part the tx ids of deposits and withdrawals from all others, and close up their amounts; give how many there are."""
+    row: cython.Py_ssize_t
+    transfers: cython.Py_ssize_t = 0
+    for row in range(count):
+        # Both are written, and one of them is kept: no branch depends on what nobody can predict.
+        transfer_txs[transfers] = txs[row]
+        other_txs[row - transfers] = txs[row]
+        amounts[transfers] = amounts[row]
+        transfers += cython.cast(uint8_t, types[row] - 1) < WITHDRAWAL
+    return transfers
 
 
 @cython.cfunc
@@ -119,6 +134,24 @@ def _put_unreadable(
         hf_store_8(target + 24, cython.cast(uint64_t, rows.amounts[row]))
         target += UNREADABLE_BYTES
     return target
+
+
+@cython.cfunc
+@cython.nogil
+@cython.exceptval(check=False)
+def _count_refused(
+    outcomes: cython.pointer[cython.const[uint8_t]], count: cython.Py_ssize_t
+) -> cython.Py_ssize_t:
+    """Count the rows that were not applied, in stretches whose count fits a byte, so that sixteen can be counted at once."""
+    start: cython.Py_ssize_t
+    row: cython.Py_ssize_t
+    refused: cython.Py_ssize_t = 0
+    for start in range(0, count, 240):
+        part: uint8_t = 0
+        for row in range(start, min(start + 240, count)):
+            part += outcomes[row] != APPLIED
+        refused += part
+    return refused
 
 
 @cython.cfunc
@@ -183,9 +216,14 @@ def _put_outcomes(
         return target
     memset(target, 0, bits)
     codes = target + bits
-    for number in range(readable):
+    number = 0
+    while number < readable:
+        if number + 8 <= readable and hf_load_8(rows.outcomes + number) == ALL_APPLIED:
+            number += 8
+            continue
         if rows.outcomes[number] != APPLIED:
             target[number >> 3] |= 1 << (number & 7)
             codes[0] = rows.outcomes[number]
             codes += 1
+        number += 1
     return codes

@@ -16,7 +16,7 @@ _ENTRIES_AT_ONCE = 8
 _PAGES_AT_ONCE = 32
 _NO_LIMIT = (1 << 63) - 1
 _ENTRIES = """SELECT sequence, count, time_us, data FROM entries
-    WHERE sequence >= ? AND sequence > ? ORDER BY sequence LIMIT ?"""
+    WHERE sequence >= ? ORDER BY sequence LIMIT ?"""
 _ENTRIES_BACKWARDS = """SELECT sequence, count, time_us, data FROM entries
     WHERE sequence >= ? AND sequence < ? ORDER BY sequence DESC LIMIT ?"""
 _TIME_AT = "SELECT sequence, time_us FROM entries WHERE sequence <= ? ORDER BY sequence DESC LIMIT 1"
@@ -92,15 +92,22 @@ class SqliteReader:
 
     def entries(self, sequence: int, *, newest_first: bool = False) -> Iterator[StoredEntry]:
         """Give the entries that hold decisions after ``sequence``, a few at a time."""
-        statement = _ENTRIES_BACKWARDS if newest_first else _ENTRIES
-        after = _NO_LIMIT if newest_first else -1
         begin = self._rows("SELECT coalesce(max(sequence), 0) FROM entries WHERE sequence <= ?", sequence)
         first = begin[0][0] if begin else 0
+        before = _NO_LIMIT
         while True:
-            rows = self._rows(statement, first, after, _ENTRIES_AT_ONCE)
+            # One lower bound: of two, SQLite looks up one, and goes through all the rows between it and the other.
+            rows = (
+                self._rows(_ENTRIES_BACKWARDS, first, before, _ENTRIES_AT_ONCE)
+                if newest_first
+                else self._rows(_ENTRIES, first, _ENTRIES_AT_ONCE)
+            )
             for row in rows:
                 entry = StoredEntry(*row)  # type: ignore[arg-type]  # as the schema says
-                after = entry.sequence
+                if newest_first:
+                    before = entry.sequence
+                else:
+                    first = entry.sequence + 1
                 if entry.sequence + entry.count > sequence:
                     yield entry
             if len(rows) < _ENTRIES_AT_ONCE:
