@@ -151,6 +151,7 @@ class Recovery:
             settings = state.settings._replace(batch_rows=self._created.batch_rows)
             room = _widest(settings, self._room, widths_of(settings, state.counters))
             core = LedgerCore(settings, pages=True, room=room)
+            core.use_huge_pages(self._memory_bytes_max is None)
             for kind in (PAGE_ACCOUNTS, PAGE_CHANGES):
                 for page in self._reader.pages(kind, record.number):
                     core.load_page(kind, page.number, open_page(kind, page.number, page.data))

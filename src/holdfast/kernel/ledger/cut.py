@@ -7,6 +7,7 @@ makes before it first writes a run, and records in the index by their log of cha
 import cython
 from cython.cimports.holdfast.kernel.ledger.accounts import AccountPage  # noqa: TC002  # a type of C
 from cython.cimports.holdfast.kernel.ledger.change_log import ChangeChunk, take_chunk
+from cython.cimports.holdfast.kernel.ledger.change_pages import pack_changes
 from cython.cimports.holdfast.kernel.ledger.fold import LedgerState
 from cython.cimports.holdfast.kernel.ledger.image import Image
 from cython.cimports.holdfast.kernel.ledger.lock import LedgerLock
@@ -15,7 +16,6 @@ from cython.cimports.holdfast.kernel.ledger.pages import (
     PAGE_OF_CHANGES,
     PAGE_OF_RUN,
     pack_accounts,
-    pack_changes,
     pack_run,
 )
 from cython.cimports.holdfast.kernel.ledger.records import Records, Run, RunState

@@ -1,3 +1,4 @@
+from holdfast.kernel.ledger.change_pages cimport GatheredChanges
 from holdfast.kernel.ledger.fold cimport LedgerState
 from holdfast.kernel.ledger.image cimport Image
 from holdfast.kernel.ledger.lock cimport LedgerLock
@@ -17,6 +18,7 @@ cdef class PagedState:
     cdef readonly object settings  # those in force
     cdef readonly bint lacks_page  # whether the last rows ended before one whose record is not in memory
     cdef bint is_restoring
+    cdef GatheredChanges *gathered  # while pages are put back
 
     cdef int check_failure(self) except -1
     cdef int tell_recorder(self, object method, tuple arguments) except -1

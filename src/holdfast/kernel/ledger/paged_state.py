@@ -14,11 +14,10 @@ from cython.cimports.holdfast.kernel.ledger.accounts import (
     open_accounts,
 )
 from cython.cimports.holdfast.kernel.ledger.change_log import close_chunk
+from cython.cimports.holdfast.kernel.ledger.change_pages import gather_changes, make_gathered
 from cython.cimports.holdfast.kernel.ledger.counters import pack_counters, restore_counters
 from cython.cimports.holdfast.kernel.ledger.cut import Cut, new_cut
-from cython.cimports.holdfast.kernel.ledger.fold import (
-    LedgerState,
-)
+from cython.cimports.holdfast.kernel.ledger.fold import LedgerState
 from cython.cimports.holdfast.kernel.ledger.image import Image, ImageLease, new_image
 from cython.cimports.holdfast.kernel.ledger.index import (
     close_index,
@@ -39,7 +38,6 @@ from cython.cimports.holdfast.kernel.ledger.pages import (
     PAGE_OF_CHANGES,
     PAGE_OF_RUN,
     load_accounts,
-    load_changes,
     load_run,
 )
 from cython.cimports.holdfast.kernel.ledger.records import (
@@ -114,6 +112,7 @@ class PagedState:
                 raise MemoryError
 
     def __dealloc__(self):
+        free(self.gathered)
         close_accounts(cython.address(self.state.accounts))
         close_records(cython.address(self.state.records))
         close_index(cython.address(self.state.client_index))
@@ -339,7 +338,7 @@ class PagedState:
                 raise ValueError(
                     f"page {number} of changes comes in the place of page {self.state.records.log.next_number}"
                 )
-            load_changes(cython.address(self.state), data, size)
+            gather_changes(cython.address(self.state), cython.address(self.gathered), data, size)
             self.state.records.log.next_number += 1
         else:
             raise ValueError(f"there are no pages of kind {kind}")
@@ -377,6 +376,9 @@ class PagedState:
             self.require_pages()
             if not self.is_restoring:
                 raise ValueError("a state is restored into a new ledger only")
+            make_gathered(cython.address(self.state), cython.address(self.gathered))
+            free(self.gathered)
+            self.gathered = cython.NULL
             self.decided = self.recorded = restore_counters(cython.address(self.state), counters)
             self.is_restoring = False
         finally:

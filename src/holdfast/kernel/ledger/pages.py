@@ -26,7 +26,6 @@ from cython.cimports.holdfast.kernel.ledger.accounts import (
     replace_page,
     reserve_accounts,
 )
-from cython.cimports.holdfast.kernel.ledger.change_log import CHUNK_CHANGES, ChangeChunk
 from cython.cimports.holdfast.kernel.ledger.fold import LedgerState
 from cython.cimports.holdfast.kernel.ledger.index import (
     Home,
@@ -36,72 +35,16 @@ from cython.cimports.holdfast.kernel.ledger.index import (
     find_number,
     home_of,
     make_room,
-    prefetch_bucket,
-    prefetch_further,
 )
 from cython.cimports.holdfast.kernel.ledger.records import (
-    ABSENT,
-    ACCOUNT_MASK,
     ACCOUNTS_LIMIT,
-    BURNED,
-    IN_INDEX,
-    IN_RUN,
-    NOWHERE,
     RUN_RECORDS,
-    Record,
-    Records,
     Run,
-    append_record,
-    find_record,
-    place_of,
-    set_place,
 )
 from cython.cimports.holdfast.kernel.packing.words import pack_words, packed_bytes_max, unpack_words
 from cython.cimports.holdfast.kernel.platform import cbytes, hf_load_4, hf_store_4
 from cython.cimports.libc.stdint import int64_t, uint8_t, uint32_t, uint64_t
 from cython.cimports.libc.stdlib import free, malloc
-
-COUNT_BYTES = cython.declare(cython.Py_ssize_t, 4)
-CHANGES_AHEAD = cython.declare(cython.Py_ssize_t, 32)
-
-
-@cython.cfunc
-@cython.inline
-@cython.nogil
-@cython.exceptval(check=False)
-def _turn(owner: uint32_t) -> uint32_t:
-    # The flags are at the upper end of an owner's word; at the lower end they make small numbers of most owners.
-    return owner << 3 | owner >> 29
-
-
-@cython.cfunc
-@cython.inline
-@cython.nogil
-@cython.exceptval(check=False)
-def _turn_back(owner: uint32_t) -> uint32_t:
-    return owner >> 3 | owner << 29
-
-
-@cython.cfunc
-@cython.inline
-@cython.nogil
-@cython.exceptval(check=False)
-def _is_owner(
-    state: cython.pointer[cython.const[LedgerState]], owner: uint32_t, amount: int64_t
-) -> cython.bint:
-    """Whether an owner's word can be that of a record: of an account that exists, or of a burned id."""
-    number: uint64_t = owner & ACCOUNT_MASK
-    if owner == BURNED:
-        return True
-    if number == 0 or number > ACCOUNTS_LIMIT or amount <= 0:
-        return False
-    if number > state.accounts.page_capacity << PAGE_BITS:
-        return False
-    page: cython.pointer[AccountPage] = state.accounts.pages[(number - 1) >> PAGE_BITS]
-    return page != cython.NULL and page.flags[(number - 1) & (PAGE_ACCOUNTS - 1)] & EXISTS != 0
-
-
-# --- accounts ---
 
 
 @cython.cfunc
@@ -236,7 +179,7 @@ def pack_run(run: cython.pointer[cython.const[Run]]) -> bytes:
     with cython.nogil:
         hf_store_4(target, RUN_RECORDS)
         for number in range(RUN_RECORDS):
-            words[number] = _turn(run.records[number].owner)
+            words[number] = turn(run.records[number].owner)
         size += pack_words(words, RUN_RECORDS, target + size)
         for number in range(RUN_RECORDS):
             words[number] = cython.cast(uint64_t, run.records[number].amount)
@@ -269,124 +212,18 @@ def load_run(
         for number in range(RUN_RECORDS if is_whole else 0):
             if words[number] >> 32 or (
                 words[number]
-                and not _is_owner(
+                and not is_owner(
                     state,
-                    _turn_back(cython.cast(uint32_t, words[number])),
+                    turn_back(cython.cast(uint32_t, words[number])),
                     cython.cast(int64_t, amounts[number]),
                 )
             ):
                 is_whole = False
                 break
         for number in range(RUN_RECORDS if is_whole else 0):
-            run.records[number].owner = _turn_back(cython.cast(uint32_t, words[number]))
+            run.records[number].owner = turn_back(cython.cast(uint32_t, words[number]))
             run.records[number].amount = cython.cast(int64_t, amounts[number])
     free(words)
     if not is_whole:
         raise ValueError("a page of transactions is damaged, or names an account that is not there")
     return None
-
-
-@cython.cfunc
-def pack_changes(chunk: cython.pointer[cython.const[ChangeChunk]]) -> bytes:
-    """Pack a closed chunk of the log of changes."""
-    count: cython.Py_ssize_t = chunk.count
-    number: cython.Py_ssize_t
-    words: cython.pointer[uint64_t] = cython.cast(
-        cython.pointer[uint64_t], malloc(8 * count + COUNT_BYTES + 3 * packed_bytes_max(count))
-    )
-    if words == cython.NULL:
-        raise MemoryError
-    target: cython.pointer[uint8_t] = cython.cast(cython.pointer[uint8_t], words + count)
-    size: cython.Py_ssize_t = COUNT_BYTES
-    with cython.nogil:
-        hf_store_4(target, cython.cast(uint32_t, count))
-        size += pack_words(chunk.txs, count, target + size)
-        for number in range(count):
-            words[number] = _turn(chunk.owners[number])
-        size += pack_words(words, count, target + size)
-        size += pack_words(cython.cast(cython.pointer[uint64_t], chunk.amounts), count, target + size)
-    packed: bytes = PyBytes_FromStringAndSize(cython.cast(cython.p_char, target), size)
-    free(words)
-    return packed
-
-
-@cython.cfunc
-def load_changes(state: cython.pointer[LedgerState], data: cbytes, size: cython.Py_ssize_t) -> object:
-    """Apply a chunk of the log of changes to the index."""
-    column: cython.int
-    if size < COUNT_BYTES or not 0 < hf_load_4(data) <= CHUNK_CHANGES:
-        raise ValueError("a page of changes is damaged")
-    count: cython.Py_ssize_t = hf_load_4(data)
-    words: cython.pointer[uint64_t] = cython.cast(cython.pointer[uint64_t], malloc(24 * count))
-    if words == cython.NULL:
-        raise MemoryError
-    offset: cython.Py_ssize_t = COUNT_BYTES
-    fault: cython.int = 0
-    with cython.nogil:
-        for column in range(3):
-            taken: cython.Py_ssize_t = unpack_words(
-                data + offset, size - offset, words + column * count, count
-            )
-            if taken < 0:
-                fault = 1
-                break
-            offset += taken
-        if offset != size:
-            fault = 1
-        if fault == 0:
-            fault = _apply_changes(state, words, count)
-    free(words)
-    if fault == 2:
-        raise MemoryError
-    if fault:
-        raise ValueError("a page of changes is damaged, or names an account that is not there")
-    return None
-
-
-@cython.cfunc
-@cython.nogil
-@cython.exceptval(check=False)
-def _apply_changes(
-    state: cython.pointer[LedgerState],
-    words: cython.pointer[cython.const[uint64_t]],
-    count: cython.Py_ssize_t,
-) -> cython.int:
-    """Apply changes; give 0, 1 if one of them is impossible, 2 without memory."""
-    records: cython.pointer[Records] = cython.address(state.records)
-    vacancy: Vacancy
-    number: cython.Py_ssize_t
-    for number in range(-CHANGES_AHEAD, count):
-        # Ids are scattered: without this, each would wait for memory. Keys may move meanwhile, so homes are found again.
-        if number + CHANGES_AHEAD < count:
-            prefetch_bucket(
-                cython.address(records.index),
-                home_of(cython.address(records.index), words[number + CHANGES_AHEAD]),
-                cython.sizeof(Record),
-            )
-        if 0 <= number + CHANGES_AHEAD // 2 < count:
-            prefetch_further(
-                cython.address(records.index),
-                home_of(cython.address(records.index), words[number + CHANGES_AHEAD // 2]),
-                cython.sizeof(Record),
-            )
-        if number < 0:
-            continue
-        tx: uint64_t = words[number]
-        owner: uint32_t = _turn_back(cython.cast(uint32_t, words[count + number]))
-        amount: int64_t = cython.cast(int64_t, words[2 * count + number])
-        if tx > state.tx_max or words[count + number] >> 32 or not _is_owner(state, owner, amount):
-            return 1
-        place: cython.int = place_of(records, tx)
-        if place == IN_RUN or place == ABSENT:
-            return 1
-        if place == NOWHERE:
-            set_place(records, tx, IN_INDEX)
-        if number & 63 == 0 and make_room(cython.address(records.index)) < 0:
-            return 2
-        home: Home = home_of(cython.address(records.index), tx)
-        record: cython.pointer[Record] = find_record(records, tx, home, cython.address(vacancy))
-        if record == cython.NULL:
-            record = append_record(records, tx, home, cython.address(vacancy))
-        record.amount = amount
-        record.owner = owner
-    return 0
