@@ -14,9 +14,17 @@ from e2e.command import run, start
 from e2e.output_faults import mounted
 from e2e.serving import error_code, serving
 from holdfast import Deposit, Dispute, Ledger, LedgerFullError
-from holdfast.storage.ports import CheckpointRecord, Commit, StoredEntry, StoredPage, StoreError
+from holdfast.storage.ports import (
+    CheckpointRecord,
+    Commit,
+    StoreBusyError,
+    StoredEntry,
+    StoredPage,
+    StoreError,
+)
 from holdfast.storage.sqlite import store as sqlite_store
 from holdfast.storage.sqlite.store import SqliteStore
+from holdfast.storage.sqlite.writer_lock import WriterLock
 from storage.ledgers import csv_of, draw_rows, expected_accounts, found_accounts
 
 if TYPE_CHECKING:
@@ -205,3 +213,15 @@ def test_senders_try_again_until_there_is_room(small_disk: Path, tmp_path: Path)
         state = ledger.find_stream("day")
         assert state is not None
         assert state.rows == 3000
+
+
+def test_a_ledger_is_locked_on_a_full_disk(small_disk: Path) -> None:
+    """Who holds the lock is not said then, but that somebody does."""
+    path = str(small_disk / "p.db")
+    SqliteStore.open(path).close()
+    (small_disk / "p.db-writer").unlink()
+    fill(small_disk)
+    lock = WriterLock(path)
+    with pytest.raises(StoreBusyError, match="open for writing in another process"):
+        WriterLock(path)
+    lock.release()

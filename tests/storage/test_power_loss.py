@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from holdfast import Deposit, Ledger
-from holdfast.storage.sqlite import schema, store
+from holdfast.storage.sqlite import store
+from storage.apsw_driver import drive_with
 from storage.ledgers import csv_of, draw_rows, expected_accounts, found_accounts
 
 if TYPE_CHECKING:
@@ -70,58 +71,6 @@ def recording_vfs(recorder: Recorder) -> Any:
     return System()
 
 
-class Cursor:
-    """What the store uses of a cursor."""
-
-    def __init__(self, rows: list[Any], rowcount: int) -> None:
-        self._rows = rows
-        self.rowcount = rowcount
-
-    def fetchone(self) -> Any:
-        """Give the first row."""
-        return self._rows[0] if self._rows else None
-
-    def fetchall(self) -> list[Any]:
-        """Give all rows."""
-        return self._rows
-
-    def __iter__(self) -> Any:
-        return iter(self._rows)
-
-
-class Connection:
-    """A connection of apsw's, as the store expects one."""
-
-    def __init__(self, path: str) -> None:
-        self._connection = apsw.Connection(path, vfs="recording")
-
-    def execute(self, statement: str, values: tuple[Any, ...] = ()) -> Cursor:
-        """Run a statement."""
-        rows = list(self._connection.execute(statement, values))
-        return Cursor(rows, self._connection.changes())
-
-    @property
-    def in_transaction(self) -> bool:
-        """Tell whether a transaction is open."""
-        return bool(self._connection.in_transaction)
-
-    def executemany(self, statement: str, many: Any) -> None:
-        """Run a statement for many values."""
-        self._connection.executemany(statement, [tuple(values) for values in many])
-
-    def close(self) -> None:
-        """Close it."""
-        self._connection.close()
-
-
-def connect(path: str) -> Connection:
-    """Set a connection up as the store does."""
-    connection = Connection(path)
-    for setting in (f"page_size = {schema.PAGE_BYTES}", "journal_mode = WAL", *schema.WRITER_SETTINGS):
-        connection.execute(f"PRAGMA {setting}")
-    return connection
-
-
 def what_arrives(events: list[Event], rng: random.Random, mode: str) -> list[Event]:
     """Say which writes a disk has after a power loss: all, those before a sync, or some of the others, perhaps torn."""
     synced = {suffix: number for number, (what, suffix, *_) in enumerate(events) if what == "sync"}
@@ -160,7 +109,7 @@ def test_every_state_of_the_disk_opens(tmp_path: Path, monkeypatch: pytest.Monke
     recorded.mkdir()
     recorder = Recorder(str(recorded / "p.db"))
     vfs = recording_vfs(recorder)
-    monkeypatch.setattr(store, "connect_writer", connect)
+    drive_with(monkeypatch, "recording")
     monkeypatch.setattr(store, "_LOG_BYTES_MAX", 100_000)
     rows = draw_rows(1500, txs=1500)
     with Ledger.open(recorder.path) as ledger:
@@ -198,7 +147,7 @@ def test_the_interval_ends_while_nothing_comes(
     """A commit that was not synced is synced when its interval ends, also if no other follows; without syncs, never."""
     recorder = Recorder(str(tmp_path / "p.db"))
     vfs = recording_vfs(recorder)
-    monkeypatch.setattr(store, "connect_writer", connect)
+    drive_with(monkeypatch, "recording")
     with Ledger.open(recorder.path, durability=durability) as ledger:
         ledger.apply(Deposit(1, 1, "1"))
         ledger.apply(Deposit(1, 2, "1"))

@@ -49,7 +49,7 @@ def backup_ledger(location: str, target: str, on_progress: OnProgress | None = N
 
     Raises:
         LedgerError: If the first entries are not there any more, or there is a file already.
-        StoreError: If there is a file already, or something cannot be read or written.
+        StoreError: If there is a file already, there is no ledger to copy, or something cannot be read or written.
     """
     if is_url(target):
         raise StoreError(f"{target}: a backup is a file; `restore` copies to a server")
@@ -57,6 +57,8 @@ def backup_ledger(location: str, target: str, on_progress: OnProgress | None = N
         restore_ledger(location, target, None, None, on_progress)
         return
     with SqliteStore.open(location, read_only=True) as store:
+        with closing(store.reader()) as reader:
+            read_settings(location, reader)
         store.backup(target, on_progress)
 
 

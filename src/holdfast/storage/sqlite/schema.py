@@ -27,7 +27,7 @@ PAGE_BYTES = 32_768
 """Entries and pages of a state are large: with pages of 4 KiB, writing them takes nearly twice as long."""
 _BUSY_MS = 10_000
 _CACHE_KIB = 4096
-WRITER_SETTINGS = (
+_WRITER_SETTINGS = (
     "synchronous = FULL",
     "wal_autocheckpoint = 0",
     "mmap_size = 0",
@@ -35,8 +35,9 @@ WRITER_SETTINGS = (
     f"cache_size = -{_CACHE_KIB}",
     "trusted_schema = OFF",
 )
-"""How the one connection that writes is set up."""
-_READER_SETTINGS = (
+WRITER_STEPS = (f"page_size = {PAGE_BYTES}", "journal_mode = WAL", *_WRITER_SETTINGS)
+"""How the one connection that writes is set up, in order."""
+READER_SETTINGS = (
     "query_only = ON",
     "wal_autocheckpoint = 0",
     "mmap_size = 0",
@@ -64,6 +65,12 @@ TABLES = (
     "CREATE TABLE checkpoints (number INTEGER PRIMARY KEY, sequence INTEGER NOT NULL, data BLOB NOT NULL)",
 )
 
+_WAYS_OUT: dict[int | None, str] = {
+    sqlite3.SQLITE_IOERR: "; the disk refused: look into the system's log, mend it, and open the ledger again",
+    sqlite3.SQLITE_CANTOPEN: "; check that its directory is there, that it may be written to, and that files can still be opened",
+    sqlite3.SQLITE_READONLY: "; check that this user may write to the file and to its directory",
+}
+
 
 @contextmanager
 def explained(path: str) -> Iterator[None]:
@@ -85,7 +92,7 @@ def explained(path: str) -> Iterator[None]:
             ) from error
         if primary == sqlite3.SQLITE_FULL:
             raise StoreError(f"{path}: the disk is full; make room and open the ledger again") from error
-        raise StoreError(f"{path}: {error}") from error
+        raise StoreError(f"{path}: {error}{_WAYS_OUT.get(primary, '')}") from error
 
 
 def connect_writer(path: str) -> sqlite3.Connection:
@@ -93,7 +100,7 @@ def connect_writer(path: str) -> sqlite3.Connection:
     connection = sqlite3.connect(
         path, isolation_level=None, check_same_thread=False, timeout=_BUSY_MS / 1000, cached_statements=64
     )
-    return _set_up(connection, (f"page_size = {PAGE_BYTES}", "journal_mode = WAL", *WRITER_SETTINGS))
+    return _set_up(connection, WRITER_STEPS)
 
 
 def connect_reader(path: str) -> sqlite3.Connection:
@@ -105,7 +112,12 @@ def connect_reader(path: str) -> sqlite3.Connection:
         check_same_thread=False,
         timeout=_BUSY_MS / 1000,
     )
-    return _set_up(connection, _READER_SETTINGS)
+    return _set_up(connection, READER_SETTINGS)
+
+
+def connect_copy(path: str) -> sqlite3.Connection:
+    """Open a new file that a ledger is copied to."""
+    return sqlite3.connect(path)
 
 
 def _set_up(connection: sqlite3.Connection, settings: Iterable[str]) -> sqlite3.Connection:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import sqlite3
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from holdfast.io.outputs import create_private, remove_partial
-from holdfast.storage.ports import Commit, StoreError
+from holdfast.io.outputs import create_private
+from holdfast.storage.ports import Commit, StoreBusyError, StoreError
+from holdfast.storage.sqlite.backing_up import back_up
 from holdfast.storage.sqlite.reader import SqliteReader
 from holdfast.storage.sqlite.schema import (
     APPLICATION_ID,
@@ -22,22 +24,31 @@ from holdfast.storage.sqlite.schema import (
 from holdfast.storage.sqlite.writer_lock import WriterLock
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from typing import Self
 
 _LOG_BYTES_MAX = 64 << 20
 """With this much in SQLite's log, a checkpoint copies it into the file: the larger it is, the more pages are copied once only."""
 _LOG_BYTES_IDLE = 1 << 20
 _SUPERSEDED_AT_ONCE = 64
+_HARMLESS = {0, sqlite3.SQLITE_FULL, sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
 _ENTRY = "INSERT INTO entries VALUES (?, ?, ?, ?)"
 
 
 class SqliteStore:
     """A ledger in a SQLite file. :meth:`open` makes one."""
 
-    def __init__(self, path: str, connection: sqlite3.Connection | None, lock: WriterLock | None) -> None:
+    def __init__(
+        self,
+        path: str,
+        connection: sqlite3.Connection | None,
+        bystander: sqlite3.Connection | None,
+        lock: WriterLock | None,
+    ) -> None:
         self._path = path
         self._writer = connection
+        # It only reads, and is there so that the writer can be closed without copying SQLite's log.
+        self._bystander = bystander
         self._lock = lock
         self._process = os.getpid()
         self._log_bytes = 0
@@ -62,7 +73,7 @@ class SqliteStore:
         _check_path(path, read_only=read_only)
         if read_only:
             SqliteReader(path).close()
-            return cls(path, None, None)
+            return cls(path, None, None, None)
         lock = WriterLock(path)
         try:
             if not os.path.exists(path):
@@ -74,14 +85,19 @@ class SqliteStore:
                 connection = connect_writer(path)
                 try:
                     check_ledger(connection, path)
+                    bystander = _connect_bystander(path)
                 except BaseException:
                     connection.close()
                     raise
         except BaseException:
             lock.release()
             raise
-        store = cls(path, connection, lock)
-        store._supersede_from_oldest()
+        store = cls(path, connection, bystander, lock)
+        try:
+            store._supersede_from_oldest()
+        except BaseException:
+            store.close()
+            raise
         return store
 
     def __enter__(self) -> Self:
@@ -106,8 +122,7 @@ class SqliteStore:
         Raises:
             StoreError: If there is one already.
         """
-        connection = self._connection()
-        with explained(self._path):
+        with self._changing() as connection:
             if check_ledger(connection, self._path):
                 raise StoreError(f"{self._path}: there is a ledger here already")
             connection.execute("BEGIN IMMEDIATE")
@@ -163,8 +178,7 @@ class SqliteStore:
 
     def begin_atomic(self) -> None:
         """Begin one transaction for all commits up to :meth:`end_atomic`."""
-        connection = self._connection()
-        with explained(self._path):
+        with self._changing() as connection:
             self._set_synchronous(connection, is_synchronous=True)
             connection.execute("BEGIN IMMEDIATE")
         self._is_atomic = True
@@ -182,8 +196,7 @@ class SqliteStore:
 
     def discard_unpublished(self) -> None:
         """Drop page versions that belong to no published checkpoint."""
-        connection = self._connection()
-        with explained(self._path):
+        with self._changing() as connection:
             if check_ledger(connection, self._path):
                 connection.execute(
                     "DELETE FROM pages WHERE checkpoint > (SELECT coalesce(max(number), 0) FROM checkpoints)"
@@ -191,8 +204,7 @@ class SqliteStore:
 
     def discard_checkpoints(self, number: int) -> None:
         """Drop the checkpoints after this one, with all page versions that were written for them."""
-        connection = self._connection()
-        with explained(self._path):
+        with self._changing() as connection:
             connection.execute("BEGIN IMMEDIATE")
             connection.execute("DELETE FROM checkpoints WHERE number > ?", (number,))
             connection.execute("DELETE FROM pages WHERE checkpoint > ?", (number,))
@@ -200,15 +212,13 @@ class SqliteStore:
 
     def drop_checkpoint(self, number: int) -> None:
         """Withdraw a published checkpoint; versions that only it needs go, some with each :meth:`tidy`."""
-        connection = self._connection()
-        with explained(self._path):
+        with self._changing() as connection:
             connection.execute("DELETE FROM checkpoints WHERE number = ?", (number,))
         self._supersede_from_oldest()
 
     def prune_entries(self, sequence: int) -> None:
         """Drop the entries that hold no decision after ``sequence``, with their raw texts."""
-        connection = self._connection()
-        with explained(self._path):
+        with self._changing() as connection:
             connection.execute("BEGIN IMMEDIATE")
             connection.execute("DELETE FROM entries WHERE sequence + count <= ?", (sequence,))
             connection.execute("DELETE FROM raw_texts WHERE sequence NOT IN (SELECT sequence FROM entries)")
@@ -216,16 +226,20 @@ class SqliteStore:
 
     def erase_raw_texts(self, sequence: int) -> int:
         """Erase the raw texts of all entries before ``sequence``, from the file and from its log."""
-        connection = self._connection()
-        with explained(self._path):
+        with self._changing() as connection:
             connection.execute("PRAGMA secure_delete = ON")
             try:
                 cursor = connection.execute(
                     "UPDATE raw_texts SET data = x'' WHERE sequence < ? AND length(data) > 0", (sequence,)
                 )
-                self._empty_log(connection)
+                is_empty = self._empty_log(connection)
             finally:
                 connection.execute("PRAGMA secure_delete = FAST")
+        if not is_empty:
+            raise StoreBusyError(
+                f"{self._path}: the texts are erased, and SQLite's log beside the file still has them, since another process "
+                "reads it; do the same again when that is done"
+            )
         return cursor.rowcount
 
     def disk_free_bytes(self) -> int | None:
@@ -236,8 +250,7 @@ class SqliteStore:
         """Copy SQLite's log into the file when it is long, and drop some superseded page versions."""
         if self._is_atomic:
             return
-        connection = self._connection()
-        with explained(self._path):
+        with self._changing() as connection:
             try:
                 self._drop_superseded(connection)
                 if self._log_bytes > (_LOG_BYTES_IDLE if is_idle else _LOG_BYTES_MAX):
@@ -248,8 +261,7 @@ class SqliteStore:
 
     def compact(self, on_progress: Callable[[int, int], None] | None = None) -> None:
         """Give unused space back to the disk."""
-        connection = self._connection()
-        with explained(self._path):
+        with self._changing() as connection:
             (pages,) = connection.execute("PRAGMA page_count").fetchone()
             if on_progress is not None:
                 on_progress(0, pages)
@@ -264,30 +276,7 @@ class SqliteStore:
         Raises:
             StoreError: If there is such a file already, or it cannot be written.
         """
-        if os.path.exists(path):
-            raise StoreError(f"{path}: there is a file already; a backup replaces nothing")
-        try:
-            create_private(path)
-        except OSError as error:
-            raise StoreError(f"{path}: cannot be made: {error.strerror}") from error
-        source = connect_reader(self._path)
-        target = sqlite3.connect(path)
-        try:
-            with explained(path):
-                source.backup(
-                    target,
-                    pages=256,
-                    progress=None
-                    if on_progress is None
-                    else lambda _, left, pages: on_progress(pages - left, pages),
-                )
-        except BaseException:
-            target.close()
-            remove_partial(path)
-            raise
-        finally:
-            target.close()
-            source.close()
+        back_up(self._path, path, on_progress)
 
     def close(self) -> None:
         """Drop a transaction that was not ended, empty SQLite's log and close the file."""
@@ -303,8 +292,17 @@ class SqliteStore:
                         self._empty_log(connection)
                     except sqlite3.Error as error:
                         _pass_over_full_disk(connection, error)
+        except StoreError as error:
+            self._failure = error
+            raise
         finally:
-            connection.close()
+            # The last connection to close copies SQLite's log, unless it only reads.
+            in_order = (
+                (self._bystander, connection) if self._failure is None else (connection, self._bystander)
+            )
+            for each in in_order:
+                if each is not None:
+                    each.close()
             if self._lock is not None:
                 self._lock.release()
 
@@ -323,6 +321,25 @@ class SqliteStore:
             raise StoreError(
                 f"{self._path} was opened by the process that this one was forked from; open it after the fork"
             )
+
+    @contextmanager
+    def _changing(self) -> Iterator[sqlite3.Connection]:
+        """Give the connection for a change. After a disk's error nothing more is written, and SQLite's log is not copied either.
+
+        A sync that failed may have dropped what was written before it; what the system's cache still has of that is no reason
+        to trust it. SQLite finds out what the disk has when the file is opened again.
+        """
+        connection = self._connection()
+        try:
+            with explained(self._path):
+                yield connection
+        except StoreError as error:
+            code = getattr(error.__cause__, "sqlite_errorcode", 0)
+            if code & 0xFF not in _HARMLESS:
+                self._failure = error
+            elif connection.in_transaction:
+                connection.execute("ROLLBACK")
+            raise
 
     def _set_synchronous(self, connection: sqlite3.Connection, *, is_synchronous: bool) -> None:
         if is_synchronous is not self._is_synchronous:
@@ -383,9 +400,11 @@ class SqliteStore:
         self._log_bytes += sum(len(each.data) for each in commit.entries)
         self._log_bytes += sum(len(each.data) for each in commit.pages)
 
-    def _empty_log(self, connection: sqlite3.Connection) -> None:
+    def _empty_log(self, connection: sqlite3.Connection) -> bool:
+        """Copy SQLite's log into the file and empty it; False if somebody reads it."""
         self._log_bytes = 0
-        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+        (is_busy, _, _) = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        return not is_busy
 
 
 def _pass_over_full_disk(connection: sqlite3.Connection, error: sqlite3.Error) -> None:
@@ -398,6 +417,17 @@ def _pass_over_full_disk(connection: sqlite3.Connection, error: sqlite3.Error) -
         raise error
     if connection.in_transaction:
         connection.execute("ROLLBACK")
+
+
+def _connect_bystander(path: str) -> sqlite3.Connection:
+    """Open a connection that only reads, and have it hold the lock by which SQLite knows that another one is there."""
+    connection = connect_reader(path)
+    try:
+        check_ledger(connection, path)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
 
 
 def _check_path(path: str, *, read_only: bool) -> None:

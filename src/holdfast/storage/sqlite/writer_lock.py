@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import socket
+from contextlib import suppress
 
 from holdfast.storage.ports import StoreBusyError, StoreError
 
@@ -30,14 +31,21 @@ class WriterLock:
             raise StoreError(f"{path}: cannot be opened for writing: {error.strerror}") from error
         try:
             fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
+        except BlockingIOError as error:
             holder = os.pread(self._descriptor, 200, 0).decode(errors="replace").strip() or "another process"
             os.close(self._descriptor)
             raise StoreBusyError(
                 f"{path} is open for writing in {holder}; end that, or read beside it with read_only=True"
             ) from error
-        os.ftruncate(self._descriptor, 0)
-        os.pwrite(self._descriptor, f"process {os.getpid()} on {socket.gethostname()}\n".encode(), 0)
+        except OSError as error:
+            os.close(self._descriptor)
+            raise StoreError(
+                f"{path}: cannot be locked against other writers: {error.strerror}; keep it on a disk that has locks"
+            ) from error
+        # Who holds it is only for people: a full disk is no reason to be without the lock.
+        with suppress(OSError):
+            os.ftruncate(self._descriptor, 0)
+            os.pwrite(self._descriptor, f"process {os.getpid()} on {socket.gethostname()}\n".encode(), 0)
 
     def release(self) -> None:
         """Let others write; the file stays, since somebody may be about to lock it."""
