@@ -37,6 +37,7 @@ STREAM_QUESTIONS = (
     "streams_merge",
     "streams_snapshots",
     "streams_hostile",
+    "ledger_server",
 )
 STREAMS = "streams"
 """The name for all questions about streams."""

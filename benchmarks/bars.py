@@ -59,6 +59,16 @@ BARS: dict[str, Bar] = {
         at_least=True,
     ),
     "postgres-by-hand": Bar("the same, times the rate of naive_postgres.py", 30, at_least=True),
+    "served": Bar(
+        "rows/s of a server with 1,000 connections and acks on a ledger, times in memory",
+        0.5,
+        0.8,
+        at_least=True,
+    ),
+    "ack-sync": Bar(
+        "median ack latency at half the peak rate, times a bare fdatasync of the median commit's bytes", 3, 2
+    ),
+    "ack-checkpoints": Bar("the same, p99.9 with checkpoints, times without", 2, 1.2),
     "replay": Bar("replaying a journal, one core", 20e6, 40e6, unit="rows/s", at_least=True),
     "open": Bar("opening 10 M sequential transactions from a checkpoint", 3, 0.5, unit="s"),
     "open-dense": Bar(

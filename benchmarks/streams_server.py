@@ -20,6 +20,7 @@ from holdfast.protocol.messages import Ack, Directive
 from holdfast.protocol.wire import format_directive, parse_reply
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from types import TracebackType
 
     from benchmarks.load_rows import StreamRows
@@ -46,19 +47,26 @@ class Server:
         options: What to say to it beside where to listen.
         files_max: How many files the system lets it open; as many as this process may if not given.
         token: What this process proves itself with, if the server wants a token.
+        command: The program to run in place of ``holdfast``.
 
     Raises:
         CommandError: If it does not start, or did not end well.
     """
 
-    def __init__(self, *options: str, files_max: int | None = None, token: str | None = None) -> None:
+    def __init__(
+        self,
+        *options: str,
+        files_max: int | None = None,
+        token: str | None = None,
+        command: Sequence[str] | None = None,
+    ) -> None:
         allow_files(_FILES_MAX)
         self._directory = tempfile.TemporaryDirectory()
         self._log = tempfile.TemporaryFile()  # noqa: SIM115  # closed at the end of the with
         self._port_file = os.path.join(self._directory.name, "port")
         listening = ["--listen", "127.0.0.1:0", "--port-file", self._port_file]
         command = [
-            *holdfast_command(),
+            *(command or holdfast_command()),
             "serve",
             *listening,
             "--status-every",

@@ -41,7 +41,7 @@ def test_quick_run_answers_everything(tmp_path: Path) -> None:
     figures = json.loads(path.read_text())["figures"]
     assert {figure["question"] for figure in figures} == set(STREAM_QUESTIONS)
     bars = {"idle", "snapshot-rate", "snapshot-batch", "ack-slowest"}
-    bars |= {"hostile-ack", "hostile-connection", "hostile-log"}
+    bars |= {"hostile-ack", "hostile-connection", "hostile-log", "served", "ack-sync", "ack-checkpoints"}
     assert bars <= {figure["bar"] for figure in figures}
     assert all(figure["value"] >= 0 for figure in figures)
 
