@@ -28,11 +28,27 @@ psycopg = pytest.importorskip("psycopg")
 @pytest.fixture
 def lazy_writer(postgres_url: str) -> Iterator[int]:
     """Stop the process that writes the server's log for those who do not wait for it; give its id."""
-    [(process,)] = ask(postgres_url, "SELECT pid FROM pg_stat_activity WHERE backend_type = 'walwriter'")
-    os.kill(process, signal.SIGSTOP)
+    process = stop_while_idle(postgres_url)
     yield process
     with contextlib.suppress(ProcessLookupError):
         os.kill(process, signal.SIGCONT)
+
+
+def stop_while_idle(url: str) -> int:
+    """Stop the server's log writer while it holds no lock of the log, for which everybody else would wait; give its id."""
+    look = "SELECT pid, coalesce(wait_event, '') FROM pg_stat_activity WHERE backend_type = 'walwriter'"
+    until = time.monotonic() + 10
+    while time.monotonic() < until:
+        process: int
+        [(process, _)] = ask(url, look)
+        os.kill(process, signal.SIGSTOP)
+        while ") T " not in Path(f"/proc/{process}/stat").read_text():
+            time.sleep(0.001)
+        if ask(url, look) == [(process, "WalWriterMain")]:
+            return process
+        os.kill(process, signal.SIGCONT)
+        time.sleep(0.01)
+    raise AssertionError("the server's log writer never idles")
 
 
 def crash(url: str, lazy_writer: int) -> None:
