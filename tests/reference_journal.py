@@ -44,6 +44,54 @@ def read_sections(body: bytes) -> Iterator[tuple[int, bytes]]:
         offset += 8 + length
 
 
+def read_actors(data: bytes) -> tuple[list[tuple[str, bool]], dict[int, int]]:
+    """Give the actors, each with whether its address is kept outside, and the actor's number for stretches that have one."""
+    (count,) = struct.unpack_from("<I", data)
+    offset, actors = 4, []
+    for _ in range(count):
+        flags, length = struct.unpack_from("<BH", data, offset)
+        actors.append((data[offset + 3 : offset + 3 + length].decode(), flags == 1))
+        offset += 3 + length
+    return actors, dict(struct.iter_unpack("<II", data[offset:]))
+
+
+def read_sources(data: bytes) -> dict[int, tuple[str, int, int, int]]:
+    """Give topic, partition, next offset and row at the end of each stretch that comes from a source."""
+    offset, found = 0, {}
+    while offset < len(data):
+        stretch, partition, next_offset, row, length = struct.unpack_from("<IIQIH", data, offset)
+        found[stretch] = (data[offset + 22 : offset + 22 + length].decode(), partition, next_offset, row)
+        offset += 22 + length
+    return found
+
+
+def read_requests(data: bytes) -> list[tuple[int, int, int, bytes, str]]:
+    """Give first row, rows, rows before, fingerprint and key of each request."""
+    offset, found = 0, []
+    while offset < len(data):
+        *numbers, fingerprint, length = struct.unpack_from("<III16sH", data, offset)
+        found.append((*numbers, fingerprint, data[offset + 30 : offset + 30 + length].decode()))
+        offset += 30 + length
+    return found
+
+
+def read_kept(data: bytes, section: bytes) -> tuple[dict[int, bytes], dict[int, str]] | None:
+    """Give the texts of rows and the addresses of actors that are kept beside an entry; None if they are erased."""
+    if not data:
+        return None
+    assert hashlib.blake2b(data, digest_size=32).digest() == section[:32]
+    offset, texts, addresses = 16, {}, {}
+    while offset < len(data):
+        number, length = struct.unpack_from("<II", data, offset)
+        text = data[offset + 8 : offset + 8 + length]
+        if number >> 31:
+            addresses[number & 0x7FFFFFFF] = text.decode()
+        else:
+            texts[number] = text
+        offset += 8 + length
+    return texts, addresses
+
+
 def read_rows(data: bytes) -> list[Row]:
     """Unpack decided rows."""
     count, unreadable, refused, transfers = struct.unpack_from("<IIII", data)

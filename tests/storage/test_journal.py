@@ -3,38 +3,57 @@
 from __future__ import annotations
 
 import random
+from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from holdfast import Deposit, Ledger, parse_policy
+from holdfast.domain.origin import SourcePosition
 from holdfast.domain.settings import make_settings
 from holdfast.engine.streams import KnownStream
 from holdfast.kernel.batch import Batch
 from holdfast.kernel.ledger.ledger import LedgerCore
 from holdfast.kernel.packing.decided_rows import DecidedRowBuffer
 from holdfast.storage.checkpoint_record import CheckpointState, decode_checkpoint, encode_checkpoint
-from holdfast.storage.entry import Chain, decode_entry
+from holdfast.storage.entry import FORMAT_VERSION, Chain, decode_entry
+from holdfast.storage.origin_sections import ActorSection, NamedActor, RequestRows
 from holdfast.storage.page_seal import open_page, seal_page
-from holdfast.storage.ports import StoreDamagedError, StoredEntry
+from holdfast.storage.ports import Commit, StoreDamagedError, StoredEntry, StoreError
 from holdfast.storage.raw_texts import pack_texts, unpack_texts
-from holdfast.storage.sections import EntryKind, Note, RawSection, Sections, Segment, decode_sections
+from holdfast.storage.sections import (
+    EntryKind,
+    LaterVersionError,
+    Note,
+    RawSection,
+    Sections,
+    Segment,
+    decode_sections,
+    encode_sections,
+)
 from holdfast.storage.sqlite.reader import SqliteReader
-from reference_journal import read_journal
+from holdfast.storage.sqlite.store import SqliteStore
+from reference_journal import read_actors, read_journal, read_kept, read_requests, read_sections, read_sources
 from storage.ledgers import csv_of, draw_rows
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 SETTINGS = make_settings("cards")
+ORIGINS: Any = {
+    "actors": ActorSection((NamedActor("ann", False), NamedActor("token:7", True)), ((0, 1), (1, 0))),
+    "sources": ((0, SourcePosition("pay", 3, 2**62, 5)),),
+    "requests": (RequestRows(1, 2, 0, bytes(range(16)), "ключ"), RequestRows(4, 1, 9, bytes(16), "k" * 255)),
+}
+"""Sections about where rows come from."""
 
 
 def entries() -> list[StoredEntry]:
     """Make one entry of each kind."""
     chain = Chain("test")
     segments = (Segment(0, None, 0, 0, 0), Segment(3, "day", 7, 2**64 - 1, 2, 31))
-    rows = Sections(b"rows", segments, RawSection(bytes(32), 2, 1))
+    rows = Sections(b"rows", segments, RawSection(bytes(32), 2, 1), **ORIGINS)
     return [
         chain.append(EntryKind.ROWS, 5, 1_000_000, SETTINGS, rows),
         chain.append(EntryKind.UNLOCK, 1, 1_000_000, SETTINGS, Sections(note=Note("ann", "mistake", 7))),
@@ -54,6 +73,8 @@ def test_entries_come_back() -> None:
         EntryKind.NOTE,
     ]
     assert found[0].sections.segments[1] == Segment(3, "day", 7, 2**64 - 1, 2, 31)
+    for name, expected in ORIGINS.items():
+        assert getattr(found[0].sections, name) == expected
     assert found[1].sections.note == Note("ann", "mistake", 7)
     assert found[2].sections.settings == SETTINGS
     assert (found[3].sequence, chain.sequence) == (7, 8)
@@ -90,11 +111,71 @@ def test_missing_and_reordered_entries_are_found() -> None:
 def test_unknown_sections() -> None:
     """One that may be skipped is; any other needs a later version."""
     assert decode_sections(b"\x09\x80\0\0\x01\0\0\0x").skipped == (0x8009,)
-    with pytest.raises(ValueError, match="section 9 is of a later version"):
+    with pytest.raises(LaterVersionError, match="a section of type 9"):
         decode_sections(b"\x09\0\0\0\x01\0\0\0x")
     for cut in (b"\x09\x80", b"\x09\x80\0\0\x02\0\0\0x"):
         with pytest.raises(ValueError, match="cut off"):
             decode_sections(cut)
+
+
+def test_what_a_later_version_wrote_is_refused_politely(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A section that must be known, another kind, another format: nothing is called damaged, and nothing is written."""
+    path = str(tmp_path / "p.db")
+    later = {
+        "section of type 9": (FORMAT_VERSION, EntryKind.NOTE, b"\x09\0\0\0\x01\0\0\0x"),
+        "format 2": (2, EntryKind.NOTE, b""),
+        "kind 99": (FORMAT_VERSION, 99, b""),
+    }
+    with Ledger.open(path) as ledger:
+        ledger.apply(Deposit(1, 1, 1))
+    for said, (version, kind, body) in later.items():
+        with SqliteStore.open(path) as store, monkeypatch.context() as patch:
+            with closing(store.reader()) as reader:
+                last = reader.last_entry()
+            assert last is not None
+            chain = Chain(path, 1, decode_entry(path, last).hash)
+            patch.setattr("holdfast.storage.entry.encode_sections", lambda _, body=body: body)
+            patch.setattr("holdfast.storage.entry.FORMAT_VERSION", version)
+            store.commit(Commit([chain.append(kind, 1, last.time_us, SETTINGS, Sections())]))  # type: ignore[arg-type]  # of a later one
+        before = Path(path).read_bytes()
+        with pytest.raises(
+            StoreError, match=f"a later version of Holdfast.*{said}.*use that version"
+        ) as caught:
+            Ledger.open(path)
+        assert not isinstance(caught.value, StoreDamagedError)
+        assert Path(path).read_bytes() == before
+        delete_entries(path, 1)
+
+
+def test_sections_of_origins_that_make_no_sense() -> None:
+    """An actor or a source of a stretch that is not there, an actor that is not there, what is cut off: named as damage."""
+    one = (Segment(0, None, 0, 0, 0),)
+    ann = (NamedActor("ann", False),)
+    for wrong in (
+        Sections(b"", one, actors=ActorSection(ann, ((1, 0),))),
+        Sections(b"", one, actors=ActorSection(ann, ((0, 1),))),
+        Sections(b"", one, sources=((1, SourcePosition("t", 0, 0)),)),
+    ):
+        with pytest.raises(ValueError, match="belongs to no stretch"):
+            decode_sections(encode_sections(wrong))
+    whole = Sections(b"", (*one, Segment(3, "day", 7, 1, 2, 31)), **ORIGINS)
+    for type_, data in read_sections(encode_sections(whole)):
+        if type_ in {0x8006, 7, 8}:
+            for end in range(1, len(data)):
+                cut = type_.to_bytes(4, "little") + end.to_bytes(4, "little") + data[:end]
+                with_stretches = encode_sections(Sections(segments=whole.segments)) + cut
+                try:
+                    found = decode_sections(with_stretches)
+                except ValueError:
+                    continue
+                # Where one thing ends and the next begins, a shorter list is what is there.
+                assert (found.actors, found.sources, found.requests) != (
+                    whole.actors,
+                    whole.sources,
+                    whole.requests,
+                )
 
 
 def flips(data: bytes) -> list[bytes]:
@@ -110,8 +191,8 @@ def test_every_byte_of_pages_and_checkpoints_is_guarded() -> None:
     state = CheckpointState(9, 5, bytes(32), b"counters", SETTINGS, {"a": KnownStream(5, 2**63, 1, 31, 9)})
     checkpoint = encode_checkpoint(state)
     assert decode_checkpoint(checkpoint) == state
-    texts, section = pack_texts([(3, b"deposit,,"), (9, b"")], 0)
-    assert unpack_texts(texts, section) == {3: b"deposit,,", 9: b""}
+    texts, section = pack_texts([(3, b"deposit,,"), (9, b"")], 0, [(0, "192.0.2.7:9")])
+    assert unpack_texts(texts, section) == ({3: b"deposit,,", 9: b""}, {0: "192.0.2.7:9"})
     assert unpack_texts(b"", section) is None
     readers: list[tuple[bytes, Callable[[bytes], object]]] = [
         (page, lambda data: open_page(2, 7, data)),
@@ -146,7 +227,9 @@ def test_an_independent_reader_agrees(tmp_path: Path) -> None:
         if raw is not None:
             section = decode_entry(path, entry).sections.raw
             assert section is not None
-            texts.update(unpack_texts(raw.data, section) or {})
+            kept = unpack_texts(raw.data, section)
+            assert kept is not None
+            texts.update(kept.texts)
     assert sorted(texts.values()) == [b"deposit,x,1,1", b"nonsense"]
     reader.close()
     with Ledger.open(path, read_only=True) as ledger, ledger._view() as view:
@@ -191,6 +274,16 @@ def test_a_damaged_store_serves_nothing_wrong(tmp_path: Path, table: str, said: 
                 ledger.verify()
 
 
+def delete_entries(path: str, sequence: int) -> None:
+    """Remove entries from this one on, behind everybody's back."""
+    import sqlite3  # noqa: PLC0415  # only here
+
+    connection = sqlite3.connect(path)
+    connection.execute("DELETE FROM entries WHERE sequence >= ?", (sequence,))
+    connection.commit()
+    connection.close()
+
+
 def test_nothing_but_the_journal_is_needed(tmp_path: Path) -> None:
     """Without any checkpoint, a replay comes to the same state; a missing entry is found."""
     path = str(tmp_path / "p.db")
@@ -226,3 +319,29 @@ def test_the_page_shows_a_real_entry() -> None:
     stored = Chain("x").append(EntryKind.ROWS, 3, 1_795_651_200_000_000, make_settings(), sections)
     assert stored.data == shown
     assert list(read_journal([shown])) == [(1, 7, 1, 15000, 1), (1, 7, 2, 20000, 1), (3, 7, 1, 0, 1)]
+
+
+def test_the_page_shows_where_rows_come_from(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The second and the third block of bytes: a body without its rows, and what is kept beside it."""
+    page = (Path(__file__).parents[2] / "docs" / "journal.md").read_text(encoding="utf-8")
+    body, kept = (
+        bytes.fromhex(" ".join(line[6:] for line in block.split("```")[0].splitlines()))
+        for block in page.split("```hex\n")[2:4]
+    )
+    monkeypatch.setattr("os.urandom", lambda count: bytes(range(count)))
+    packed, raw = pack_texts([], 0, [(0, "192.0.2.7:50311")])
+    assert packed == kept
+    sections = Sections(
+        segments=(Segment(0, None, 0, 0, 0), Segment(2, None, 0, 0, 0)),
+        raw=raw,
+        actors=ActorSection((NamedActor("token:3fa9c1d2e4b50617", True),), ((0, 0),)),
+        sources=((1, SourcePosition("pay", 4, 1700, 1)),),
+        requests=(RequestRows(1, 1, 0, bytes.fromhex("5e" * 16), "order-8"),),
+    )
+    assert encode_sections(sections) == body
+    found = dict(read_sections(body))
+    assert read_actors(found[0x8006]) == ([("token:3fa9c1d2e4b50617", True)], {0: 0})
+    assert read_sources(found[7]) == {1: ("pay", 4, 1700, 1)}
+    assert read_requests(found[8]) == [(1, 1, 0, b"^" * 16, "order-8")]
+    assert read_kept(kept, found[3]) == ({}, {0: "192.0.2.7:50311"})
+    assert read_kept(b"", found[3]) is None

@@ -13,8 +13,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from holdfast.storage.hashing import hash_of
-from holdfast.storage.ports import StoreDamagedError, StoredEntry
-from holdfast.storage.sections import EntryKind, Sections, decode_sections, encode_sections
+from holdfast.storage.ports import StoreDamagedError, StoredEntry, StoreError
+from holdfast.storage.sections import (
+    EntryKind,
+    LaterVersionError,
+    Sections,
+    decode_sections,
+    encode_sections,
+)
 
 if TYPE_CHECKING:
     from holdfast.domain.settings import Settings
@@ -119,10 +125,16 @@ def decode_entry(name: str, stored: StoredEntry) -> Entry:
         stored: The entry.
 
     Raises:
+        StoreError: If only a later version of Holdfast can read it.
         StoreDamagedError: If it is not what was written; the message says what is wrong with it.
     """
     try:
         return _decode(stored)
+    except LaterVersionError as error:
+        raise StoreError(
+            f"{name}: a later version of Holdfast has written the entry at decision {stored.sequence} ({error}), and this one "
+            "cannot read it; nothing is wrong with the ledger: use that version"
+        ) from error
     except ValueError as error:
         raise StoreDamagedError(
             f"{name}: the entry at decision {stored.sequence} is damaged: {error}; {WAYS_OUT}"
@@ -140,7 +152,7 @@ def _decode(stored: StoredEntry) -> Entry:
     if magic != MAGIC:
         raise ValueError("it is no entry")
     if version != FORMAT_VERSION or kind not in EntryKind.__members__.values():
-        raise ValueError(f"it is of format {version}, kind {kind}: a later version of Holdfast reads it")
+        raise LaterVersionError(f"it is of format {version}, kind {kind}")
     if (sequence, count, time_us) != (stored.sequence, stored.count, stored.time_us):
         raise ValueError(f"it is the one at decision {sequence}, {count} decisions long, in another's place")
     if length != len(body) or hash_of(body) != body_hash:

@@ -100,11 +100,12 @@ class EntryRows:
             stored = None if raw is None else self._reader.raw_text(self._entry.sequence)
             if raw is not None and stored is not None:
                 try:
-                    self._texts = unpack_texts(stored.data, raw) or {}
+                    kept = unpack_texts(stored.data, raw)
                 except ValueError as error:
                     raise StoreDamagedError(
                         f"{self._name}: the texts of the entry at decision {self._entry.sequence}: {error}"
                     ) from error
+                self._texts = {} if kept is None else kept.texts
         return self._texts.get(number, b"")
 
 

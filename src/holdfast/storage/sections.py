@@ -14,8 +14,19 @@ from enum import IntEnum
 from typing import TYPE_CHECKING, NamedTuple
 
 from holdfast.domain.settings_text import decode_settings, encode_settings
+from holdfast.storage.origin_sections import (
+    ActorSection,
+    RequestRows,
+    decode_actors,
+    decode_requests,
+    decode_sources,
+    encode_actors,
+    encode_requests,
+    encode_sources,
+)
 
 if TYPE_CHECKING:
+    from holdfast.domain.origin import SourcePosition
     from holdfast.domain.settings import Settings
 
 OPTIONAL = 0x8000
@@ -43,11 +54,21 @@ class SectionType(IntEnum):
     STREAMS = 2
     """Whose rows they are: :class:`Segment`, one after the other."""
     RAW = 3
-    """A salted hash of the raw texts, which are kept outside the entry."""
+    """A salted hash of raw texts and addresses, which are kept outside the entry."""
     SETTINGS = 4
     """All settings, as TOML."""
     NOTE = 5
     """Who did what and why, as JSON."""
+    ACTORS = OPTIONAL | 6
+    """Who sent the rows of which stretch; see :class:`ActorSection`."""
+    SOURCES = 7
+    """How far the sources of stretches are: a ledger that skipped it would decide their rows again."""
+    REQUESTS = 8
+    """The keys of requests: a ledger that skipped it would decide them again."""
+
+
+class LaterVersionError(ValueError):
+    """An entry is whole, and only a later version of Holdfast can read it."""
 
 
 class Segment(NamedTuple):
@@ -68,10 +89,10 @@ class Segment(NamedTuple):
 
 
 class RawSection(NamedTuple):
-    """What an entry says of the raw texts beside it."""
+    """What an entry says of the raw texts and the addresses beside it."""
 
     hash: bytes
-    """That of their salt and of the texts as they are packed."""
+    """That of their salt and of texts and addresses as they are packed."""
     texts: int
     dropped: int
     """How many rows could not be decoded and have no text, for lack of room."""
@@ -97,6 +118,10 @@ class Sections:
     raw: RawSection | None = None
     settings: Settings | None = None
     note: Note | None = None
+    actors: ActorSection | None = None
+    sources: tuple[tuple[int, SourcePosition], ...] = ()
+    """Pairs: the number of a stretch, and where its source is at the end of it."""
+    requests: tuple[RequestRows, ...] = ()
     skipped: tuple[int, ...] = field(default=())
     """Types of sections that this version does not know and may skip."""
 
@@ -128,6 +153,12 @@ def encode_sections(sections: Sections) -> bytes:
         add(SectionType.SETTINGS, encode_settings(sections.settings))
     if sections.note is not None:
         add(SectionType.NOTE, json.dumps(sections.note._asdict(), ensure_ascii=False).encode())
+    if sections.actors is not None:
+        add(SectionType.ACTORS, encode_actors(sections.actors))
+    if sections.sources:
+        add(SectionType.SOURCES, encode_sources(sections.sources))
+    if sections.requests:
+        add(SectionType.REQUESTS, encode_requests(sections.requests))
     return b"".join(parts)
 
 
@@ -135,7 +166,8 @@ def decode_sections(body: bytes | memoryview) -> Sections:
     """Read the body of an entry. Its rows, which are nearly all of it, are not copied.
 
     Raises:
-        ValueError: If it is damaged, or has a section that must be known and is not.
+        LaterVersionError: If it has a section that must be known and is not.
+        ValueError: If it is damaged.
     """
     found: dict[int, bytes] = {}
     rows: bytes | memoryview = b""
@@ -154,7 +186,7 @@ def decode_sections(body: bytes | memoryview) -> Sections:
         offset += length
     unknown = [type_ for type_ in found if type_ not in SectionType.__members__.values()]
     if needed := [type_ for type_ in unknown if not type_ & OPTIONAL]:
-        raise ValueError(f"section {needed[0]} is of a later version of Holdfast: use that one")
+        raise LaterVersionError(f"it has a section of type {needed[0]}")
     try:
         return _decode(rows, found, tuple(unknown))
     except (struct.error, UnicodeDecodeError, TypeError, ValueError) as error:
@@ -165,12 +197,17 @@ def _decode(rows: bytes | memoryview, found: dict[int, bytes], unknown: tuple[in
     raw, settings, note = (
         found.get(type_) for type_ in (SectionType.RAW, SectionType.SETTINGS, SectionType.NOTE)
     )
+    segments = tuple(_decode_segments(found.get(SectionType.STREAMS, b"")))
+    actors = found.get(SectionType.ACTORS)
     return Sections(
         rows=rows,
-        segments=tuple(_decode_segments(found.get(SectionType.STREAMS, b""))),
+        segments=segments,
         raw=None if raw is None else RawSection(*_RAW.unpack(raw)),
         settings=None if settings is None else decode_settings(settings),
         note=None if note is None else Note(**json.loads(note)),
+        actors=None if actors is None else decode_actors(actors, len(segments)),
+        sources=decode_sources(found.get(SectionType.SOURCES, b""), len(segments)),
+        requests=decode_requests(found.get(SectionType.REQUESTS, b"")),
         skipped=unknown,
     )
 
