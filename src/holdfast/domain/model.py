@@ -68,6 +68,24 @@ class Model:
             return self._dispute(record, tx)
         return self._settle(type_, record, tx)
 
+    def follow(self, type_: TransactionType, client: int, tx: int, amount: int, outcome: Outcome) -> None:
+        """Do what an outcome says that was decided elsewhere, whatever the rules say.
+
+        Args:
+            type_: What the transaction is.
+            client: The client's id.
+            tx: The transaction's own id, or the id of the one referred to.
+            amount: Units; ignored for disputes, resolves and chargebacks.
+            outcome: What became of it.
+
+        Raises:
+            ValueError: If it cannot have been applied: the books would not add up. Nothing is changed.
+        """
+        if type_ is TransactionType.DEPOSIT or type_ is TransactionType.WITHDRAWAL:
+            self._follow_transfer(_Record(type_, client, amount), tx, outcome)
+        elif outcome is Outcome.APPLIED:
+            self._follow_reference(type_, client, tx)
+
     def unlock(self, client: int) -> None:
         """End the lock of an account, as an operator's decision.
 
@@ -108,6 +126,48 @@ class Model:
         if record.type is TransactionType.WITHDRAWAL:
             return Outcome.APPLIED if record.amount <= balance.available else Outcome.INSUFFICIENT_FUNDS
         return _fitting(balance.available + record.amount, balance.held)
+
+    def _follow_transfer(self, record: _Record, tx: int, outcome: Outcome) -> None:
+        earlier = self._records.get(tx)
+        balance = self._balances.get(record.client, _Balance())
+        if outcome is Outcome.APPLIED:
+            change = record.amount if record.type is TransactionType.DEPOSIT else -record.amount
+            if record.amount <= 0 or (earlier is not None and not earlier.burned):
+                raise ValueError("no amount, or an id that is recorded already")
+            if _fitting(balance.available + change, balance.held) is not Outcome.APPLIED:
+                raise ValueError("the balance has no room")
+            balance.available += change
+            self._records[tx] = record
+        elif (
+            earlier is None
+            and self._rules.refused_tx_id == "burned"
+            and outcome not in {Outcome.DUPLICATE_TX, Outcome.TX_ID_REUSED}
+        ):
+            self._records[tx] = _Record(record.type, record.client, record.amount, burned=True)
+        self._balances[record.client] = balance
+
+    def _follow_reference(self, type_: TransactionType, client: int, tx: int) -> None:
+        record = self._records.get(tx)
+        if record is None or record.burned or record.client != client:
+            raise ValueError("no transaction of this client")
+        is_dispute = type_ is TransactionType.DISPUTE
+        if (self._disputes.get(tx) == "open") is is_dispute:
+            raise ValueError("a dispute of what is under dispute, or the end of a dispute that is not open")
+        balance = self._balances[client]
+        is_deposit = record.type is TransactionType.DEPOSIT
+        is_chargeback = type_ is TransactionType.CHARGEBACK
+        held = record.amount if is_dispute else -record.amount
+        available = 0
+        if is_dispute and is_deposit:
+            available = -record.amount
+        elif not is_dispute and is_chargeback is not is_deposit:
+            available = record.amount
+        if _fitting(balance.available + available, balance.held + held) is not Outcome.APPLIED:
+            raise ValueError("the balance has no room")
+        balance.available += available
+        balance.held += held
+        balance.locked = balance.locked or is_chargeback
+        self._disputes[tx] = "open" if is_dispute else "charged back" if is_chargeback else "resolved"
 
     def _dispute(self, record: _Record, tx: int) -> Outcome:
         balance = self._balances[record.client]

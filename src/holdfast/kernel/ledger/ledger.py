@@ -14,6 +14,7 @@ wide, and one for the account, and these misses overlap.
 """
 
 import cython
+from cython.cimports.cpython.bytes import PyBytes_AS_STRING
 from cython.cimports.holdfast.kernel.batch import Batch
 from cython.cimports.holdfast.kernel.codes import UNDECIDED
 from cython.cimports.holdfast.kernel.ledger.accounts import (
@@ -28,12 +29,21 @@ from cython.cimports.holdfast.kernel.ledger.fold import (
     Rows,
     apply_rows,
 )
+from cython.cimports.holdfast.kernel.ledger.journaled import (
+    DECIDED_BEFORE,
+    FOLLOWED,
+    NO_MEMORY,
+    NO_OUTCOME,
+    fault_reason,
+    follow_rows,
+)
 from cython.cimports.holdfast.kernel.ledger.lookup import number_of, take_rules
 from cython.cimports.holdfast.kernel.ledger.paged_state import PagedState
 from cython.cimports.holdfast.kernel.tally import Tally
-from cython.cimports.libc.stdint import int64_t, uint64_t
+from cython.cimports.libc.stdint import int64_t, uint8_t, uint64_t
 
 from holdfast.domain.settings import check_settings
+from holdfast.domain.unappliable import UnappliableError
 
 
 @cython.final
@@ -125,17 +135,8 @@ class LedgerCore(PagedState):
         """Hand the columns of a batch to the fold; give the first row that was not decided."""
         rows: Rows
         reached: cython.Py_ssize_t
-        if batch.is_unchecked or batch.client_max > self.client_max or batch.tx_max > self.tx_max:
-            batch.check(self.client_max, self.tx_max)
-        self.sweep()
-        rows.types = batch.type_column
-        rows.clients = batch.client_column
-        rows.txs = batch.tx_column
-        rows.amounts = batch.amount_column
-        rows.outcomes = batch.outcome_column
+        self.open_rows(batch, cython.address(rows))
         tally.is_stopped = False
-        self.is_restoring = False
-        self.state.absent_row = -1
         if stop - start <= ROWS_HELD:
             return apply_rows(cython.address(self.state), cython.address(rows), start, stop, tally)
         with cython.nogil:
@@ -156,6 +157,81 @@ class LedgerCore(PagedState):
         return self.tell_recorder(
             self.recorder.record, (batch, start, stop, self.recorded, stream, position, tally)
         )
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def open_rows(self, batch: Batch, rows: cython.pointer[Rows]) -> cython.int:
+        """Check a batch, and give its columns."""
+        if batch.is_unchecked or batch.client_max > self.client_max or batch.tx_max > self.tx_max:
+            batch.check(self.client_max, self.tx_max)
+        self.sweep()
+        rows.types = batch.type_column
+        rows.clients = batch.client_column
+        rows.txs = batch.tx_column
+        rows.amounts = batch.amount_column
+        rows.outcomes = batch.outcome_column
+        self.is_restoring = False
+        self.state.absent_row = -1
+        return 0
+
+    def apply_journaled(
+        self, batch: Batch, journaled: bytes, start: cython.Py_ssize_t = 0, stop: cython.Py_ssize_t = -1
+    ) -> int:
+        """Do what journaled outcomes say, without asking the rules: a replay of rows whose outcomes an operator has accepted.
+
+        Args:
+            batch: Its rows, undecided; they get these outcomes.
+            journaled: The outcome code of each row of the batch.
+            start: The first row.
+            stop: The row to stop before; the end of the batch if negative.
+
+        Returns:
+            The first row that was not applied: ``stop``, or one whose record is not in memory: :meth:`load_page` it, and go on.
+
+        Raises:
+            IndexError: If there are no such rows.
+            UnappliableError: If a row cannot have come to its outcome; the rows before it stand.
+            MemoryError: If there is no memory for a row; the rows before it stand.
+            ValueError: If a row was decided before or has no outcome, or there are fewer outcomes than rows.
+            RuntimeError: If this thread is deciding already, or there is a recorder: it would hear nothing of these rows.
+        """
+        rows: Rows
+        reached: cython.Py_ssize_t
+        fault: cython.int = FOLLOWED
+        stop = batch.check_range(start, stop)
+        if len(journaled) < stop:
+            raise ValueError(f"there are {len(journaled)} outcomes for rows up to {stop}")
+        codes: cython.pointer[cython.const[uint8_t]] = cython.cast(
+            cython.pointer[cython.const[uint8_t]], PyBytes_AS_STRING(journaled)
+        )
+        self.lock.enter()
+        try:
+            if self.recorder is not None:
+                raise RuntimeError("a ledger with a recorder decides its rows, and follows no journal")
+            self.open_rows(batch, cython.address(rows))
+            with cython.nogil:
+                reached = follow_rows(
+                    cython.address(self.state),
+                    cython.address(rows),
+                    codes,
+                    start,
+                    stop,
+                    cython.address(fault),
+                )
+            self.decided += reached - start
+            self.recorded = self.decided
+            self.lacks_page = fault == FOLLOWED and reached < stop
+        finally:
+            self.lock.leave()
+        if fault == NO_MEMORY:
+            raise MemoryError(f"no memory for row {reached} of the batch")
+        if fault == DECIDED_BEFORE:
+            batch.refuse_decided(reached)
+        if fault == NO_OUTCOME:
+            raise ValueError(f"row {reached} of the batch has no journaled outcome")
+        if fault != FOLLOWED:
+            raise UnappliableError(reached, fault_reason(fault))
+        return reached
 
     def use_huge_pages(self, is_wanted: cython.bint) -> None:
         """Say whether to ask the system for further memory two megabytes at a time; see the constructor.

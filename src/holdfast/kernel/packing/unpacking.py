@@ -177,6 +177,11 @@ class RowUnpacker:
         self.batch.check_range(row, row + 1)
         return self.outcomes[row]
 
+    def journaled(self) -> bytes:
+        """Give the outcomes of the piece's rows that were journaled."""
+        codes: cython.p_char = cython.cast(cython.p_char, self.outcomes)
+        return codes[: self.batch.rows]
+
     @cython.cfunc
     @cython.exceptval(-1, check=False)
     def refuse_busy(self) -> cython.int:
