@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -99,7 +100,10 @@ def test_rejects_and_summary(data: str, tmp_path: Path) -> None:
     assert summaries[0] == summaries[1]
     listed = run("ledger", "rejects", data).output.decode().splitlines()
     assert len(listed) == 1 + summaries[0]["refused"]
-    assert any(line.endswith(',"deposit, 1, 13, 1e5"') or "INVALID_AMOUNT" in line for line in listed)
+    assert any(
+        line.endswith(f',"deposit, 1, 13, 1e5",{getpass.getuser()},') or "INVALID_AMOUNT" in line
+        for line in listed
+    )
 
 
 def test_looking(data: str) -> None:
@@ -108,8 +112,8 @@ def test_looking(data: str) -> None:
     info = run("ledger", "info", data)
     assert "decisions        41\n" in info.output.decode()
     history = run("ledger", "history", data, "--client", "1").output.decode().splitlines()
-    assert history[0].endswith("available,held,locked,note")
-    assert history[-1].endswith(",day,40,dispute,1,1,,APPLIED,0.5000,1.0000,false,")
+    assert history[0].endswith("available,held,locked,note,actor,address")
+    assert history[-1].endswith(f",day,40,dispute,1,1,,APPLIED,0.5000,1.0000,false,,{getpass.getuser()},")
     about_tx = run("ledger", "history", data, "--tx", "1").output.decode().splitlines()
     assert [line.split(",")[4] for line in about_tx[1:]] == ["deposit", "dispute"]
     assert run("ledger", "history", data, "--client", "60000").code == 1
@@ -140,13 +144,13 @@ def test_changing(data: str, tmp_path: Path) -> None:
     assert run("ledger", "checkpoint", data).code == 0
     assert "secret 4111" in run("ledger", "rejects", data).output.decode()
     assert run("ledger", "redact", data, "--before", "100").errors.endswith(
-        "the texts of 1 entries are erased\n"
+        "the texts and addresses of 1 entries are erased\n"
     )
     assert "4111" not in run("ledger", "rejects", data).output.decode()
     for path in tmp_path.iterdir():
         assert path == rows or b"secret 4111" not in path.read_bytes()
     assert run("ledger", "compact", data).code == 0
-    assert "the texts of 1 entries were erased" in run("ledger", "verify", data).output.decode()
+    assert "the texts and addresses of 1 entries were erased" in run("ledger", "verify", data).output.decode()
 
 
 def test_copies(data: str, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import socket
 import subprocess
 from typing import TYPE_CHECKING
@@ -13,6 +14,7 @@ from e2e.command import HEADER, run
 from e2e.output_faults import mounted
 from e2e.serving import replies, serving
 from holdfast import Ledger
+from holdfast.net.address import Address
 from storage.ledgers import csv_of, draw_rows, expected_accounts, found_accounts
 
 if TYPE_CHECKING:
@@ -81,6 +83,43 @@ def test_an_ack_comes_with_its_commit(tmp_path: Path) -> None:
             connection.sendall(b"deposit,1,%d,1\n" % row)
             assert lines.readline() == b'{"ack": %d, "sequence": %d}\n' % (row + 1, row + 1)
         lines.close()
+
+
+@pytest.mark.parametrize("keeps", [True, False])
+def test_the_journal_says_whose_token_sent_a_row(tmp_path: Path, keeps: bool) -> None:
+    """Two senders whose rows share entries; their addresses, unless no texts are kept; redact erases them, verify passes."""
+    data, tokens = str(tmp_path / "p.db"), tmp_path / "tokens"
+    secrets = [run("token", "--append", tokens).output.decode().strip() for _ in range(2)]
+    ids = [f"token:{hashlib.sha256(secret.encode()).hexdigest()[:16]}" for secret in secrets]
+    options = ("--data", data, "--tokens", tokens, "--durability", "interval:50")
+    with serving(tmp_path, *options, *(() if keeps else ("--keep-raw", "none"))) as server:
+        senders = [server.connect() for _ in secrets]
+        addresses = [str(Address(*each.getsockname())) for each in senders]
+        for number, (sender, secret) in enumerate(zip(senders, secrets, strict=True)):
+            stream = f" stream=s{number} ack=rows" if number else ""
+            sender.sendall(f"#holdfast token={secret}{stream}\n".encode() + HEADER)
+        for row in range(40):
+            senders[row % 2].sendall(b"deposit,%d,%d,1\n" % (row % 2, row) + b"broken\n" * (row == 7))
+        for sender in senders:
+            sender.shutdown(socket.SHUT_WR)
+            assert int(str(replies(sender)[-1]["rows"])) >= 20
+            sender.close()
+        assert server.stop() == 0
+    for number in (0, 1):
+        history = run("ledger", "history", data, "--client", str(number)).output.decode().splitlines()
+        found = {tuple(line.split(",")[-2:]) for line in history[1:]}
+        assert found == {(ids[number], addresses[number] if keeps else "")}
+    rejects = run("ledger", "rejects", data).output.decode().splitlines()
+    assert rejects[1].split(",")[-2:] == [ids[1], addresses[1] if keeps else ""]
+    sequence = rejects[1].split(",")[0]
+    actor = f"actor         {ids[1]}" + (f", from {addresses[1]}" if keeps else "")
+    explained = ("ledger", "explain", data, "--decision", sequence)
+    assert f"{actor}\n" in run(*explained).output.decode()
+    assert run("ledger", "redact", data, "--before", "1000", "-q").code == 0
+    assert f"actor         {ids[1]}\n" in run(*explained).output.decode()
+    verified = run("ledger", "verify", data).output.decode()
+    assert ("the texts and addresses of" in verified) is keeps
+    assert not any(address.encode() in (tmp_path / "p.db").read_bytes() for address in addresses)
 
 
 @pytest.fixture

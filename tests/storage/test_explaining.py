@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import json
 import random
 from typing import TYPE_CHECKING
@@ -78,6 +79,7 @@ def test_the_command(tmp_path: Path) -> None:
     assert lines[0].startswith("decision      2, at 20")
     assert lines[1:] == [
         "stream        a day, row 2",
+        f"actor         {getpass.getuser()}",
         "row           withdrawal of 7.0000, client 1, tx 2",
         "outcome       40 INSUFFICIENT_FUNDS: The amount is more than the account has available.",
         "rules         standard",
@@ -98,6 +100,7 @@ def test_the_command(tmp_path: Path) -> None:
     record = json.loads(run("ledger", "explain", path, "--decision", "4", "--json").output)
     assert (record["row"]["outcome"], record["row"]["amount"]) == ("APPLIED", None)
     assert record["transaction"]["dispute"] == "never_disputed"
+    assert (record["actor"], record["address"]) == (getpass.getuser(), None)
     assert record["after"] == {
         "client": 1,
         "available": "0.0000",

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from holdfast.app.options import Refuse
     from holdfast.app.remarks import EmptyInputs
     from holdfast.app.runner import Runner
+    from holdfast.domain.origin import Actor
     from holdfast.engine.interface import AnyEngine
     from holdfast.engine.report import Report
 
@@ -44,6 +45,7 @@ def apply_files(
     *,
     keeps_on_signal: bool = False,
     stream: str | None = None,
+    actor: Actor | None = None,
 ) -> tuple[Report, PolicyAbort | None]:
     """Apply the files of a command line and list the rows that are not applied; rejects that fail stop nothing.
 
@@ -55,6 +57,7 @@ def apply_files(
         empty_inputs: Notes the inputs without rows.
         keeps_on_signal: Whether a signal ends the work early and keeps what was done by then.
         stream: The name of the stream that the files are, if it has one.
+        actor: Who sends them, for an engine that keeps that.
 
     Returns:
         The report, and the policy's reason if it stopped.
@@ -73,6 +76,7 @@ def apply_files(
             rejects=None,
             keeps_on_signal=keeps_on_signal,
             stream=stream,
+            actor=actor,
         )
     with runner.output(options.rejects, whole=keeps_on_signal) as file:
         rejects = RejectWriter(file)
@@ -85,6 +89,7 @@ def apply_files(
             rejects=rejects,
             keeps_on_signal=keeps_on_signal,
             stream=stream,
+            actor=actor,
         )
 
 
@@ -98,6 +103,7 @@ def _apply(
     rejects: RejectWriter | None,
     keeps_on_signal: bool,
     stream: str | None,
+    actor: Actor | None,
 ) -> tuple[Report, PolicyAbort | None]:
     draw, clear = make_progress(options)
 
@@ -105,7 +111,7 @@ def _apply(
         runner.check()
         draw(rows, refused, input_bytes)
 
-    run = Run(engine, policy, rejects, on_progress, stream=stream)
+    run = Run(engine, policy, rejects, on_progress, stream=stream, actor=actor)
     try:
         check_inputs(options.files)
         streams = open_inputs(runner, options.files)

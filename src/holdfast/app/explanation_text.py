@@ -12,6 +12,7 @@ from holdfast.domain.rules import find_name
 
 if TYPE_CHECKING:
     from holdfast.domain.account import Account
+    from holdfast.domain.origin import Actor
     from holdfast.storage.explaining import Explanation
     from holdfast.storage.journal_rows import JournalRow
 
@@ -27,6 +28,8 @@ def write_lines(found: Explanation) -> str:
         lines += [("operator", _operator(found))]
         return _laid_out(lines)
     lines.append(("stream", f"{one_line(row.stream)}, row {row.number:,}" if row.stream else "none"))
+    if row.actor is not None:
+        lines.append(("actor", _actor(row.actor)))
     lines.append(("row", _row(row, decimals)))
     lines.append(("outcome", f"{row.outcome.value} {row.outcome.name}: {row.outcome.explanation}"))
     lines.append(("rules", find_name(found.settings.rules)))
@@ -47,12 +50,14 @@ def write_json(found: Explanation) -> str:
     """Write the same as one JSON object; amounts are strings."""
     decimals = found.settings.decimals
     row, transaction, note = found.row, found.transaction, found.note
+    actor = None if row is None else row.actor
     record = {
         "sequence": found.sequence,
         "time": format_time(found.time_us),
         "kind": found.kind.name.lower(),
         "rules": find_name(found.settings.rules),
-        "actor": None if note is None else note.actor,
+        "actor": (None if actor is None else actor.id) if note is None else note.actor,
+        "address": (actor and actor.address) or None,
         "reason": None if note is None else note.reason,
         "row": row
         and {
@@ -88,6 +93,10 @@ def _laid_out(lines: list[tuple[str, str]]) -> str:
 def _operator(found: Explanation) -> str:
     actor, reason = ("", "") if found.note is None else (found.note.actor, found.note.reason)
     return f"{found.kind.name.lower()} by {one_line(actor) or 'nobody named'}: {one_line(reason) or 'no reason given'}"
+
+
+def _actor(actor: Actor) -> str:
+    return one_line(actor.id) + (f", from {one_line(actor.address)}" if actor.address else "")
 
 
 def _row(row: JournalRow, decimals: int) -> str:

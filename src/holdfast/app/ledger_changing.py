@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import getpass
 from contextlib import closing
 from typing import TYPE_CHECKING
 
-from holdfast.app.ledgers import make_step_progress
+from holdfast.app.ledgers import make_step_progress, user_name
 from holdfast.app.points_in_time import read_when
 from holdfast.app.runner import EXIT_DONE, JobError
 from holdfast.domain.rules import RulesError
@@ -97,7 +96,7 @@ def _say_pruned(pruned: Pruned) -> str:
 
 
 def redact(runner: Runner, options: argparse.Namespace, refuse: Refuse) -> int:
-    """Erase the text of rows that could not be decoded."""
+    """Erase the text of rows that could not be decoded, and the addresses of senders."""
     if options.before is None:
         refuse("redact: say what is erased: --before a number of decisions, or a time")
     sequence, time_us = read_when("--before", options.before, refuse)
@@ -109,7 +108,7 @@ def redact(runner: Runner, options: argparse.Namespace, refuse: Refuse) -> int:
             sequence = 0 if entry is None else entry.sequence + entry.count
         erased = store.erase_raw_texts(sequence or 0)
     if not options.quiet:
-        runner.stderr.write(f"holdfast: the texts of {erased:,} entries are erased\n")
+        runner.stderr.write(f"holdfast: the texts and addresses of {erased:,} entries are erased\n")
     return EXIT_DONE
 
 
@@ -141,4 +140,4 @@ def _reason(options: argparse.Namespace, refuse: Refuse) -> str:
 
 
 def _actor(options: argparse.Namespace) -> str:
-    return options.actor or getpass.getuser()
+    return options.actor or user_name()

@@ -31,7 +31,8 @@ if TYPE_CHECKING:
 _FOLLOW_SECONDS = 1.0
 """How often a backup that follows looks for entries: so much, and one commit, is what it may be behind."""
 _ROW_COLUMNS = ("sequence", "time", "stream", "row", "type", "client", "tx", "amount", "outcome")
-_TRAIL_COLUMNS = (*_ROW_COLUMNS, "available", "held", "locked", "note")
+_ACTOR_COLUMNS = ("actor", "address")
+_TRAIL_COLUMNS = (*_ROW_COLUMNS, "available", "held", "locked", "note", *_ACTOR_COLUMNS)
 _REJECT_COLUMNS = (
     "sequence",
     "time",
@@ -44,6 +45,7 @@ _REJECT_COLUMNS = (
     "tx",
     "amount",
     "text",
+    *_ACTOR_COLUMNS,
 )
 
 
@@ -88,7 +90,8 @@ def history(runner: Runner, options: argparse.Namespace, refuse: Refuse) -> int:
                 count = _write(runner, _TRAIL_COLUMNS, (_trail_fields(each, decimals) for each in steps))
             else:
                 rows = view.transaction_rows(options.tx, on_progress)
-                count = _write(runner, _ROW_COLUMNS, (_row_fields(each, decimals) for each in rows))
+                fields = ([*_row_fields(each, decimals), *_actor_fields(each)] for each in rows)
+                count = _write(runner, (*_ROW_COLUMNS, *_ACTOR_COLUMNS), fields)
         finally:
             clear()
     if not count:
@@ -155,7 +158,9 @@ def verify(runner: Runner, options: argparse.Namespace, refuse: Refuse) -> int: 
         else "there is no checkpoint yet"
     )
     erased = (
-        f"; the texts of {found.raw_texts_erased:,} entries were erased" if found.raw_texts_erased else ""
+        f"; the texts and addresses of {found.raw_texts_erased:,} entries were erased"
+        if found.raw_texts_erased
+        else ""
     )
     runner.stdout.write(
         f"verified: {found.entries:,} entries, {found.decisions:,} decisions; {compared}{erased}\n".encode()
@@ -277,10 +282,15 @@ def _trail_fields(step: TrailRow, decimals: int) -> list[object]:
     else:
         fields = _row_fields(row, decimals)
     balances = [format_units(units, decimals) for units in (step.available, step.held)]
-    return [*fields, *balances, "true" if step.locked else "false", step.note]
+    return [*fields, *balances, "true" if step.locked else "false", step.note, *_actor_fields(row)]
 
 
 def _reject_fields(row: JournalRow, decimals: int) -> list[object]:
     sequence, time, stream, number, type_, client, tx, amount, code = _row_fields(row, decimals)
     text = row.text.decode(errors="replace")
-    return [sequence, time, stream, number, code, row.outcome.explanation, type_, client, tx, amount, text]
+    fields = [sequence, time, stream, number, code, row.outcome.explanation, type_, client, tx, amount, text]
+    return [*fields, *_actor_fields(row)]
+
+
+def _actor_fields(row: JournalRow | None) -> list[object]:
+    return ["", ""] if row is None or row.actor is None else list(row.actor)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from holdfast.app.options import add_rules, whole_number
 from holdfast.app.runner import JobError
+from holdfast.domain.origin import ID_BYTES_MAX
 from holdfast.domain.rules import RulesError
 from holdfast.engine.streams import StreamChangedError
 from holdfast.storage.checkpointing import CHECKPOINTS_KEPT_DEFAULT
@@ -94,8 +95,8 @@ def add_ledger_options(parser: argparse.ArgumentParser, *, without: str = "") ->
         type=_size_or_none,
         metavar="N",
         default=1 << 20,
-        help="how many bytes of the text of rows that cannot be decoded are kept with each entry of the journal; none keeps none "
-        "(1M)",
+        help="how many bytes of the text of rows that cannot be decoded are kept with each entry of the journal; none keeps "
+        "none, and no address of a sender either (1M)",
     )
     add_rules(parser, describes_new=True)
 
@@ -174,6 +175,18 @@ def make_step_progress(
         progress.update(done, total)
 
     return on_progress, progress.clear
+
+
+def user_name() -> str:
+    """Give the name of the user who runs this, for the journal; the number if there is no name."""
+    import getpass  # noqa: PLC0415  # only where something is written to a ledger
+    import os  # noqa: PLC0415  # the same
+
+    try:
+        name = getpass.getuser()
+    except (KeyError, OSError, ImportError):
+        name = f"user {os.getuid()}"
+    return name.encode(errors="replace")[:ID_BYTES_MAX].decode(errors="ignore")
 
 
 def _size_or_none(text: str) -> int:

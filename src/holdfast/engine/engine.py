@@ -311,6 +311,11 @@ class Engine:
         return CsvDecoder(self.settings, keep_source=keep_source)
 
     @property
+    def records_origins(self) -> bool:
+        """Whether it keeps where rows come from; without a journal it does not."""
+        return False
+
+    @property
     def spreads_sources(self) -> bool:
         """Whether a source's name decides which engine gets its rows; here it does not."""
         return False

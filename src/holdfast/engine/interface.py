@@ -94,6 +94,10 @@ class AnyEngine(Protocol):
         """Make a decoder with these settings."""
 
     @property
+    def records_origins(self) -> bool:
+        """Whether it keeps where rows come from: then an :class:`Origin` may be in the place of a stream's name."""
+
+    @property
     def spreads_sources(self) -> bool:
         """Whether a source's name decides which engine gets its rows; see :meth:`engine_of`."""
 

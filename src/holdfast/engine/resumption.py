@@ -18,7 +18,7 @@ class Resumption:
     Args:
         engine: Knows the stream.
         stream: The stream's name.
-        inlet: A fresh inlet for its rows, which come from the first one on.
+        inlet: A fresh inlet for its rows, opened for this stream, which come from the first one on.
     """
 
     __slots__ = ("_known", "_stream")
@@ -26,7 +26,7 @@ class Resumption:
     def __init__(self, engine: AnyEngine, stream: str, inlet: Inlet) -> None:
         self._stream = stream
         self._known = engine.find_stream(stream) or KnownStream()
-        inlet.follow(stream, self._known.rows, self._known.digest, self._known.budgeted)
+        inlet.follow(inlet.stream, self._known.rows, self._known.digest, self._known.budgeted)
         inlet.skip_rows(self._known.rows, 0)
 
     def compare(self, inlet: Inlet, review: Review, batch: Batch, row: int, name: str) -> Stop | None:

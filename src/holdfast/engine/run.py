@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 
+from holdfast.domain.origin import Origin
 from holdfast.domain.outcome import Outcome
 from holdfast.domain.picklable import Picklable
 from holdfast.engine.pipeline import read_input
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from typing import NoReturn
 
+    from holdfast.domain.origin import Actor
     from holdfast.engine.interface import AnyEngine
     from holdfast.engine.policy import CompiledPolicy
     from holdfast.engine.review import Stop
@@ -50,6 +52,7 @@ class Run:
         on_progress: Called between batches, and every 50 ms while there is nothing to do, with rows, refused rows and
             input bytes.
         stream: The name of the stream that the inputs are; rows of it that the engine has decided before are skipped.
+        actor: Who sends them, for an engine that keeps that.
     """
 
     def __init__(
@@ -60,13 +63,15 @@ class Run:
         on_progress: Callable[[int, int, int], None] | None,
         *,
         stream: str | None = None,
+        actor: Actor | None = None,
     ) -> None:
         self._engine = engine
         self._review = Review(policy, rejects, engine.settings.decimals)
         self._on_progress = on_progress
         decoder = engine.new_decoder(keep_source=False)
         pool = InletPool(engine.decide, decoder, policy.tally(), shows=self._review.shows_refused)
-        self._inlet = pool.open(stream, self)
+        origin = stream if actor is None or not engine.records_origins else Origin(stream, actor=actor)
+        self._inlet = pool.open(origin, self)
         self._resumption = None if stream is None else Resumption(engine, stream, self._inlet)
         self._name = ""
         self._start = time.monotonic()

@@ -60,7 +60,7 @@ class InletPool:
         """Make the inlet of a stream; this is cheap enough for a stream of a single row.
 
         Args:
-            stream: Its name, or None.
+            stream: Its name, or what else is known of where its rows come from (:class:`Origin`), or None.
             listener: Gets calls of ``on_stopped(batch, row)`` for rows at which the policy stops: the method raises an exception
                 to end the stream, or returns to go on. If the pool shows rows, the listener also gets calls of
                 ``on_refused(batch, start, stop, position)`` with decided rows, at least one of which was not applied, and the

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from holdfast.domain.origin import Actor, Origin
 from holdfast.protocol.messages import Directive, ErrorCode, Resume, StreamSettings, WireError
 from holdfast.protocol.registry import Position
 from holdfast.protocol.wire import DIRECTIVE_BYTES_MAX, DIRECTIVE_PREFIX, DIRECTIVES_MAX, parse_directive
@@ -24,12 +25,15 @@ class Handshake:
     Args:
         context: Has the tokens and the streams.
         owner: Becomes the owner of a named stream.
+        address: Where the sender is.
     """
 
     __slots__ = (
+        "_address",
         "_context",
         "_directives",
         "_owner",
+        "actor",
         "asked",
         "digest_before",
         "has_ended",
@@ -38,14 +42,17 @@ class Handshake:
         "skip",
     )
 
-    def __init__(self, context: ServerContext, owner: Owner) -> None:
+    def __init__(self, context: ServerContext, owner: Owner, address: str = "") -> None:
         self._context = context
+        self._address = address
         self._owner = owner
         self._directives = 0
         self.head = b""
         """Bytes that may be the beginning of a directive."""
         self.asked = Directive()
         """The first directive; its stream is claimed."""
+        self.actor = ""
+        """What the journal calls whoever has the sender's token; empty without a token."""
         self.position = Position()
         """The named stream's position before this connection."""
         self.skip = 0
@@ -84,6 +91,13 @@ class Handshake:
             self._obey(line, replies)
             data = rest
         return data
+
+    @property
+    def origin(self) -> str | Origin | None:
+        """Where the rows come from: the stream's name, or more, if more is known and the engine keeps it."""
+        if not self.actor or not self._context.keeps_actors:
+            return self.asked.stream
+        return Origin(self.asked.stream, actor=Actor(self.actor, self._address))
 
     def end_of_input(self) -> bytes:
         """Take the end of the input during the handshake; give the bytes that are left for the decoder.
@@ -139,6 +153,7 @@ class Handshake:
         if not grant.allows(directive.stream):
             what = "anonymous streams" if directive.stream is None else f"stream {directive.stream}"
             raise WireError(ErrorCode.FORBIDDEN_STREAM, f"this token does not allow {what}")
+        self.actor = grant.id
 
     def _start_from(self, first_row: int, digest: int | None) -> None:
         wanted = self.position.rows + 1

@@ -15,11 +15,15 @@ from holdfast.protocol.registry import Registry
 if TYPE_CHECKING:
     from typing import Protocol
 
+    from holdfast.domain.origin import Origin
     from holdfast.engine.interface import AnyEngine
     from holdfast.kernel.inlet import Inlet, Listener
 
     class StreamGrant(Protocol):
         """The streams that a token allows."""
+
+        id: str
+        """What the journal calls whoever sends with it."""
 
         def allows(self, stream: str | None) -> bool:
             """Say whether it allows a stream; None stands for an anonymous stream."""
@@ -72,11 +76,16 @@ class ServerContext:
         self.failures = Counter[ErrorCode]()
         """Sessions that ended with an error, by its code."""
 
-    def open_inlet(self, stream: str | None, listener: Listener, *, shows: bool) -> Inlet:
+    @property
+    def keeps_actors(self) -> bool:
+        """Whether the engine keeps who sends rows, and tokens say who that is."""
+        return self.authorizer is not None and self.engine.records_origins
+
+    def open_inlet(self, stream: str | Origin | None, listener: Listener, *, shows: bool) -> Inlet:
         """Open the inlet for one session's rows.
 
         Args:
-            stream: The stream's name, if it has one.
+            stream: The stream's name, if it has one, or what else is known of where its rows come from.
             listener: The object that is asked at rows where the policy stops.
             shows: Whether the listener also gets every row that is not applied.
         """

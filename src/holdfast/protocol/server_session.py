@@ -54,6 +54,7 @@ class Session:
         context: The state that it shares with the other sessions.
         outlet: Takes the last events when the session is superseded.
         now: The time, in seconds since any fixed point.
+        address: Where the sender is, for the journal.
     """
 
     __slots__ = (
@@ -79,11 +80,11 @@ class Session:
         "wants_refused",
     )
 
-    def __init__(self, context: ServerContext, outlet: Outlet, now: float) -> None:
+    def __init__(self, context: ServerContext, outlet: Outlet, now: float, address: str = "") -> None:
         self._context = context
         self._outlet: Outlet | None = outlet
         self._phase = _OPENING
-        self._handshake: Handshake | None = Handshake(context, self)
+        self._handshake: Handshake | None = Handshake(context, self, address)
         self._inlet: Inlet | None = None
         # Whether the end of the input was decoded, and its rows wait.
         self._is_finishing = False
@@ -375,9 +376,9 @@ class Session:
             self._handshake = None
             self._checks_digest = handshake.digest_before is not None
             # A weak reference: the inlet must not keep a session alive whose connection is gone.
-            self._inlet = self._context.open_inlet(self.stream, proxy(self), shows=self.wants_refused)
+            self._inlet = self._context.open_inlet(handshake.origin, proxy(self), shows=self.wants_refused)
             if self.stream is not None:
-                self._inlet.follow(self.stream, self._position.rows, self._position.digest)
+                self._inlet.follow(handshake.origin, self._position.rows, self._position.digest)
                 self._inlet.skip_rows(handshake.skip, handshake.digest_before or 0)
 
     def _end(self, now: float) -> None:

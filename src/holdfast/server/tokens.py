@@ -23,6 +23,7 @@ _TOKEN_BYTES = 32
 _TOKEN_PREFIX = "holdfast_"  # noqa: S105  # what a token begins with, so that scanners of secrets can know one
 _PATTERN = re.compile(r"[A-Za-z0-9._:/*-]+")
 _ENTRY = re.compile(rf"sha256:([0-9a-f]{{64}})((?:[ \t]+{_PATTERN.pattern})+)")
+_ID_DIGITS = 16
 _FILE_BYTES_MAX = 16 * 1024 * 1024
 
 
@@ -65,11 +66,13 @@ class Grant:
 
     Args:
         patterns: The streams.
+        id: What the journal calls whoever sends with it.
     """
 
-    __slots__ = ("_names", "_patterns")
+    __slots__ = ("_names", "_patterns", "id")
 
-    def __init__(self, patterns: Iterable[str]) -> None:
+    def __init__(self, patterns: Iterable[str], id: str = "token") -> None:  # noqa: A002  # what it is
+        self.id = id
         wanted = set(patterns)
         self._names = frozenset(pattern for pattern in wanted if "*" not in pattern)
         self._patterns = tuple(Pattern(pattern) for pattern in sorted(wanted - self._names))
@@ -130,7 +133,7 @@ def read_tokens(path: str) -> Tokens:
         digest = bytes.fromhex(match[1])
         if digest in grants:
             raise TokenFileError(path, f"line {number} has a token that another line has as well")
-        grants[digest] = Grant(match[2].split())
+        grants[digest] = Grant(match[2].split(), f"token:{match[1][:_ID_DIGITS]}")
     if not grants:
         raise TokenFileError(path, "this file has no tokens, so nobody could send; holdfast token makes one")
     return Tokens(grants)

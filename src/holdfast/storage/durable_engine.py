@@ -7,6 +7,7 @@ import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
+from holdfast.domain.origin import Origin
 from holdfast.engine.accounts import Accounts
 from holdfast.engine.totals import Totals
 from holdfast.kernel.csv.decoder import CsvDecoder
@@ -60,7 +61,7 @@ class DurableEngine:
         recovered: The state to go on from.
         durability: When the disk is asked to keep what was written.
         memory_bytes_max: How much memory the state may take; None for no limit.
-        raw_bytes_max: How many bytes of the text of rows that could not be decoded an entry keeps.
+        raw_bytes_max: How many bytes of the text of rows that could not be decoded an entry keeps; 0 keeps no address either.
         checkpoints_keep: How many checkpoints stay.
         disk_bytes_min: With less room than this on the store's disk, no rows are decided.
         is_read_only: Whether nothing is decided.
@@ -99,7 +100,12 @@ class DurableEngine:
         self._core = core = recovered.core
         self._streams = recovered.streams
         self._pager = Pager(core, self._reader, self._store.name, memory_bytes_max=options.memory_bytes_max)
-        journaling = Journaling(recovered.chain, core.settings, recovered.time_us)
+        journaling = Journaling(
+            recovered.chain,
+            core.settings,
+            recovered.time_us,
+            keeps_addresses=options.raw_bytes_max > 0,
+        )
         self._committer = Committer(
             self._store,
             journaling,
@@ -163,6 +169,11 @@ class DurableEngine:
     def is_congested(self) -> bool:
         """Whether so much is decided and not durable, or not in a checkpoint, that whoever brings rows should wait."""
         return self._gatherer.is_congested or self._waits_for_memory()
+
+    @property
+    def records_origins(self) -> bool:
+        """Whether it keeps where rows come from: the journal does."""
+        return True
 
     @property
     def spreads_sources(self) -> bool:
@@ -292,7 +303,7 @@ class DurableEngine:
         start: int = 0,
         stop: int = -1,
         tally: Tally | None = None,
-        stream: str | None = None,
+        stream: str | Origin | None = None,
         position: int = 0,
     ) -> int:
         self._prepare(stream, position)
@@ -306,15 +317,17 @@ class DurableEngine:
         start: int,
         stop: int,
         tally: Tally | None,
-        stream: str | None,
+        stream: str | Origin | None,
         position: int,
     ) -> int:
         self._prepare(stream, position)
         return self._core.decide(batch, start, stop, tally, stream, position)
 
-    def _prepare(self, stream: str | None, position: int) -> None:
+    def _prepare(self, stream: str | Origin | None, position: int) -> None:
         """Make sure that rows may be decided now, and that there is room for them."""
         self._check_writable()
+        if isinstance(stream, Origin):
+            stream = stream.stream
         if stream is not None:
             self._streams.check_position(stream, position)
         if self._gatherer.waiting >= ENTRIES_MAX:

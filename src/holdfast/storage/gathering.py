@@ -10,12 +10,14 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING
 
+from holdfast.domain.origin import Origin
 from holdfast.kernel.packing.decided_rows import DecidedRowBuffer
 from holdfast.storage.sections import EntryKind, Segment
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from holdfast.domain.origin import Actor
     from holdfast.domain.settings import Settings
     from holdfast.kernel.batch import Batch
     from holdfast.kernel.tally import Tally
@@ -35,7 +37,7 @@ ENTRIES_MAX = 16
 class Gathered:
     """One entry in the making."""
 
-    __slots__ = ("count", "kind", "note", "rows", "segments", "sequence", "settings")
+    __slots__ = ("actors", "count", "kind", "last_actor", "note", "rows", "segments", "sequence", "settings")
 
     def __init__(self, kind: EntryKind, sequence: int, rows: DecidedRowBuffer | None = None) -> None:
         self.kind = kind
@@ -43,6 +45,10 @@ class Gathered:
         self.count = 0
         self.rows = rows
         self.segments: list[Segment] = []
+        self.actors: dict[int, Actor] = {}
+        """Who sent the rows, by the number of the stretch; most stretches have nobody."""
+        self.last_actor: Actor | None = None
+        """Who sent those of the last stretch."""
         self.note: Note | None = None
         self.settings: Settings | None = None
 
@@ -101,7 +107,7 @@ class Gatherer:
         start: int,
         stop: int,
         sequence: int,
-        stream: str | None,
+        stream: str | Origin | None,
         position: int,
         tally: Tally,
     ) -> None:
@@ -111,6 +117,9 @@ class Gatherer:
             Exception: Why the ledger has stopped, if it has.
         """
         segment = Segment(0, None, 0, 0, 0)
+        actor = None
+        if isinstance(stream, Origin):
+            actor, stream = stream.actor, stream.stream
         if stream is not None:
             stopped = batch.outcome(stop - 1) if tally.is_stopped else 0
             state = self._streams.advance(
@@ -119,7 +128,7 @@ class Gatherer:
             segment = Segment(0, stream, position, state.digest, state.budgeted, stopped)
         with self._lock:
             self._check()
-            self._copy(batch, start, stop, sequence, segment)
+            self._copy(batch, start, stop, sequence, segment, actor)
         self._on_work()
 
     def record_unlock(self, client: int, sequence: int, note: Note) -> None:
@@ -186,7 +195,9 @@ class Gatherer:
             self._sealed.append(entry)
         self._on_work()
 
-    def _copy(self, batch: Batch, start: int, stop: int, sequence: int, segment: Segment) -> None:
+    def _copy(  # noqa: PLR0917  # the same
+        self, batch: Batch, start: int, stop: int, sequence: int, segment: Segment, actor: Actor | None
+    ) -> None:
         """Copy a stretch whole: what its stream has come to is known at its end, and an entry must say it."""
         rows = stop - start
         entry = self._open
@@ -197,7 +208,7 @@ class Gatherer:
             entry = self._open = Gathered(EntryKind.ROWS, sequence, self._new_buffer(rows))
         if entry.rows is None or entry.rows.append(batch, start, stop) != rows:
             raise RuntimeError(f"a buffer with room for {rows} rows did not take them")
-        self._note_segment(entry, segment, rows)
+        self._note_segment(entry, segment, rows, actor)
 
     def _new_buffer(self, rows: int) -> DecidedRowBuffer:
         if rows <= ENTRY_ROWS_MAX and self._spare:
@@ -205,12 +216,15 @@ class Gatherer:
         return DecidedRowBuffer(max(rows, ENTRY_ROWS_MAX), self._raw_bytes_max)
 
     @staticmethod
-    def _note_segment(entry: Gathered, segment: Segment, rows: int) -> None:
+    def _note_segment(entry: Gathered, segment: Segment, rows: int, actor: Actor | None) -> None:
         """Note whose rows these are; rows that go on where the last ones ended belong to the same stretch."""
         last = entry.segments[-1] if entry.segments else None
-        if last is not None and last.stream == segment.stream:
+        if last is not None and last.stream == segment.stream and entry.last_actor == actor:
             entry.segments[-1] = segment._replace(first_row=last.first_row, position=last.position)
         else:
+            if actor is not None:
+                entry.actors[len(entry.segments)] = actor
+            entry.last_actor = actor
             entry.segments.append(segment._replace(first_row=entry.count))
         entry.count += rows
 

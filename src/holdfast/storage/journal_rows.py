@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from holdfast.domain.origin import Actor
 from holdfast.domain.outcome import Outcome
 from holdfast.kernel.packing.unpacking import unpack_rows
 from holdfast.storage.entry import decode_entry
 from holdfast.storage.ports import StoreDamagedError
-from holdfast.storage.raw_texts import unpack_texts
+from holdfast.storage.raw_texts import KeptTexts, unpack_texts
 from holdfast.storage.sections import EntryKind
 
 if TYPE_CHECKING:
@@ -41,6 +42,8 @@ class JournalRow(NamedTuple):
     outcome: Outcome
     text: bytes
     """Its text, if it could not be decoded and the text is kept."""
+    actor: Actor | None = None
+    """Who sent it, if that is known; without an address if none was kept, or it is erased."""
 
 
 class EntryRows:
@@ -59,7 +62,9 @@ class EntryRows:
         self._entry = entry
         self._name = name
         self._reader = reader
-        self._texts: dict[int, bytes] | None = None
+        self._kept: KeptTexts | None = None
+        actors = entry.sections.actors
+        self._actors = {} if actors is None else dict(actors.stretches)
         try:
             unpacked = unpack_rows(entry.sections.rows)
         except ValueError as error:
@@ -74,11 +79,12 @@ class EntryRows:
         batch, entry = self.batch, self._entry
         outcome = Outcome(batch.outcome(number))
         is_readable = not 10 <= outcome <= 18
-        segment = None
+        segment, stretch = None, -1
         for each in entry.sections.segments:
             if each.first_row > number:
                 break
             segment = each
+            stretch += 1
         is_named = segment is not None and segment.stream is not None
         return JournalRow(
             entry.sequence + number + 1,
@@ -90,23 +96,31 @@ class EntryRows:
             batch.txs[number],
             batch.amounts[number] if is_readable else 0,
             outcome,
-            b"" if is_readable else self._text(number),
+            b"" if is_readable else self._kept_texts().texts.get(number, b""),
+            self._actor(stretch),
         )
 
-    def _text(self, number: int) -> bytes:
-        if self._texts is None:
-            self._texts = {}
+    def _actor(self, stretch: int) -> Actor | None:
+        number = self._actors.get(stretch)
+        actors = self._entry.sections.actors
+        if number is None or actors is None:
+            return None
+        named = actors.actors[number]
+        return Actor(named.id, self._kept_texts().addresses.get(number, "") if named.has_address else "")
+
+    def _kept_texts(self) -> KeptTexts:
+        if self._kept is None:
+            self._kept = KeptTexts({}, {})
             raw = self._entry.sections.raw
             stored = None if raw is None else self._reader.raw_text(self._entry.sequence)
             if raw is not None and stored is not None:
                 try:
-                    kept = unpack_texts(stored.data, raw)
+                    self._kept = unpack_texts(stored.data, raw) or self._kept
                 except ValueError as error:
                     raise StoreDamagedError(
                         f"{self._name}: the texts of the entry at decision {self._entry.sequence}: {error}"
                     ) from error
-                self._texts = {} if kept is None else kept.texts
-        return self._texts.get(number, b"")
+        return self._kept
 
 
 def entries_with_rows(

@@ -5,11 +5,13 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
+from holdfast.storage.origin_sections import ActorSection, NamedActor
 from holdfast.storage.ports import RawText
 from holdfast.storage.raw_texts import pack_texts
 from holdfast.storage.sections import Sections
 
 if TYPE_CHECKING:
+    from holdfast.domain.origin import Actor
     from holdfast.domain.settings import Settings
     from holdfast.storage.entry import Chain
     from holdfast.storage.gathering import Gathered, Gatherer
@@ -23,9 +25,13 @@ class Journaling:
         chain: The chain so far.
         settings: The settings in force.
         time_us: When the last entry was made.
+        keeps_addresses: Whether the addresses of actors are kept.
     """
 
-    def __init__(self, chain: Chain, settings: Settings, time_us: int) -> None:
+    def __init__(
+        self, chain: Chain, settings: Settings, time_us: int, *, keeps_addresses: bool = True
+    ) -> None:
+        self._keeps_addresses = keeps_addresses
         self._chain = chain
         self._settings = settings
         self._time_us = time_us
@@ -65,15 +71,32 @@ class Journaling:
         return entries, raw_texts
 
     def _encode(self, gathered: Gathered, raw_texts: list[RawText]) -> StoredEntry:
-        raw = None
+        raw = actors = None
         rows = b""
+        addresses: list[tuple[int, str]] = []
+        if gathered.actors:
+            actors, addresses = _number_actors(gathered.actors, keeps_addresses=self._keeps_addresses)
         if gathered.rows is not None:
             texts, dropped = gathered.rows.texts_of_rows(), gathered.rows.raw_dropped
-            if texts or dropped:
-                packed, raw = pack_texts(texts, dropped)
+            if texts or dropped or addresses:
+                packed, raw = pack_texts(texts, dropped, addresses)
                 raw_texts.append(RawText(gathered.sequence, packed))
             rows = gathered.rows.pack()
         if gathered.settings is not None:
             self._settings = gathered.settings
-        sections = Sections(rows, tuple(gathered.segments), raw, gathered.settings, gathered.note)
+        sections = Sections(rows, tuple(gathered.segments), raw, gathered.settings, gathered.note, actors)
         return self._chain.append(gathered.kind, gathered.count, self._time_us, self._settings, sections)
+
+
+def _number_actors(
+    actors: dict[int, Actor], *, keeps_addresses: bool
+) -> tuple[ActorSection, list[tuple[int, str]]]:
+    """Give what an entry says of the actors of its stretches, and their addresses by their numbers."""
+    numbers: dict[Actor, int] = {}
+    stretches = []
+    for stretch, actor in actors.items():
+        kept = actor if keeps_addresses else actor._replace(address="")
+        stretches.append((stretch, numbers.setdefault(kept, len(numbers))))
+    named = tuple(NamedActor(each.id, bool(each.address)) for each in numbers)
+    addresses = [(number, each.address) for each, number in numbers.items() if each.address]
+    return ActorSection(named, tuple(stretches)), addresses

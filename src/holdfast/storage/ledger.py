@@ -9,6 +9,7 @@ from operator import index
 from typing import TYPE_CHECKING
 
 from holdfast.domain.account import Account
+from holdfast.domain.origin import Actor, Origin
 from holdfast.domain.outcome import Outcome
 from holdfast.domain.rules import Rules, find_rules
 from holdfast.domain.settings import check_settings
@@ -92,7 +93,7 @@ class Ledger(DurableEngine):
             batch_rows: How many rows are decided at a time.
             durability: ``always``, ``interval:MS`` or ``none``: when the disk is asked; see :class:`Durability`.
             memory_bytes_max: How much memory the state may take; accounts, and transactions with scattered ids, stay in any case.
-            raw_bytes_max: How many bytes of the text of rows that could not be decoded an entry keeps; 0 keeps none.
+            raw_bytes_max: How many bytes of the text of rows that could not be decoded an entry keeps; 0: nor addresses.
             checkpoints_keep: How many checkpoints stay.
             disk_bytes_min: With less room than this on the file's disk, rows get a :class:`LedgerFullError`; 0: never.
             checkpoint: Recover from this checkpoint or an older one; 0 replays all entries.
@@ -136,23 +137,28 @@ class Ledger(DurableEngine):
 
     # --- rows in ---
 
-    def apply(self, transaction: Transaction) -> Outcome:
+    def apply(self, transaction: Transaction, *, actor: str = "") -> Outcome:
         """Apply one transaction, and return when that is durable.
+
+        Args:
+            transaction: The transaction.
+            actor: Who sends it; the journal keeps that.
 
         Returns:
             Its outcome; a malformed or refused transaction is an outcome, never an exception.
 
         Raises:
             TypeError: If it is not a transaction.
+            ValueError: If nobody can have such a name.
             LedgerError: If the ledger has stopped, is closed, or is open to read only.
         """
-        outcome, sequence = self._apply(transaction)
+        outcome, sequence = self._apply(transaction, actor)
         self.wait_durable(sequence)
         return outcome
 
-    async def apply_async(self, transaction: Transaction) -> Outcome:
+    async def apply_async(self, transaction: Transaction, *, actor: str = "") -> Outcome:
         """Apply one transaction as :meth:`apply` does, without blocking the event loop."""
-        outcome, sequence = self._apply(transaction)
+        outcome, sequence = self._apply(transaction, actor)
         await self.wait_durable_async(sequence)
         return outcome
 
@@ -174,6 +180,7 @@ class Ledger(DurableEngine):
         source: Input | InputStream,
         *more: Input | InputStream,
         stream: str | None = None,
+        actor: str = "",
         policy: ErrorPolicy | None = None,
         rejects: RejectWriter | None = None,
         on_progress: Callable[[int, int, int], None] | None = None,
@@ -185,6 +192,7 @@ class Ledger(DurableEngine):
             more: Further inputs, each with its own header.
             stream: The name of the stream that these inputs are. Rows of it that are decided already are skipped, after they were
                 compared: ``report.skipped`` counts them. Without a name, inputs that come again are decided again.
+            actor: Who sends them; the journal keeps that.
             policy: What to do about rows that are not applied; by default they are skipped.
             rejects: Where to list them.
             on_progress: As for :meth:`Engine.process`.
@@ -198,7 +206,12 @@ class Ledger(DurableEngine):
             LedgerError: If the ledger has stopped, is closed, or is open to read only.
         """
         return self.process_each(
-            (source, *more), stream=stream, policy=policy, rejects=rejects, on_progress=on_progress
+            (source, *more),
+            stream=stream,
+            actor=actor,
+            policy=policy,
+            rejects=rejects,
+            on_progress=on_progress,
         )
 
     def process_each(
@@ -206,6 +219,7 @@ class Ledger(DurableEngine):
         sources: Iterable[Input | InputStream],
         *,
         stream: str | None = None,
+        actor: str = "",
         policy: ErrorPolicy | None = None,
         rejects: RejectWriter | None = None,
         on_progress: Callable[[int, int, int], None] | None = None,
@@ -213,7 +227,14 @@ class Ledger(DurableEngine):
         """Apply CSV inputs as :meth:`process` does; take each from the iterable after the one before it is done."""
         self._check_writable()
         with self.claim_stream(stream):
-            run = Run(self, CompiledPolicy(policy or ErrorPolicy()), rejects, on_progress, stream=stream)
+            run = Run(
+                self,
+                CompiledPolicy(policy or ErrorPolicy()),
+                rejects,
+                on_progress,
+                stream=stream,
+                actor=Actor(actor) if actor else None,
+            )
             return run.process(
                 each if isinstance(each, InputStream) else open_source(each) for each in sources
             )
@@ -226,9 +247,9 @@ class Ledger(DurableEngine):
         """
         return AtomicLoad(self)
 
-    def _apply(self, transaction: Transaction) -> tuple[Outcome, int]:
+    def _apply(self, transaction: Transaction, actor: str) -> tuple[Outcome, int]:
         batch = Batch.from_rows([to_row(transaction, self.settings)])
-        self.decide(batch, 0, 1, None, None, 0)
+        self.decide(batch, 0, 1, None, Origin(actor=Actor(actor)) if actor else None, 0)
         return Outcome(batch.outcome(0)), self._core.decided
 
     # --- looking ---

@@ -11,6 +11,7 @@ from holdfast.storage.ports import PAGE_RUN, StoreDamagedError
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from holdfast.domain.origin import Origin
     from holdfast.kernel.batch import Batch
     from holdfast.kernel.ledger.ledger import LedgerCore
     from holdfast.kernel.tally import Tally
@@ -68,7 +69,7 @@ class Pager:
         return limit is not None and self._core.memory_bytes > limit + limit // _FAR_SHARE
 
     def decide(  # noqa: PLR0917  # as the core's
-        self, batch: Batch, start: int, stop: int, tally: Tally, stream: str | None, position: int
+        self, batch: Batch, start: int, stop: int, tally: Tally, stream: str | Origin | None, position: int
     ) -> int:
         """Decide rows as :meth:`LedgerCore.decide` does, and bring back what they need."""
         while True:

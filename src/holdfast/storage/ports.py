@@ -1,9 +1,9 @@
 """What a durable ledger needs of a store: commit what was decided, and read it again.
 
-A store keeps four kinds of things: *entries* of the journal, the *raw texts* of rows that could not be decoded (apart from
-the entries, so that they can be erased), versions of state *pages*, and *checkpoints*, each of which says that the newest
-versions of all pages at or before it make up one consistent state. A store knows nothing of their contents: it keeps bytes
-under keys, whole or not at all.
+A store keeps four kinds of things: *entries* of the journal, the *raw texts* of rows that could not be decoded and the
+addresses of senders (apart from the entries, so that they can be erased), versions of state *pages*, and *checkpoints*, each of
+which says that the newest versions of all pages at or before it make up one consistent state. A store knows nothing of their
+contents: it keeps bytes under keys, whole or not at all.
 
 A page version belongs to the checkpoint that was being written at the time. Until that checkpoint is published it does not
 count after a restart, and :meth:`Store.discard_unpublished` drops it. While the ledger runs, it does count: a state page that
@@ -58,12 +58,12 @@ class StoredEntry:
 
 
 class RawText(NamedTuple):
-    """Raw texts of the rows of one entry that could not be decoded; the entry holds a salted hash of them."""
+    """Raw texts of rows of one entry that could not be decoded, and addresses; the entry holds a salted hash of them."""
 
     sequence: int
     """The entry's key."""
     data: bytes
-    """The salt and the texts, packed; empty once they are erased."""
+    """The salt, the texts and the addresses, packed; empty once they are erased."""
 
 
 class StoredPage(NamedTuple):

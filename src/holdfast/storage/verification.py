@@ -26,7 +26,7 @@ class Verified(NamedTuple):
     decisions: int
     checkpoints: int
     raw_texts: int
-    """Entries whose raw texts are there and are those that were kept."""
+    """Entries whose raw texts and addresses are there and are those that were kept."""
     raw_texts_erased: int
     compared_at: int
     """The sequence of the checkpoint that the replay came to; 0 if there is no checkpoint."""

@@ -144,6 +144,11 @@ class Shards:
         return routing.shard_of(key, len(self.engines))
 
     @property
+    def records_origins(self) -> bool:
+        """Whether they keep where rows come from; without a journal they do not."""
+        return False
+
+    @property
     def spreads_sources(self) -> bool:
         """Whether a source's name decides which engine gets its rows."""
         return self.by == "source"

@@ -21,7 +21,7 @@ ACTIONS = {
     "compact": "give unused space back to the disk; with --keep, drop older entries that a verified checkpoint covers",
     "backup": "copy the ledger to --to, or ship its entries to --follow, while it is in use",
     "restore": "make the ledger --to of a ledger, or of shipped entries, as it was at --until",
-    "redact": "erase the text of rows that could not be decoded, before --before",
+    "redact": "erase the text of rows that could not be decoded, and the addresses of senders, before --before",
     "unlock": "end the lock of --client, with a --reason",
     "follow": "keep tables for SQL up to date beside a ledger in PostgreSQL, until a signal comes, or --once",
 }

@@ -88,12 +88,15 @@ def _apply(
     empty_inputs: EmptyInputs,
 ) -> tuple[Report, PolicyAbort | None]:
     from holdfast.app.applying import apply_files  # noqa: PLC0415  # --help does without
+    from holdfast.app.ledgers import user_name  # noqa: PLC0415  # the same
+    from holdfast.domain.origin import Actor  # noqa: PLC0415  # the same
 
+    given = {"stream": options.stream, "actor": Actor(user_name())}
     if not options.atomic:
         with ledger.claim_stream(options.stream):
-            return apply_files(runner, options, ledger, policy, empty_inputs, stream=options.stream)
+            return apply_files(runner, options, ledger, policy, empty_inputs, **given)
     with ledger.atomic() as load_, ledger.claim_stream(options.stream):
-        report, abort = apply_files(runner, options, ledger, policy, empty_inputs, stream=options.stream)
+        report, abort = apply_files(runner, options, ledger, policy, empty_inputs, **given)
         load_.is_kept = abort is None
         return report, abort
 

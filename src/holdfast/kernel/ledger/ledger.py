@@ -91,7 +91,7 @@ class LedgerCore(PagedState):
             start: The first row to decide.
             stop: The row to stop before; the end of the batch if negative.
             tally: Counts the outcomes and says after which row to stop early.
-            stream: The name of the stream that the rows belong to, for the recorder.
+            stream: The name of the stream that the rows belong to, or their :class:`Origin`, for the recorder.
             position: How many rows of the stream were decided before.
 
         Returns:

@@ -1,5 +1,6 @@
 from typing import final
 
+from holdfast.domain.origin import Origin
 from holdfast.domain.settings import Settings
 from holdfast.kernel.batch import Batch
 from holdfast.kernel.ledger.paged_state import PagedState
@@ -13,7 +14,7 @@ class LedgerCore(PagedState):
         start: int = 0,
         stop: int = -1,
         tally: Tally | None = None,
-        stream: str | None = None,
+        stream: str | Origin | None = None,
         position: int = 0,
     ) -> int: ...
     def apply_journaled(self, batch: Batch, journaled: bytes, start: int = 0, stop: int = -1) -> int: ...

@@ -19,7 +19,7 @@ class Recorder(Protocol):
         start: int,
         stop: int,
         sequence: int,
-        stream: str | None,
+        stream: Any,
         position: int,
         tally: Tally,
         /,

@@ -23,6 +23,7 @@ from holdfast.server.tcp.reading import (
     TLS_READ_BYTES,
     choose_read_bytes,
     next_read_bytes,
+    read_peer_address,
     read_received,
 )
 from holdfast.server.tcp.turns import CHEAP_SECONDS
@@ -122,7 +123,8 @@ class Connection(asyncio.BufferedProtocol):
         # uvloop's transports have all of asyncio.Transport's methods and do not derive from it.
         self._transport = transport  # type: ignore[assignment]  # see above
         self._output = ReplyOutput(self._transport, self._tls)
-        self.session = Session(self._host.context, self, monotonic())
+        address = read_peer_address(self._transport) if self._host.context.keeps_actors else ""
+        self.session = Session(self._host.context, self, monotonic(), address)
         refusal = self._host.admit(self)
         if refusal is not None:
             self.end(refusal)

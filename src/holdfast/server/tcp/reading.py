@@ -8,7 +8,10 @@ import struct
 import termios
 from typing import TYPE_CHECKING
 
+from holdfast.net.address import Address
+
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import Iterator
 
     from holdfast.server.tcp.turns import Turns
@@ -82,3 +85,9 @@ def read_received(descriptor: int, buffer: memoryview) -> Iterator[int]:
             return
         left -= count
         yield count
+
+
+def read_peer_address(transport: asyncio.BaseTransport) -> str:
+    """Give the address of a sender; empty if it is gone already."""
+    found = transport.get_extra_info("peername")
+    return str(Address(*found[:2])) if found else ""
