@@ -35,7 +35,9 @@ holdfast\\.kernel\\.ledger\\.(index\\.KeyIndex|paged_state\\.PagedState)\\.__new
 # Only another module of the kernel makes one: the stub lets nobody call the constructor.
 holdfast\\.kernel\\.batch\\.Batch\\.__init__
 holdfast\\.kernel\\.ledger\\.image\\.Image\\.__(init|new)__
+holdfast\\.kernel\\.arrow\\.accounts\\.OrderedAccounts\\.__init__
 # Of no use outside of the kernel.
+holdfast\\.kernel\\.arrow\\.export\\.TableSource
 holdfast\\.kernel\\.ledger\\.image\\.ImageLease
 """
 

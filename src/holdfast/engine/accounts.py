@@ -6,6 +6,7 @@ import os
 from operator import index
 
 from holdfast.io.descriptors import write_whole
+from holdfast.io.table import Table
 from holdfast.kernel.csv.encoder import encode_accounts
 
 TYPE_CHECKING = False  # typing costs as much to import as a small job to do
@@ -14,13 +15,18 @@ if TYPE_CHECKING:
     from typing import BinaryIO
 
     from holdfast.domain.account import Account
+    from holdfast.kernel.arrow.accounts import OrderedAccounts
     from holdfast.kernel.ledger.image import Image
 
 _ROWS_AT_ONCE = 4096
+_ROWS_SHOWN = 5
 
 
-class Accounts:
+class Accounts(Table):
     """An image of the accounts, which never changes, whatever the engine does next. ``Engine.accounts()`` makes one.
+
+    It is a table for every library that reads Arrow: ``client`` (uint64), ``available``, ``held`` and ``total`` (decimal128) and
+    ``locked`` (bool), sorted by client. It is no sequence, since ``accounts[7]`` is the account of client 7.
 
     Args:
         image: The kernel's image.
@@ -39,7 +45,26 @@ class Accounts:
         return self._image.locked_accounts
 
     def __repr__(self) -> str:
-        return f"<Accounts: {len(self)} ({self.locked_accounts} locked), after {self.sequence} rows>"
+        """Show how many there are, and the first of them."""
+        title = f"<Accounts: {len(self)} ({self.locked_accounts} locked), after {self.sequence} rows>"
+        return "\n".join([title, *self._shown_rows()])
+
+    def _shown_rows(self) -> list[str]:
+        from itertools import islice  # noqa: PLC0415  # only a prompt shows accounts
+
+        rows = [
+            (str(each.client), str(each.available), str(each.held), str(each.total), str(each.locked).lower())
+            for each in islice(self, _ROWS_SHOWN)
+        ]
+        if not rows:
+            return []
+        rows.insert(0, ("client", "available", "held", "total", "locked"))
+        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+        lines = [
+            "  " + "  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True))
+            for row in rows
+        ]
+        return lines if len(self) <= _ROWS_SHOWN else [*lines, f"  {'…'.rjust(widths[0])}"]
 
     def __len__(self) -> int:
         return len(self._image)
@@ -77,6 +102,15 @@ class Accounts:
         client = index(client)
         found = self._image.find(client)
         return None if found is None else Account(client, *found, self._decimals)
+
+    def __arrow_c_stream__(self, requested_schema: object = None) -> object:
+        """Give an Arrow stream of the accounts, in a PyCapsule; each call gives a new one, from the first account on."""
+        return self._ordered().export(self._decimals)
+
+    def _ordered(self) -> OrderedAccounts:
+        from holdfast.kernel.arrow.accounts import order_accounts  # noqa: PLC0415  # the command writes CSV
+
+        return order_accounts((self._image,))
 
     def chunks(self) -> Iterator[bytes]:
         """Give the accounts as CSV, in pieces of whole rows, beginning with the header."""

@@ -20,7 +20,7 @@ from cython.cimports.cpython.buffer import (
     PyObject_GetBuffer,
 )
 from cython.cimports.cpython.pycapsule import PyCapsule_GetPointer, PyCapsule_IsValid
-from cython.cimports.holdfast.kernel.arrow import ArrowArray, ArrowSchema
+from cython.cimports.holdfast.kernel.arrow.structures import ArrowArray, ArrowSchema
 from cython.cimports.libc.stdint import (
     int8_t,
     int16_t,

@@ -26,6 +26,7 @@ from holdfast.engine.engine import Engine
 from holdfast.engine.rows import to_row
 from holdfast.engine.totals import add_totals
 from holdfast.kernel import routing
+from holdfast.kernel.arrow.accounts import order_accounts
 from holdfast.kernel.batch import Batch
 from holdfast.kernel.csv.encoder import HEADER
 from holdfast.kernel.tally import Tally
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from holdfast.domain.transaction import Transaction
     from holdfast.engine.streams import KnownStream
     from holdfast.engine.totals import Totals
+    from holdfast.kernel.arrow.accounts import OrderedAccounts
     from holdfast.kernel.csv.decoder import CsvDecoder
 
 _LINES_AT_ONCE = 4096
@@ -292,6 +294,19 @@ class MergedAccounts(Accounts):
                 raise ShardOverlapError(last)
             last = account.client
             yield account
+
+    def _shown_rows(self) -> list[str]:
+        try:
+            return super()._shown_rows()
+        except ShardOverlapError:
+            # Who looks at it in a debugger needs no second error.
+            return []
+
+    def _ordered(self) -> OrderedAccounts:
+        found = order_accounts(tuple(part._image for part in self._parts))  # noqa: SLF001  # of the same class
+        if found.overlap is not None:
+            raise ShardOverlapError(found.overlap)
+        return found
 
     def __contains__(self, client: object) -> bool:
         return any(client in part for part in self._parts)

@@ -2,6 +2,11 @@ cimport cython
 from holdfast.kernel.ledger.accounts cimport AccountPage, AccountTable, Balance
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 
+cdef enum:
+    # How many parts the accounts are put into before each part is sorted.
+    PARTS_BITS = 11
+    PARTS_MAX = 2048
+
 # Says whether an image is still alive; shared by the image and its ledger, which different threads may use.
 @cython.final
 @cython.no_gc

@@ -1,0 +1,16 @@
+from typing import Final, Never, final
+
+from holdfast.kernel.ledger.image import Image
+
+DECIMALS_MAX: Final[int]
+
+@final
+class OrderedAccounts:
+    def __init__(self, _order_accounts_makes_one: Never, /) -> None: ...
+    @property
+    def count(self) -> int: ...
+    @property
+    def overlap(self) -> int | None: ...
+    def export(self, decimals: int) -> object: ...
+
+def order_accounts(images: tuple[Image, ...]) -> OrderedAccounts: ...
