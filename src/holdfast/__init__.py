@@ -9,6 +9,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from holdfast.domain.account import Account
     from holdfast.domain.amount import AmountError, units_from
+    from holdfast.domain.origin import SourcePosition
     from holdfast.domain.outcome import Outcome, Severity
     from holdfast.domain.rules import Rules, RulesError, find_rules, make_rules
     from holdfast.domain.settings import Settings, make_settings
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     )
     from holdfast.engine.accounts import Accounts
     from holdfast.engine.engine import Engine
+    from holdfast.engine.message_run import MessageChangedError, SourceMessages
     from holdfast.engine.policy import Action, Budget, ErrorPolicy, PolicyError, TablePolicy, parse_policy
     from holdfast.engine.report import Report
     from holdfast.engine.run import PolicyAbort
@@ -54,6 +56,7 @@ _HOMES = {
     "Ledger": "storage.ledger",
     "LedgerError": "storage.failures",
     "LedgerFullError": "storage.failures",
+    "MessageChangedError": "engine.message_run",
     "Outcome": "domain.outcome",
     "PolicyAbort": "engine.run",
     "PolicyError": "engine.policy",
@@ -64,6 +67,8 @@ _HOMES = {
     "Rules": "domain.rules",
     "RulesError": "domain.rules",
     "Settings": "domain.settings",
+    "SourceMessages": "engine.message_run",
+    "SourcePosition": "domain.origin",
     "StoreError": "storage.ports",
     "StreamChangedError": "engine.streams",
     "Severity": "domain.outcome",
@@ -95,6 +100,7 @@ __all__ = [
     "Ledger",
     "LedgerError",
     "LedgerFullError",
+    "MessageChangedError",
     "Outcome",
     "PolicyAbort",
     "PolicyError",
@@ -106,6 +112,8 @@ __all__ = [
     "RulesError",
     "Settings",
     "Severity",
+    "SourceMessages",
+    "SourcePosition",
     "StoreError",
     "StreamChangedError",
     "TablePolicy",

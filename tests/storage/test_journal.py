@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +23,7 @@ from holdfast.storage.origin_sections import ActorSection, NamedActor, RequestRo
 from holdfast.storage.page_seal import open_page, seal_page
 from holdfast.storage.ports import Commit, StoreDamagedError, StoredEntry, StoreError
 from holdfast.storage.raw_texts import pack_texts, unpack_texts
+from holdfast.storage.remembered import RememberedState
 from holdfast.storage.sections import (
     EntryKind,
     LaterVersionError,
@@ -188,9 +190,14 @@ def test_every_byte_of_pages_and_checkpoints_is_guarded() -> None:
     """A page in another's place is found as well."""
     page = seal_page(2, 7, b"records")
     assert open_page(2, 7, page) == b"records"
-    state = CheckpointState(9, 5, bytes(32), b"counters", SETTINGS, {"a": KnownStream(5, 2**63, 1, 31, 9)})
+    known = RememberedState({"a": KnownStream(5, 2**63, 1, 31, 9)}, (SourcePosition("pay", 3, 2**62, 5),))
+    state = CheckpointState(9, 5, bytes(32), b"counters", SETTINGS, known)
     checkpoint = encode_checkpoint(state)
     assert decode_checkpoint(checkpoint) == state
+    plain = replace(state, remembered=RememberedState(known.streams))
+    assert decode_checkpoint(encode_checkpoint(plain)) == plain
+    # A release that does not know partitions reads checkpoints without any, and no others.
+    assert [encode_checkpoint(each)[4] for each in (plain, state)] == [1, 2]
     texts, section = pack_texts([(3, b"deposit,,"), (9, b"")], 0, [(0, "192.0.2.7:9")])
     assert unpack_texts(texts, section) == ({3: b"deposit,,", 9: b""}, {0: "192.0.2.7:9"})
     assert unpack_texts(b"", section) is None

@@ -30,6 +30,14 @@ def write_lines(found: Explanation) -> str:
     lines.append(("stream", f"{one_line(row.stream)}, row {row.number:,}" if row.stream else "none"))
     if row.actor is not None:
         lines.append(("actor", _actor(row.actor)))
+    if row.source is not None:
+        topic, partition, offset, done = row.source
+        lines.append(
+            (
+                "source",
+                f"topic {one_line(topic)}, partition {partition}, decided up to row {done} at offset {offset}",
+            )
+        )
     lines.append(("row", _row(row, decimals)))
     lines.append(("outcome", f"{row.outcome.value} {row.outcome.name}: {row.outcome.explanation}"))
     lines.append(("rules", find_name(found.settings.rules)))
@@ -63,6 +71,7 @@ def write_json(found: Explanation) -> str:
         and {
             "stream": row.stream,
             "row": row.number or None,
+            "source": row.source and row.source._asdict(),
             "type": row.type or None,
             "client": row.client,
             "tx": row.tx,

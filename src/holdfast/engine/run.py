@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from holdfast.domain.origin import Actor
     from holdfast.engine.interface import AnyEngine
+    from holdfast.engine.message_run import MessageRun
     from holdfast.engine.policy import CompiledPolicy
     from holdfast.engine.review import Stop
     from holdfast.io.compression import InputStream
@@ -53,6 +54,7 @@ class Run:
             input bytes.
         stream: The name of the stream that the inputs are; rows of it that the engine has decided before are skipped.
         actor: Who sends them, for an engine that keeps that.
+        messages: The messages that the inputs are, for an engine that keeps how far their partition is; then they are no stream.
     """
 
     def __init__(
@@ -64,14 +66,18 @@ class Run:
         *,
         stream: str | None = None,
         actor: Actor | None = None,
+        messages: MessageRun | None = None,
     ) -> None:
         self._engine = engine
         self._review = Review(policy, rejects, engine.settings.decimals)
         self._on_progress = on_progress
         decoder = engine.new_decoder(keep_source=False)
         pool = InletPool(engine.decide, decoder, policy.tally(), shows=self._review.shows_refused)
-        origin = stream if actor is None or not engine.records_origins else Origin(stream, actor=actor)
+        origin: str | Origin | None = stream
+        if (actor is not None or messages is not None) and engine.records_origins:
+            origin = Origin(stream, actor=actor, source=None if messages is None else messages.rows)
         self._inlet = pool.open(origin, self)
+        self._messages = messages
         self._resumption = None if stream is None else Resumption(engine, stream, self._inlet)
         self._name = ""
         self._start = time.monotonic()
@@ -103,6 +109,8 @@ class Run:
 
     def _process_one(self, stream: InputStream) -> None:
         with stream:
+            if self._messages is not None:
+                self._messages.begin(self._inlet)
             decoder = self._engine.new_decoder(keep_source=self._review.needs_text)
             batches = read_input(stream, decoder, self.report_progress)
             try:
@@ -110,6 +118,8 @@ class Run:
             finally:
                 # An exception that is kept would otherwise keep this generator, and with it the threads that read ahead.
                 batches.close()
+            if self._messages is not None:
+                self._messages.end(self._inlet)
 
     def on_refused(self, batch: Batch, start: int, stop: int, position: int) -> None:
         """Show rows that were not applied."""

@@ -2,10 +2,12 @@
 
 Packed: magic ``HFCP``, format version (2 bytes, little-endian as all numbers), 2 zeros, the sequence (8), when it was cut in
 microseconds since 1970 (8), the hash of the last entry before it (32), then three parts, each after its length (4): the core's
-counters, the settings as TOML, the streams compressed with zlib; and at the end the hash of everything before.
+counters, the settings as TOML, the streams compressed with zlib; if rows came from partitions of brokers, a fourth part, their
+positions; and at the end the hash of everything before. The version is 2 with a fourth part, and else 1: a release that does not
+know it must not go on without it.
 
 A stream is the length of its name (2), its name, and four numbers: rows, digest, budgeted rows (8 each), stopped (1); see
-:class:`holdfast.engine.streams.KnownStream`.
+:class:`holdfast.engine.streams.KnownStream`. Positions are as in the section of an entry, for a stretch 0.
 """
 
 from __future__ import annotations
@@ -19,14 +21,16 @@ from holdfast.domain.settings import ID_BITS
 from holdfast.domain.settings_text import decode_settings, encode_settings
 from holdfast.engine.streams import KnownStream
 from holdfast.storage.hashing import HASH_BYTES, hash_of
+from holdfast.storage.origin_sections import decode_sources, encode_sources
+from holdfast.storage.remembered import RememberedState
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from holdfast.domain.settings import Settings
 
 _MAGIC = b"HFCP"
 _VERSION = 1
+_VERSION_WITH_SOURCES = 2
+_PARTS = 3
 _HEAD = struct.Struct("<4sHHQQ32s")
 _LENGTH = struct.Struct("<I")
 _NAME = struct.Struct("<H")
@@ -44,18 +48,22 @@ class CheckpointState:
     """The hash of the last entry before it."""
     counters: bytes
     settings: Settings
-    streams: Mapping[str, KnownStream]
+    remembered: RememberedState
 
 
 def encode_checkpoint(state: CheckpointState) -> bytes:
     """Pack it."""
     streams = b"".join(
         _NAME.pack(len(encoded)) + encoded + _STREAM.pack(*each[:4])
-        for name, each in state.streams.items()
+        for name, each in state.remembered.streams.items()
         for encoded in (name.encode(),)
     )
-    packed = _HEAD.pack(_MAGIC, _VERSION, 0, state.sequence, state.time_us, state.last_hash)
-    for part in (state.counters, encode_settings(state.settings), zlib.compress(streams, 1)):
+    parts = [state.counters, encode_settings(state.settings), zlib.compress(streams, 1)]
+    if state.remembered.sources:
+        parts.append(encode_sources(tuple((0, position) for position in state.remembered.sources)))
+    version = _VERSION if len(parts) == _PARTS else _VERSION_WITH_SOURCES
+    packed = _HEAD.pack(_MAGIC, version, 0, state.sequence, state.time_us, state.last_hash)
+    for part in parts:
         packed += _LENGTH.pack(len(part)) + part
     return packed + hash_of(packed)
 
@@ -70,23 +78,26 @@ def decode_checkpoint(packed: bytes) -> CheckpointState:
     if hash_of(body) != checksum:
         raise ValueError("its checksum is wrong")
     magic, version, _, sequence, time_us, last_hash = _HEAD.unpack_from(body)
-    if magic != _MAGIC or version != _VERSION:
+    if magic != _MAGIC or version not in {_VERSION, _VERSION_WITH_SOURCES}:
         raise ValueError(f"it is of format {version}: a later version of Holdfast reads it")
     parts = []
     offset = _HEAD.size
-    for _ in range(3):
+    while offset < len(body):
         (length,) = _LENGTH.unpack_from(body, offset)
         offset += _LENGTH.size
         parts.append(body[offset : offset + length])
         offset += length
-    counters, settings, streams = parts
+    counters, settings, streams, *sources = parts
     return CheckpointState(
         sequence,
         time_us,
         last_hash,
         counters,
         decode_settings(settings),
-        _decode_streams(zlib.decompress(streams), sequence),
+        RememberedState(
+            _decode_streams(zlib.decompress(streams), sequence),
+            tuple(position for part in sources[:1] for _, position in decode_sources(part, 1)),
+        ),
     )
 
 

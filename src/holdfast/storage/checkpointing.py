@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING
 from holdfast.storage.checkpoint_record import CheckpointState, encode_checkpoint
 from holdfast.storage.page_seal import seal_page
 from holdfast.storage.ports import CheckpointRecord, StoredPage
+from holdfast.storage.remembered import RememberedState
 
 if TYPE_CHECKING:
-    from holdfast.engine.streams import KnownStream
     from holdfast.kernel.ledger.cut import Cut
     from holdfast.kernel.ledger.ledger import LedgerCore
     from holdfast.storage.journaling import Journaling
     from holdfast.storage.ports import Store
-    from holdfast.storage.streams import Streams
+    from holdfast.storage.remembered import Remembered
 
 CHECKPOINT_BYTES_DEFAULT = 32 << 20
 """A checkpoint is begun after this many bytes of entries, some 6 M plain rows, or as many as the last one had bytes of pages."""
@@ -49,7 +49,7 @@ class Checkpointer:
 
     Args:
         core: The state.
-        streams: The positions of streams.
+        remembered: The positions of streams and partitions.
         journaling: Knows the hash of the last entry.
         store: Where old checkpoints are withdrawn.
         published: The checkpoints that are there, newest first.
@@ -60,7 +60,7 @@ class Checkpointer:
     def __init__(
         self,
         core: LedgerCore,
-        streams: Streams,
+        remembered: Remembered,
         journaling: Journaling,
         store: Store,
         published: list[CheckpointRecord],
@@ -69,7 +69,7 @@ class Checkpointer:
         every_bytes: int = CHECKPOINT_BYTES_DEFAULT,
     ) -> None:
         self._core = core
-        self._streams = streams
+        self._remembered = remembered
         self._journaling = journaling
         self._store = store
         self._kept = [(each.number, each.sequence) for each in published]
@@ -82,7 +82,7 @@ class Checkpointer:
         self._is_wanted = False
         self._cut_at = self.sequence
         self._cut: Cut | None = None
-        self._streams_at_cut: dict[str, KnownStream] = {}
+        self._remembered_at_cut = RememberedState({})
         self._settings_at_cut = core.settings
         self._pages_written = self._pages_total = 0
         self.is_paused = False
@@ -114,7 +114,7 @@ class Checkpointer:
 
     def note_cut(self, sequence: int) -> None:
         """Keep what belongs to the cut and is outside the core; called within the core's lock."""
-        self._streams_at_cut = self._streams.copy()
+        self._remembered_at_cut = self._remembered.copy()
         self._settings_at_cut = self._core.settings
         self._journaling.note_boundary(sequence)
 
@@ -184,6 +184,6 @@ class Checkpointer:
             self._journaling.boundary_hash,
             cut.counters,
             self._settings_at_cut,
-            self._streams_at_cut,
+            self._remembered_at_cut,
         )
         return CheckpointRecord(self._number, cut.sequence, encode_checkpoint(state))

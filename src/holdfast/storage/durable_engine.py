@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from contextlib import contextmanager
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, NamedTuple
 
 from holdfast.domain.origin import Origin
@@ -16,17 +16,19 @@ from holdfast.storage.checkpointing import CHECKPOINTS_KEPT_DEFAULT, Checkpointe
 from holdfast.storage.committer import Committer, Listeners
 from holdfast.storage.creation import read_settings
 from holdfast.storage.durability import ALWAYS
-from holdfast.storage.failures import LedgerError, LedgerFullError, ReadOnlyError, StreamBusyError
+from holdfast.storage.failures import LedgerError, LedgerFullError, ReadOnlyError
 from holdfast.storage.gathering import ENTRIES_MAX, Gatherer
 from holdfast.storage.journaling import Journaling
 from holdfast.storage.paging import Pager
 from holdfast.storage.recovery import Recovery
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
+    from contextlib import AbstractContextManager
     from types import TracebackType
     from typing import Self
 
+    from holdfast.domain.origin import SourcePosition
     from holdfast.domain.settings import Settings
     from holdfast.engine.streams import KnownStream
     from holdfast.kernel.batch import Batch
@@ -98,7 +100,8 @@ class DurableEngine:
         """Begin to decide from a recovered state on."""
         options = self._options
         self._core = core = recovered.core
-        self._streams = recovered.streams
+        self._remembered = recovered.remembered
+        self._streams = recovered.remembered.streams
         self._pager = Pager(core, self._reader, self._store.name, memory_bytes_max=options.memory_bytes_max)
         journaling = Journaling(
             recovered.chain,
@@ -116,7 +119,7 @@ class DurableEngine:
         )
         self._checkpointer = Checkpointer(
             core,
-            recovered.streams,
+            recovered.remembered,
             journaling,
             self._store,
             recovered.checkpoints,
@@ -124,7 +127,7 @@ class DurableEngine:
             every_bytes=checkpoint_bytes(options.memory_bytes_max),
         )
         self._gatherer = Gatherer(
-            recovered.streams, options.raw_bytes_max, self._committer.wake, self._checkpointer.note_cut
+            recovered.remembered, options.raw_bytes_max, self._committer.wake, self._checkpointer.note_cut
         )
         if not self._is_read_only:
             core.recorder = self._gatherer
@@ -200,6 +203,13 @@ class DurableEngine:
         """Give the position of a named stream; None if none of its rows is decided."""
         return self._streams.find(name)
 
+    def source_position(self, topic: str, partition: int) -> SourcePosition | None:
+        """Tell where to go on in a broker's partition; None if none of its rows is decided.
+
+        It is the position as it is decided: wait until it is durable before you tell the broker.
+        """
+        return self._remembered.sources.find(topic, partition)
+
     def totals(self) -> Totals:
         """Count accounts, transactions and decisions."""
         accounts, locked, transactions, disputes, decided, _ = self._core.counts()
@@ -217,24 +227,22 @@ class DurableEngine:
         image = self._core.image()
         return Accounts(image, self.settings.decimals, image.sequence)
 
-    @contextmanager
-    def claim_stream(self, stream: str | None) -> Iterator[None]:
+    def claim_stream(self, stream: str | None) -> AbstractContextManager[None]:
         """Bring rows of a stream, and let nobody else do so meanwhile; None is no stream.
 
         Raises:
             StreamBusyError: If somebody else does so now.
             ValueError: If it is no name for a stream.
         """
-        streams = self._streams
-        if stream is None:
-            yield
-        elif not streams.claim(stream):
-            raise StreamBusyError(stream)
-        else:
-            try:
-                yield
-            finally:
-                streams.release(stream)
+        return nullcontext() if stream is None else self._streams.claimed(stream)
+
+    def claim_source(self, topic: str, partition: int) -> AbstractContextManager[None]:
+        """Bring rows of a broker's partition, and let nobody else do so meanwhile.
+
+        Raises:
+            SourceBusyError: If somebody else does so now.
+        """
+        return self._remembered.sources.claimed(topic, partition)
 
     def begin_atomic(self) -> None:
         """Begin to decide for the time being: nothing is durable until :meth:`end_atomic`.
@@ -327,6 +335,8 @@ class DurableEngine:
         """Make sure that rows may be decided now, and that there is room for them."""
         self._check_writable()
         if isinstance(stream, Origin):
+            if stream.source is not None:
+                self._remembered.sources.check_position(stream.source, position)
             stream = stream.stream
         if stream is not None:
             self._streams.check_position(stream, position)

@@ -113,3 +113,17 @@ class StreamBusyError(LedgerError):
         super().__init__(
             f"rows of stream {stream!r} are being processed already; wait for that, or use another name"
         )
+
+
+class SourceBusyError(LedgerError):
+    """Somebody else brings rows of this partition now.
+
+    Args:
+        topic: The topic.
+        partition: The partition.
+    """
+
+    def __init__(self, topic: str, partition: int) -> None:
+        super().__init__(
+            f"messages of partition {partition} of topic {topic!r} are being processed already; one consumer at a time does that"
+        )

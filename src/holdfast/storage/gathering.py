@@ -17,12 +17,12 @@ from holdfast.storage.sections import EntryKind, Segment
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from holdfast.domain.origin import Actor
+    from holdfast.domain.origin import Actor, SourcePosition
     from holdfast.domain.settings import Settings
     from holdfast.kernel.batch import Batch
     from holdfast.kernel.tally import Tally
+    from holdfast.storage.remembered import Remembered
     from holdfast.storage.sections import Note
-    from holdfast.storage.streams import Streams
 
 ENTRY_ROWS_MAX = 262_144
 """How many rows one entry holds at most: some 1.5 MB of plain rows, which disks write at their full speed."""
@@ -37,7 +37,18 @@ ENTRIES_MAX = 16
 class Gathered:
     """One entry in the making."""
 
-    __slots__ = ("actors", "count", "kind", "last_actor", "note", "rows", "segments", "sequence", "settings")
+    __slots__ = (
+        "actors",
+        "came_from",
+        "count",
+        "kind",
+        "note",
+        "rows",
+        "segments",
+        "sequence",
+        "settings",
+        "sources",
+    )
 
     def __init__(self, kind: EntryKind, sequence: int, rows: DecidedRowBuffer | None = None) -> None:
         self.kind = kind
@@ -47,8 +58,10 @@ class Gathered:
         self.segments: list[Segment] = []
         self.actors: dict[int, Actor] = {}
         """Who sent the rows, by the number of the stretch; most stretches have nobody."""
-        self.last_actor: Actor | None = None
-        """Who sent those of the last stretch."""
+        self.sources: dict[int, SourcePosition] = {}
+        """How far the sources of stretches are, in the same way."""
+        self.came_from: tuple[object, object] | None = None
+        """Who sent the rows of the last stretch, and which partition they are of."""
         self.note: Note | None = None
         self.settings: Settings | None = None
 
@@ -62,7 +75,7 @@ class Gatherer:
     """Takes every decision of a ledger's core, in order: its recorder.
 
     Args:
-        streams: The positions of named streams, which move on here.
+        remembered: The positions of streams and partitions, which move on here.
         raw_bytes_max: How many bytes of the text of rows that could not be decoded an entry keeps; 0 keeps none.
         on_work: Called when the commit thread may have something to do.
         on_cut: Called, within the core's lock, when a cut is taken, with its sequence.
@@ -70,12 +83,12 @@ class Gatherer:
 
     def __init__(
         self,
-        streams: Streams,
+        remembered: Remembered,
         raw_bytes_max: int,
         on_work: Callable[[], None],
         on_cut: Callable[[int], None],
     ) -> None:
-        self._streams = streams
+        self._remembered = remembered
         self._raw_bytes_max = raw_bytes_max
         self._on_work = on_work
         self._on_cut = on_cut
@@ -117,18 +130,18 @@ class Gatherer:
             Exception: Why the ledger has stopped, if it has.
         """
         segment = Segment(0, None, 0, 0, 0)
-        actor = None
+        origin = None
         if isinstance(stream, Origin):
-            actor, stream = stream.actor, stream.stream
+            origin, stream = stream, stream.stream
         if stream is not None:
             stopped = batch.outcome(stop - 1) if tally.is_stopped else 0
-            state = self._streams.advance(
+            state = self._remembered.streams.advance(
                 stream, batch, start, stop, position, tally.budgeted, stopped, sequence
             )
             segment = Segment(0, stream, position, state.digest, state.budgeted, stopped)
         with self._lock:
             self._check()
-            self._copy(batch, start, stop, sequence, segment, actor)
+            self._copy(batch, start, stop, sequence, segment, origin, position)
         self._on_work()
 
     def record_unlock(self, client: int, sequence: int, note: Note) -> None:
@@ -196,7 +209,14 @@ class Gatherer:
         self._on_work()
 
     def _copy(  # noqa: PLR0917  # the same
-        self, batch: Batch, start: int, stop: int, sequence: int, segment: Segment, actor: Actor | None
+        self,
+        batch: Batch,
+        start: int,
+        stop: int,
+        sequence: int,
+        segment: Segment,
+        origin: Origin | None,
+        position: int,
     ) -> None:
         """Copy a stretch whole: what its stream has come to is known at its end, and an entry must say it."""
         rows = stop - start
@@ -208,7 +228,13 @@ class Gatherer:
             entry = self._open = Gathered(EntryKind.ROWS, sequence, self._new_buffer(rows))
         if entry.rows is None or entry.rows.append(batch, start, stop) != rows:
             raise RuntimeError(f"a buffer with room for {rows} rows did not take them")
-        self._note_segment(entry, segment, rows, actor)
+        came_from = None
+        if origin is not None:
+            source = origin.source
+            came_from = (origin.actor, None if source is None else (source.topic, source.partition))
+        self._note_segment(entry, segment, rows, came_from)
+        if origin is not None:
+            self._note_origin(entry, origin, position + rows)
 
     def _new_buffer(self, rows: int) -> DecidedRowBuffer:
         if rows <= ENTRY_ROWS_MAX and self._spare:
@@ -216,17 +242,25 @@ class Gatherer:
         return DecidedRowBuffer(max(rows, ENTRY_ROWS_MAX), self._raw_bytes_max)
 
     @staticmethod
-    def _note_segment(entry: Gathered, segment: Segment, rows: int, actor: Actor | None) -> None:
+    def _note_segment(
+        entry: Gathered, segment: Segment, rows: int, came_from: tuple[object, object] | None
+    ) -> None:
         """Note whose rows these are; rows that go on where the last ones ended belong to the same stretch."""
         last = entry.segments[-1] if entry.segments else None
-        if last is not None and last.stream == segment.stream and entry.last_actor == actor:
+        if last is not None and last.stream == segment.stream and entry.came_from == came_from:
             entry.segments[-1] = segment._replace(first_row=last.first_row, position=last.position)
         else:
-            if actor is not None:
-                entry.actors[len(entry.segments)] = actor
-            entry.last_actor = actor
+            entry.came_from = came_from
             entry.segments.append(segment._replace(first_row=entry.count))
         entry.count += rows
+
+    def _note_origin(self, entry: Gathered, origin: Origin, position: int) -> None:
+        """Note who sent the rows of the last stretch, and how far their partition is after them."""
+        stretch = len(entry.segments) - 1
+        if origin.actor is not None:
+            entry.actors[stretch] = origin.actor
+        if origin.source is not None:
+            entry.sources[stretch] = self._remembered.sources.advance(origin.source, position)
 
     def _seal(self) -> None:
         if self._open is not None:

@@ -15,6 +15,7 @@ from holdfast.storage.sections import EntryKind
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from holdfast.domain.origin import SourcePosition
     from holdfast.kernel.batch import Batch
     from holdfast.storage.entry import Entry
     from holdfast.storage.ports import Reader
@@ -44,6 +45,8 @@ class JournalRow(NamedTuple):
     """Its text, if it could not be decoded and the text is kept."""
     actor: Actor | None = None
     """Who sent it, if that is known; without an address if none was kept, or it is erased."""
+    source: SourcePosition | None = None
+    """How far its partition was after the rows that were decided with it, if it came from a broker."""
 
 
 class EntryRows:
@@ -64,6 +67,7 @@ class EntryRows:
         self._reader = reader
         self._kept: KeptTexts | None = None
         actors = entry.sections.actors
+        self._sources = dict(entry.sections.sources)
         self._actors = {} if actors is None else dict(actors.stretches)
         try:
             unpacked = unpack_rows(entry.sections.rows)
@@ -98,6 +102,7 @@ class EntryRows:
             outcome,
             b"" if is_readable else self._kept_texts().texts.get(number, b""),
             self._actor(stretch),
+            self._sources.get(stretch),
         )
 
     def _actor(self, stretch: int) -> Actor | None:

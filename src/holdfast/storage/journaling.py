@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from holdfast.storage.origin_sections import ActorSection, NamedActor
@@ -85,6 +86,8 @@ class Journaling:
         if gathered.settings is not None:
             self._settings = gathered.settings
         sections = Sections(rows, tuple(gathered.segments), raw, gathered.settings, gathered.note, actors)
+        if gathered.sources:
+            sections = replace(sections, sources=tuple(gathered.sources.items()))
         return self._chain.append(gathered.kind, gathered.count, self._time_us, self._settings, sections)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import time
-from contextlib import closing
 from operator import index
 from typing import TYPE_CHECKING
 
@@ -13,6 +12,7 @@ from holdfast.domain.origin import Actor, Origin
 from holdfast.domain.outcome import Outcome
 from holdfast.domain.rules import Rules, find_rules
 from holdfast.domain.settings import check_settings
+from holdfast.engine.message_run import MessageRun
 from holdfast.engine.policy import CompiledPolicy, ErrorPolicy
 from holdfast.engine.rows import to_row
 from holdfast.engine.run import Run
@@ -21,11 +21,11 @@ from holdfast.kernel.batch import Batch
 from holdfast.kernel.tally import Tally
 from holdfast.storage.atomic import AtomicLoad
 from holdfast.storage.checkpointing import CHECKPOINTS_KEPT_DEFAULT
-from holdfast.storage.creation import SETTINGS_AT_CREATION, check_wanted, find_settings, settings_of_new
+from holdfast.storage.creation import SETTINGS_AT_CREATION, settings_of_new
 from holdfast.storage.durability import parse_durability
 from holdfast.storage.durable_engine import DISK_BYTES_MIN_DEFAULT, RAW_BYTES_DEFAULT, DurableEngine
 from holdfast.storage.failures import LedgerError
-from holdfast.storage.recovery import Recovery
+from holdfast.storage.opening import recover_ledger
 from holdfast.storage.sections import Note
 from holdfast.storage.stores import open_store
 from holdfast.storage.transaction import LedgerTransaction
@@ -33,16 +33,16 @@ from holdfast.storage.view import LedgerView
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
-    from typing import Any, Self
+    from typing import Self
 
     from holdfast.domain.transaction import Transaction
     from holdfast.engine.accounts import Accounts
+    from holdfast.engine.message_run import SourceMessages
     from holdfast.engine.report import Report
     from holdfast.io.input_types import Input
     from holdfast.io.rejects import RejectWriter
     from holdfast.kernel.batch import _ColumnSource as ColumnSource
     from holdfast.storage.ports import Store
-    from holdfast.storage.recovery import Recovered
     from holdfast.storage.trail import TrailRow
     from holdfast.storage.verification import Verified
 
@@ -115,7 +115,7 @@ class Ledger(DurableEngine):
             open_store(location, read_only=read_only) if isinstance(location, str | os.PathLike) else location
         )
         try:
-            recovered = _recover(
+            recovered = recover_ledger(
                 store, wanted, batch_rows, checkpoint, memory_bytes_max, on_progress, read_only
             )
             return cls(
@@ -180,6 +180,7 @@ class Ledger(DurableEngine):
         source: Input | InputStream,
         *more: Input | InputStream,
         stream: str | None = None,
+        messages: SourceMessages | None = None,
         actor: str = "",
         policy: ErrorPolicy | None = None,
         rejects: RejectWriter | None = None,
@@ -192,6 +193,8 @@ class Ledger(DurableEngine):
             more: Further inputs, each with its own header.
             stream: The name of the stream that these inputs are. Rows of it that are decided already are skipped, after they were
                 compared: ``report.skipped`` counts them. Without a name, inputs that come again are decided again.
+            messages: Which messages of a broker's partition the inputs are. The journal keeps how far the partition is, row by
+                row (:meth:`source_position`), so what was decided of them is left out when they come again.
             actor: Who sends them; the journal keeps that.
             policy: What to do about rows that are not applied; by default they are skipped.
             rejects: Where to list them.
@@ -201,18 +204,30 @@ class Ledger(DurableEngine):
             PolicyAbort: If the policy stopped the run, now or when the stream was processed before.
             StreamChangedError: If the inputs are not those whose rows were decided under this name.
             StreamBusyError: If somebody else brings rows of this stream now.
+            SourceBusyError: If somebody else brings rows of this partition now.
+            MessageChangedError: If a message has fewer rows than were decided of it.
+            ValueError: If there is not an offset for each input, or they do not grow, or a stream is named as well.
             InputError: If an input has no usable header, or is compressed and corrupt.
             OSError: If an input cannot be read.
             LedgerError: If the ledger has stopped, is closed, or is open to read only.
         """
-        return self.process_each(
-            (source, *more),
-            stream=stream,
-            actor=actor,
-            policy=policy,
-            rejects=rejects,
-            on_progress=on_progress,
-        )
+        inputs = (source, *more)
+        if messages is None:
+            return self.process_each(
+                inputs,
+                stream=stream,
+                actor=actor,
+                policy=policy,
+                rejects=rejects,
+                on_progress=on_progress,
+            )
+        if stream is not None or len(messages.offsets) != len(inputs):
+            raise ValueError("messages of a partition have an offset for each input, and belong to no stream")
+        self._check_writable()
+        with self.claim_source(messages.topic, messages.partition):
+            followed = MessageRun(messages, self.source_position(messages.topic, messages.partition))
+            run = Run(self, _compiled(policy), rejects, on_progress, actor=_actor(actor), messages=followed)
+            return run.process(map(_opened, inputs[followed.first :]))
 
     def process_each(
         self,
@@ -227,17 +242,8 @@ class Ledger(DurableEngine):
         """Apply CSV inputs as :meth:`process` does; take each from the iterable after the one before it is done."""
         self._check_writable()
         with self.claim_stream(stream):
-            run = Run(
-                self,
-                CompiledPolicy(policy or ErrorPolicy()),
-                rejects,
-                on_progress,
-                stream=stream,
-                actor=Actor(actor) if actor else None,
-            )
-            return run.process(
-                each if isinstance(each, InputStream) else open_source(each) for each in sources
-            )
+            run = Run(self, _compiled(policy), rejects, on_progress, stream=stream, actor=_actor(actor))
+            return run.process(map(_opened, sources))
 
     def atomic(self) -> AtomicLoad:
         """Make everything that is decided within a ``with`` block durable together, or nothing of it.
@@ -389,25 +395,13 @@ class Ledger(DurableEngine):
         return self._checkpointer.sequence
 
 
-def _recover(  # noqa: PLR0917  # what was asked for when the ledger was opened
-    store: Store,
-    wanted: dict[str, Any],
-    batch_rows: int | None,
-    checkpoint: int | None,
-    memory_bytes_max: int | None,
-    on_progress: Callable[[int, int], None] | None,
-    is_read_only: bool,  # the same
-) -> Recovered:
-    if not is_read_only:
-        store.discard_unpublished()
-    with closing(store.reader()) as reader:
-        created = find_settings(store, reader, wanted, batch_rows, may_create=not is_read_only)
-        recovery = Recovery(
-            reader, store.name, created, memory_bytes_max=memory_bytes_max, on_progress=on_progress
-        )
-        recovered = recovery.run(checkpoint=checkpoint)
-    check_wanted(store.name, recovered.core.settings, wanted)
-    if checkpoint is not None and not is_read_only:
-        # Pages of later ones would be taken for those of checkpoints to come.
-        store.discard_checkpoints(recovered.checkpoints[0].number if recovered.checkpoints else 0)
-    return recovered
+def _compiled(policy: ErrorPolicy | None) -> CompiledPolicy:
+    return CompiledPolicy(policy or ErrorPolicy())
+
+
+def _opened(source: Input | InputStream) -> InputStream:
+    return source if isinstance(source, InputStream) else open_source(source)
+
+
+def _actor(name: str) -> Actor | None:
+    return Actor(name) if name else None

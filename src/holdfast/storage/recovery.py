@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from holdfast.domain.outcome import Outcome
 from holdfast.domain.picklable import Picklable
-from holdfast.engine.streams import KnownStream
 from holdfast.kernel.ledger.ledger import LedgerCore
 from holdfast.kernel.packing.unpacking import RowUnpacker
 from holdfast.kernel.tally import Tally
@@ -16,8 +15,8 @@ from holdfast.storage.failures import ReplayDiffersError
 from holdfast.storage.page_seal import open_page
 from holdfast.storage.paging import WAYS_OUT, Pager
 from holdfast.storage.ports import PAGE_ACCOUNTS, PAGE_CHANGES, PAGE_RUN, StoreDamagedError
+from holdfast.storage.remembered import Remembered
 from holdfast.storage.sections import EntryKind
-from holdfast.storage.streams import Streams
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,14 +24,13 @@ if TYPE_CHECKING:
     from holdfast.domain.settings import Settings
     from holdfast.storage.entry import Entry
     from holdfast.storage.ports import CheckpointRecord, Reader
-    from holdfast.storage.sections import Segment
 
 
 class Recovered(NamedTuple):
     """A ledger's state at one point in time."""
 
     core: LedgerCore
-    streams: Streams
+    remembered: Remembered
     chain: Chain
     checkpoints: list[CheckpointRecord]
     """The published checkpoints, newest first, up to the one from which the state was recovered."""
@@ -130,7 +128,7 @@ class Recovery:
         replay.core.use_huge_pages(False)
         return Recovered(
             replay.core,
-            replay.streams,
+            replay.remembered,
             replay.chain,
             usable if checkpoint is not None else published,
             0 if last is None else last.time_us,
@@ -143,7 +141,7 @@ class Recovery:
                 f"{self._name}: the first entries were pruned, and no checkpoint that covers them can be used; restore a backup"
             )
         core = LedgerCore(self._created, pages=True, room=_widest(self._created, self._room))
-        return Replay(self._name, core, Streams(), Chain(self._name), self._pager(core, 0))
+        return Replay(self._name, core, Remembered(), Chain(self._name), self._pager(core, 0))
 
     def _from_checkpoint(self, record: CheckpointRecord) -> Replay:
         try:
@@ -165,7 +163,7 @@ class Recovery:
         return Replay(
             self._name,
             core,
-            Streams(state.streams),
+            Remembered(state.remembered),
             Chain(self._name, record.sequence, state.last_hash),
             self._pager(core, record.number),
         )
@@ -193,15 +191,17 @@ class Replay:
     Args:
         name: What messages call the ledger.
         core: The state.
-        streams: The positions of streams, which move on.
+        remembered: The positions of streams and partitions, which move on.
         chain: Where in the journal the state is.
         pager: Brings back records that rows need.
     """
 
-    def __init__(self, name: str, core: LedgerCore, streams: Streams, chain: Chain, pager: Pager) -> None:
+    def __init__(
+        self, name: str, core: LedgerCore, remembered: Remembered, chain: Chain, pager: Pager
+    ) -> None:
         self._name = name
         self.core = core
-        self.streams = streams
+        self.remembered = remembered
         self.chain = chain
         self._pager = pager
         self._tally = Tally()
@@ -218,8 +218,7 @@ class Replay:
         sections = entry.sections
         if entry.kind is EntryKind.ROWS:
             self._apply_rows(entry, end)
-            for segment in sections.segments:
-                self._move_stream(entry, segment)
+            self.remembered.follow(entry)
         elif entry.kind is EntryKind.UNLOCK and sections.note is not None:
             try:
                 self.core.unlock(sections.note.client, None)
@@ -276,13 +275,3 @@ class Replay:
                 Outcome(self._unpacker.outcome(row)).name,
                 Outcome(batch.outcome(row)).name,
             )
-
-    def _move_stream(self, entry: Entry, segment: Segment) -> None:
-        if segment.stream is None:
-            return
-        following = [each.first_row for each in entry.sections.segments if each.first_row > segment.first_row]
-        rows = min(following, default=entry.count) - segment.first_row
-        state = KnownStream(
-            segment.position + rows, segment.digest, segment.budgeted, segment.stopped, entry.end
-        )
-        self.streams.restore(segment.stream, state)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import threading
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from holdfast.engine.streams import KnownStream
+from holdfast.storage.failures import StreamBusyError
 from holdfast.storage.sections import NAME_BYTES_MAX
 
 if TYPE_CHECKING:
@@ -113,6 +115,21 @@ class Streams:
     def restore(self, name: str, state: KnownStream) -> None:
         """Set a position that the journal tells."""
         self._states[name] = state
+
+    @contextmanager
+    def claimed(self, name: str) -> Iterator[None]:
+        """Bring rows of a stream, and let nobody else do so meanwhile.
+
+        Raises:
+            StreamBusyError: If somebody else does so now.
+            ValueError: If it is no name for a stream.
+        """
+        if not self.claim(name):
+            raise StreamBusyError(name)
+        try:
+            yield
+        finally:
+            self.release(name)
 
     def claim(self, name: str) -> bool:
         """Begin to bring rows of a stream; False if somebody else does so now.

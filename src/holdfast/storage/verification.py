@@ -96,7 +96,9 @@ def verify_checkpoint(
     restored = Recovery(reader, name, created).run(until=record.sequence, checkpoint=record.number)
     for core in (replayed.core, restored.core):
         load_all(core, reader, name, record.number)
-    if replayed.core.digest() != restored.core.digest() or replayed.core.counts() != restored.core.counts():
+    is_same = replayed.core.digest() == restored.core.digest()
+    is_same = is_same and replayed.core.counts() == restored.core.counts()
+    if not (is_same and replayed.remembered.copy().has_content_of(restored.remembered.copy())):
         raise StoreDamagedError(
             f"{name}: checkpoint {record.number} (decision {record.sequence}) has another content than a replay of the "
             f"journal; {WAYS_OUT}"
