@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from holdfast.io.raw import InputError
     from holdfast.io.rejects import Rejection, RejectWriter
     from holdfast.kernel.batch import Batch
-    from holdfast.storage.failures import LedgerError, LedgerFullError
+    from holdfast.storage.failures import KeyReusedError, LedgerError, LedgerFullError
     from holdfast.storage.ledger import Ledger
     from holdfast.storage.ports import StoreError
 
@@ -53,6 +53,7 @@ _HOMES = {
     "ErrorPolicy": "engine.policy",
     "Input": "io.input_types",
     "InputError": "io.raw",
+    "KeyReusedError": "storage.failures",
     "Ledger": "storage.ledger",
     "LedgerError": "storage.failures",
     "LedgerFullError": "storage.failures",
@@ -97,6 +98,7 @@ __all__ = [
     "ErrorPolicy",
     "Input",
     "InputError",
+    "KeyReusedError",
     "Ledger",
     "LedgerError",
     "LedgerFullError",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import struct
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -24,6 +25,7 @@ from holdfast.storage.page_seal import open_page, seal_page
 from holdfast.storage.ports import Commit, StoreDamagedError, StoredEntry, StoreError
 from holdfast.storage.raw_texts import pack_texts, unpack_texts
 from holdfast.storage.remembered import RememberedState
+from holdfast.storage.requests import RequestRecords, Requests, pack_requests, unpack_requests
 from holdfast.storage.sections import (
     EntryKind,
     LaterVersionError,
@@ -49,6 +51,11 @@ ORIGINS: Any = {
     "requests": (RequestRows(1, 2, 0, bytes(range(16)), "ключ"), RequestRows(4, 1, 9, bytes(16), "k" * 255)),
 }
 """Sections about where rows come from."""
+_RECORDS = [
+    struct.pack("<QQ16sHI", 9, 5, bytes(16), 1, 1) + b"a\x01",
+    struct.pack("<QQ16sHI", 11, 6, b"f" * 16, 8, 2) + "ключ".encode() + b"\x01\x28",
+]
+REQUESTS = (RequestRecords(_RECORDS, 2),)
 
 
 def entries() -> list[StoredEntry]:
@@ -159,8 +166,11 @@ def test_sections_of_origins_that_make_no_sense() -> None:
         Sections(b"", one, actors=ActorSection(ann, ((1, 0),))),
         Sections(b"", one, actors=ActorSection(ann, ((0, 1),))),
         Sections(b"", one, sources=((1, SourcePosition("t", 0, 0)),)),
+        Sections(
+            b"", one, requests=(RequestRows(0, 2, 0, bytes(16), "a"), RequestRows(1, 1, 0, bytes(16), "b"))
+        ),
     ):
-        with pytest.raises(ValueError, match="belongs to no stretch"):
+        with pytest.raises(ValueError, match=r"belongs to no stretch|not in order"):
             decode_sections(encode_sections(wrong))
     whole = Sections(b"", (*one, Segment(3, "day", 7, 1, 2, 31)), **ORIGINS)
     for type_, data in read_sections(encode_sections(whole)):
@@ -190,13 +200,22 @@ def test_every_byte_of_pages_and_checkpoints_is_guarded() -> None:
     """A page in another's place is found as well."""
     page = seal_page(2, 7, b"records")
     assert open_page(2, 7, page) == b"records"
-    known = RememberedState({"a": KnownStream(5, 2**63, 1, 31, 9)}, (SourcePosition("pay", 3, 2**62, 5),))
+    known = RememberedState(
+        {"a": KnownStream(5, 2**63, 1, 31, 9)}, (SourcePosition("pay", 3, 2**62, 5),), REQUESTS
+    )
     state = CheckpointState(9, 5, bytes(32), b"counters", SETTINGS, known)
     checkpoint = encode_checkpoint(state)
     assert decode_checkpoint(checkpoint) == state
     plain = replace(state, remembered=RememberedState(known.streams))
     assert decode_checkpoint(encode_checkpoint(plain)) == plain
-    # A release that does not know partitions reads checkpoints without any, and no others.
+    keyed = replace(state, remembered=RememberedState(known.streams, (), REQUESTS))
+    assert decode_checkpoint(encode_checkpoint(keyed)) == keyed
+    assert Requests(REQUESTS).content() == {"a": (bytes(16), b"\x01"), "ключ": (b"f" * 16, b"\x01\x28")}
+    for end in range(1, len(pack_requests(REQUESTS))):
+        if end != len(REQUESTS[0].records[0]):
+            with pytest.raises(ValueError, match="cut off"):
+                unpack_requests(pack_requests(REQUESTS)[:end])
+    # A release that does not know these reads checkpoints without any, and no others.
     assert [encode_checkpoint(each)[4] for each in (plain, state)] == [1, 2]
     texts, section = pack_texts([(3, b"deposit,,"), (9, b"")], 0, [(0, "192.0.2.7:9")])
     assert unpack_texts(texts, section) == ({3: b"deposit,,", 9: b""}, {0: "192.0.2.7:9"})

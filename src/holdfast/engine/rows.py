@@ -5,9 +5,11 @@ This module is slow to import (dataclasses, decimal); processing files does not 
 
 from __future__ import annotations
 
+from hashlib import blake2b
 from typing import TYPE_CHECKING
 
 from holdfast.domain.amount import AmountError, units_from
+from holdfast.domain.origin import FINGERPRINT_BYTES
 from holdfast.domain.outcome import UNDECIDED, Outcome
 from holdfast.domain.transaction import Deposit, Transaction, Withdrawal, not_a_transaction
 
@@ -46,3 +48,18 @@ def to_row(transaction: Transaction, settings: Settings) -> Row:
         except AmountError as error:
             return type_, client, tx, 0, error.outcome
     return type_, client, tx, units, UNDECIDED
+
+
+def fingerprint_of(transaction: Transaction, row: Row) -> bytes:
+    """Give what tells a transaction from others, in 16 bytes; amounts that are the same are written in any way.
+
+    Args:
+        transaction: The transaction.
+        row: Its row, as :func:`to_row` has made it.
+    """
+    type_, _, _, units, outcome = row
+    amount: object = units
+    if outcome != UNDECIDED and isinstance(transaction, Deposit | Withdrawal):
+        amount = str(transaction.amount)
+    said = ascii((type_, transaction.client, transaction.tx, amount))
+    return blake2b(said.encode(), digest_size=FINGERPRINT_BYTES).digest()

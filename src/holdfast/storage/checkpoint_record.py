@@ -2,12 +2,13 @@
 
 Packed: magic ``HFCP``, format version (2 bytes, little-endian as all numbers), 2 zeros, the sequence (8), when it was cut in
 microseconds since 1970 (8), the hash of the last entry before it (32), then three parts, each after its length (4): the core's
-counters, the settings as TOML, the streams compressed with zlib; if rows came from partitions of brokers, a fourth part, their
-positions; and at the end the hash of everything before. The version is 2 with a fourth part, and else 1: a release that does not
-know it must not go on without it.
+counters, the settings as TOML, the streams compressed with zlib; and at the end the hash of everything before. If rows came from
+partitions of brokers or answered requests, there are two more parts, the positions and the requests, and the version is 2 instead
+of 1: a release that does not know them must not go on without them.
 
 A stream is the length of its name (2), its name, and four numbers: rows, digest, budgeted rows (8 each), stopped (1); see
-:class:`holdfast.engine.streams.KnownStream`. Positions are as in the section of an entry, for a stretch 0.
+:class:`holdfast.engine.streams.KnownStream`. Positions are as in the section of an entry, for a stretch 0; for
+requests see :func:`pack_requests`.
 """
 
 from __future__ import annotations
@@ -23,14 +24,14 @@ from holdfast.engine.streams import KnownStream
 from holdfast.storage.hashing import HASH_BYTES, hash_of
 from holdfast.storage.origin_sections import decode_sources, encode_sources
 from holdfast.storage.remembered import RememberedState
+from holdfast.storage.requests import pack_requests, unpack_requests
 
 if TYPE_CHECKING:
     from holdfast.domain.settings import Settings
 
 _MAGIC = b"HFCP"
 _VERSION = 1
-_VERSION_WITH_SOURCES = 2
-_PARTS = 3
+_VERSION_WITH_ORIGINS = 2
 _HEAD = struct.Struct("<4sHHQQ32s")
 _LENGTH = struct.Struct("<I")
 _NAME = struct.Struct("<H")
@@ -59,9 +60,11 @@ def encode_checkpoint(state: CheckpointState) -> bytes:
         for encoded in (name.encode(),)
     )
     parts = [state.counters, encode_settings(state.settings), zlib.compress(streams, 1)]
-    if state.remembered.sources:
-        parts.append(encode_sources(tuple((0, position) for position in state.remembered.sources)))
-    version = _VERSION if len(parts) == _PARTS else _VERSION_WITH_SOURCES
+    version = _VERSION
+    sources, requests = state.remembered.sources, state.remembered.requests
+    if sources or requests:
+        version = _VERSION_WITH_ORIGINS
+        parts += [encode_sources(tuple((0, position) for position in sources)), pack_requests(requests)]
     packed = _HEAD.pack(_MAGIC, version, 0, state.sequence, state.time_us, state.last_hash)
     for part in parts:
         packed += _LENGTH.pack(len(part)) + part
@@ -78,7 +81,7 @@ def decode_checkpoint(packed: bytes) -> CheckpointState:
     if hash_of(body) != checksum:
         raise ValueError("its checksum is wrong")
     magic, version, _, sequence, time_us, last_hash = _HEAD.unpack_from(body)
-    if magic != _MAGIC or version not in {_VERSION, _VERSION_WITH_SOURCES}:
+    if magic != _MAGIC or version not in {_VERSION, _VERSION_WITH_ORIGINS}:
         raise ValueError(f"it is of format {version}: a later version of Holdfast reads it")
     parts = []
     offset = _HEAD.size
@@ -87,7 +90,7 @@ def decode_checkpoint(packed: bytes) -> CheckpointState:
         offset += _LENGTH.size
         parts.append(body[offset : offset + length])
         offset += length
-    counters, settings, streams, *sources = parts
+    counters, settings, streams, *origins = parts
     return CheckpointState(
         sequence,
         time_us,
@@ -96,7 +99,8 @@ def decode_checkpoint(packed: bytes) -> CheckpointState:
         decode_settings(settings),
         RememberedState(
             _decode_streams(zlib.decompress(streams), sequence),
-            tuple(position for part in sources[:1] for _, position in decode_sources(part, 1)),
+            tuple(position for part in origins[:1] for _, position in decode_sources(part, 1)),
+            unpack_requests(origins[1]) if len(origins) > 1 else (),
         ),
     )
 

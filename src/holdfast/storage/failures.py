@@ -127,3 +127,18 @@ class SourceBusyError(LedgerError):
         super().__init__(
             f"messages of partition {partition} of topic {topic!r} are being processed already; one consumer at a time does that"
         )
+
+
+class KeyReusedError(LedgerError):
+    """An idempotency key was used for another request before; nothing was decided now.
+
+    Args:
+        key: The key.
+        decision: The last decision of that request.
+    """
+
+    def __init__(self, key: str, decision: int) -> None:
+        super().__init__(
+            f"idempotency key {key!r} belongs to another request, which was decided as decision {decision:,}; nothing was "
+            "decided now: give every request a key of its own, and the same key only to the same request"
+        )

@@ -8,16 +8,19 @@ rows of all streams that arrived during one commit share the next one.
 from __future__ import annotations
 
 import threading
+import time
 from typing import TYPE_CHECKING
 
 from holdfast.domain.origin import Origin
 from holdfast.kernel.packing.decided_rows import DecidedRowBuffer
+from holdfast.storage.origin_sections import RequestRows
+from holdfast.storage.requests import KnownRequest
 from holdfast.storage.sections import EntryKind, Segment
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from holdfast.domain.origin import Actor, SourcePosition
+    from holdfast.domain.origin import Actor, RequestKey, SourcePosition
     from holdfast.domain.settings import Settings
     from holdfast.kernel.batch import Batch
     from holdfast.kernel.tally import Tally
@@ -43,6 +46,7 @@ class Gathered:
         "count",
         "kind",
         "note",
+        "requests",
         "rows",
         "segments",
         "sequence",
@@ -60,6 +64,7 @@ class Gathered:
         """Who sent the rows, by the number of the stretch; most stretches have nobody."""
         self.sources: dict[int, SourcePosition] = {}
         """How far the sources of stretches are, in the same way."""
+        self.requests: list[RequestRows] = []
         self.came_from: tuple[object, object] | None = None
         """Who sent the rows of the last stretch, and which partition they are of."""
         self.note: Note | None = None
@@ -235,6 +240,8 @@ class Gatherer:
         self._note_segment(entry, segment, rows, came_from)
         if origin is not None:
             self._note_origin(entry, origin, position + rows)
+            if origin.request is not None:
+                self._note_request(entry, origin.request, bytes(batch.outcomes[start:stop]), position)
 
     def _new_buffer(self, rows: int) -> DecidedRowBuffer:
         if rows <= ENTRY_ROWS_MAX and self._spare:
@@ -261,6 +268,14 @@ class Gatherer:
             entry.actors[stretch] = origin.actor
         if origin.source is not None:
             entry.sources[stretch] = self._remembered.sources.advance(origin.source, position)
+
+    def _note_request(self, entry: Gathered, request: RequestKey, outcomes: bytes, position: int) -> None:
+        """Note which request the last rows of an entry answer, and remember the answer."""
+        key, fingerprint = request
+        rows = len(outcomes)
+        entry.requests.append(RequestRows(entry.count - rows, rows, position, fingerprint, key))
+        known = KnownRequest(fingerprint, outcomes, entry.end, time.time_ns() // 1000)
+        self._remembered.requests.remember(key, known, position)
 
     def _seal(self) -> None:
         if self._open is not None:

@@ -86,8 +86,10 @@ class Journaling:
         if gathered.settings is not None:
             self._settings = gathered.settings
         sections = Sections(rows, tuple(gathered.segments), raw, gathered.settings, gathered.note, actors)
-        if gathered.sources:
-            sections = replace(sections, sources=tuple(gathered.sources.items()))
+        if gathered.sources or gathered.requests:
+            sections = replace(
+                sections, sources=tuple(gathered.sources.items()), requests=tuple(gathered.requests)
+            )
         return self._chain.append(gathered.kind, gathered.count, self._time_us, self._settings, sections)
 
 

@@ -8,13 +8,13 @@ from operator import index
 from typing import TYPE_CHECKING
 
 from holdfast.domain.account import Account
-from holdfast.domain.origin import Actor, Origin
+from holdfast.domain.origin import Actor, Origin, RequestKey
 from holdfast.domain.outcome import Outcome
 from holdfast.domain.rules import Rules, find_rules
 from holdfast.domain.settings import check_settings
 from holdfast.engine.message_run import MessageRun
 from holdfast.engine.policy import CompiledPolicy, ErrorPolicy
-from holdfast.engine.rows import to_row
+from holdfast.engine.rows import fingerprint_of, to_row
 from holdfast.engine.run import Run
 from holdfast.io.compression import InputStream, open_source
 from holdfast.kernel.batch import Batch
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from holdfast.engine.accounts import Accounts
     from holdfast.engine.message_run import SourceMessages
     from holdfast.engine.report import Report
+    from holdfast.engine.rows import Row
     from holdfast.io.input_types import Input
     from holdfast.io.rejects import RejectWriter
     from holdfast.kernel.batch import _ColumnSource as ColumnSource
@@ -137,28 +138,35 @@ class Ledger(DurableEngine):
 
     # --- rows in ---
 
-    def apply(self, transaction: Transaction, *, actor: str = "") -> Outcome:
+    def apply(
+        self, transaction: Transaction, *, actor: str = "", idempotency_key: str | None = None
+    ) -> Outcome:
         """Apply one transaction, and return when that is durable.
 
         Args:
             transaction: The transaction.
             actor: Who sends it; the journal keeps that.
+            idempotency_key: What tells this request from others. If it comes again with the same transaction, it gets the first
+                outcome and nothing is decided; that holds for the last 65,536 keys at least, and for 24 hours.
 
         Returns:
             Its outcome; a malformed or refused transaction is an outcome, never an exception.
 
         Raises:
             TypeError: If it is not a transaction.
-            ValueError: If nobody can have such a name.
+            ValueError: If nobody can have such a name, or it is no key.
+            KeyReusedError: If the key came with another transaction before; nothing is decided.
             LedgerError: If the ledger has stopped, is closed, or is open to read only.
         """
-        outcome, sequence = self._apply(transaction, actor)
+        outcome, sequence = self._apply(transaction, actor, idempotency_key)
         self.wait_durable(sequence)
         return outcome
 
-    async def apply_async(self, transaction: Transaction, *, actor: str = "") -> Outcome:
+    async def apply_async(
+        self, transaction: Transaction, *, actor: str = "", idempotency_key: str | None = None
+    ) -> Outcome:
         """Apply one transaction as :meth:`apply` does, without blocking the event loop."""
-        outcome, sequence = self._apply(transaction, actor)
+        outcome, sequence = self._apply(transaction, actor, idempotency_key)
         await self.wait_durable_async(sequence)
         return outcome
 
@@ -253,9 +261,21 @@ class Ledger(DurableEngine):
         """
         return AtomicLoad(self)
 
-    def _apply(self, transaction: Transaction, actor: str) -> tuple[Outcome, int]:
-        batch = Batch.from_rows([to_row(transaction, self.settings)])
-        self.decide(batch, 0, 1, None, Origin(actor=Actor(actor)) if actor else None, 0)
+    def _apply(self, transaction: Transaction, actor: str, key: str | None) -> tuple[Outcome, int]:
+        row = to_row(transaction, self.settings)
+        if key is not None:
+            request = RequestKey(key, fingerprint_of(transaction, row))
+            origin = Origin(actor=_actor(actor), request=request)
+            self._check_writable()
+            with self._remembered.requests.claimed(request) as known:
+                if known is not None:
+                    return Outcome(known.outcomes[0]), known.decided_at
+                return self._decide_row(row, origin)
+        return self._decide_row(row, Origin(actor=Actor(actor)) if actor else None)
+
+    def _decide_row(self, row: Row, origin: Origin | None) -> tuple[Outcome, int]:
+        batch = Batch.from_rows([row])
+        self.decide(batch, 0, 1, None, origin, 0)
         return Outcome(batch.outcome(0)), self._core.decided
 
     # --- looking ---

@@ -44,6 +44,11 @@ class RequestRows(NamedTuple):
     fingerprint: bytes
     key: str
 
+    @property
+    def span(self) -> tuple[int, int]:
+        """The first row and the one after the last."""
+        return self.first_row, self.first_row + self.rows
+
 
 def encode_actors(section: ActorSection) -> bytes:
     """Pack the actors."""
@@ -117,11 +122,13 @@ def decode_requests(data: bytes) -> tuple[RequestRows, ...]:
         ValueError: If they are damaged.
         struct.error: If they are cut off.
     """
-    found = []
+    found: list[RequestRows] = []
     offset = 0
     while offset < len(data):
         first_row, rows, rows_before, fingerprint, length = _REQUEST.unpack_from(data, offset)
         key, offset = _text(data, offset + _REQUEST.size, length)
+        if found and first_row < found[-1].span[1]:
+            raise ValueError("the rows of requests are not in order")
         found.append(RequestRows(first_row, rows, rows_before, fingerprint, key))
     return tuple(found)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from typing import TYPE_CHECKING, NamedTuple
 
 from holdfast.domain.outcome import Outcome
@@ -217,8 +218,7 @@ class Replay:
         self.chain.check(entry)
         sections = entry.sections
         if entry.kind is EntryKind.ROWS:
-            self._apply_rows(entry, end)
-            self.remembered.follow(entry)
+            self.remembered.follow(entry, self._apply_rows(entry, end))
         elif entry.kind is EntryKind.UNLOCK and sections.note is not None:
             try:
                 self.core.unlock(sections.note.client, None)
@@ -237,8 +237,11 @@ class Replay:
                 f"{self._name}: the entry at decision {entry.sequence} lacks a section; {WAYS_OUT}"
             )
 
-    def _apply_rows(self, entry: Entry, end: int) -> None:
+    def _apply_rows(self, entry: Entry, end: int) -> dict[int, int]:
+        """Decide rows; give the outcome codes of those that belong to requests."""
         rows = self._unpacker
+        wanted = [row for each in entry.sections.requests for row in range(*each.span)]
+        outcomes: dict[int, int] = {}
         try:
             rows.open(entry.sections.rows)
             is_next = rows.next_piece()
@@ -250,10 +253,20 @@ class Replay:
             )
         while is_next and entry.sequence + rows.first_row < end:
             self._decide_piece(entry.sequence + rows.first_row, end)
+            if wanted:
+                self._collect_outcomes(wanted, end - entry.sequence, outcomes)
             try:
                 is_next = rows.next_piece()
             except ValueError as error:
                 raise self._unreadable(entry, error) from error
+        return outcomes
+
+    def _collect_outcomes(self, wanted: list[int], end: int, outcomes: dict[int, int]) -> None:
+        """Note the outcomes of some rows, which are in order, as far as they are in this piece and were decided."""
+        batch, first = self._unpacker.batch, self._unpacker.first_row
+        begin, stop = (bisect_left(wanted, row) for row in (first, min(first + batch.rows, end)))
+        for row in wanted[begin:stop]:
+            outcomes[row] = batch.outcome(row - first)
 
     def _unreadable(self, entry: Entry, error: ValueError) -> StoreDamagedError:
         return StoreDamagedError(

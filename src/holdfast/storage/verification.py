@@ -98,7 +98,7 @@ def verify_checkpoint(
         load_all(core, reader, name, record.number)
     is_same = replayed.core.digest() == restored.core.digest()
     is_same = is_same and replayed.core.counts() == restored.core.counts()
-    if not (is_same and replayed.remembered.copy().has_content_of(restored.remembered.copy())):
+    if not (is_same and replayed.remembered.has_content_of(restored.remembered)):
         raise StoreDamagedError(
             f"{name}: checkpoint {record.number} (decision {record.sequence}) has another content than a replay of the "
             f"journal; {WAYS_OUT}"
