@@ -44,14 +44,25 @@ def read_sections(body: bytes) -> Iterator[tuple[int, bytes]]:
         offset += 8 + length
 
 
-def read_actors(data: bytes) -> tuple[list[tuple[str, bool]], dict[int, int]]:
-    """Give the actors, each with whether its address is kept outside, and the actor's number for stretches that have one."""
-    (count,) = struct.unpack_from("<I", data)
-    offset, actors = 4, []
+Actor = tuple[str, tuple[int, int] | None]
+"""Its id, and where its address is kept: the key of an entry, and the actor's number there."""
+
+
+def read_actors(data: bytes) -> tuple[list[Actor], dict[int, int]]:
+    """Give the actors, and the actor's number for stretches that have one."""
+    offset, ids, actors = 2, [], []
+    for _ in range(struct.unpack_from("<H", data)[0]):
+        (length,) = struct.unpack_from("<H", data, offset)
+        ids.append(data[offset + 2 : offset + 2 + length].decode())
+        offset += 2 + length
+    (count,) = struct.unpack_from("<I", data, offset)
+    offset += 4
     for _ in range(count):
-        flags, length = struct.unpack_from("<BH", data, offset)
-        actors.append((data[offset + 3 : offset + 3 + length].decode(), flags == 1))
-        offset += 3 + length
+        number, flags = struct.unpack_from("<HB", data, offset)
+        offset += 3
+        sequence, there = struct.unpack_from("<QI", data, offset) if flags & 1 else (0, 0)
+        actors.append((ids[number], (sequence, there) if flags & 1 else None))
+        offset += 12 * (flags & 1)
     return actors, dict(struct.iter_unpack("<II", data[offset:]))
 
 

@@ -20,7 +20,7 @@ from holdfast.kernel.ledger.ledger import LedgerCore
 from holdfast.kernel.packing.decided_rows import DecidedRowBuffer
 from holdfast.storage.checkpoint_record import CheckpointState, decode_checkpoint, encode_checkpoint
 from holdfast.storage.entry import FORMAT_VERSION, Chain, decode_entry
-from holdfast.storage.origin_sections import ActorSection, NamedActor, RequestRows
+from holdfast.storage.origin_sections import ActorSection, KeptAt, NamedActor, RequestRows
 from holdfast.storage.page_seal import open_page, seal_page
 from holdfast.storage.ports import Commit, StoreDamagedError, StoredEntry, StoreError
 from holdfast.storage.raw_texts import pack_texts, unpack_texts
@@ -46,7 +46,10 @@ if TYPE_CHECKING:
 
 SETTINGS = make_settings("cards")
 ORIGINS: Any = {
-    "actors": ActorSection((NamedActor("ann", False), NamedActor("token:7", True)), ((0, 1), (1, 0))),
+    "actors": ActorSection(
+        (NamedActor("ann"), NamedActor("token:7", KeptAt(0, 1)), NamedActor("ann", KeptAt(9, 2))),
+        ((0, 1), (1, 0)),
+    ),
     "sources": ((0, SourcePosition("pay", 3, 2**62, 5)),),
     "requests": (RequestRows(1, 2, 0, bytes(range(16)), "ключ"), RequestRows(4, 1, 9, bytes(16), "k" * 255)),
 }
@@ -161,7 +164,7 @@ def test_what_a_later_version_wrote_is_refused_politely(
 def test_sections_of_origins_that_make_no_sense() -> None:
     """An actor or a source of a stretch that is not there, an actor that is not there, what is cut off: named as damage."""
     one = (Segment(0, None, 0, 0, 0),)
-    ann = (NamedActor("ann", False),)
+    ann = (NamedActor("ann"),)
     for wrong in (
         Sections(b"", one, actors=ActorSection(ann, ((1, 0),))),
         Sections(b"", one, actors=ActorSection(ann, ((0, 1),))),
@@ -360,13 +363,13 @@ def test_the_page_shows_where_rows_come_from(monkeypatch: pytest.MonkeyPatch) ->
     sections = Sections(
         segments=(Segment(0, None, 0, 0, 0), Segment(2, None, 0, 0, 0)),
         raw=raw,
-        actors=ActorSection((NamedActor("token:3fa9c1d2e4b50617", True),), ((0, 0),)),
+        actors=ActorSection((NamedActor("token:3fa9c1d2e4b50617", KeptAt(1_000, 0)),), ((0, 0),)),
         sources=((1, SourcePosition("pay", 4, 1700, 1)),),
         requests=(RequestRows(1, 1, 0, bytes.fromhex("5e" * 16), "order-8"),),
     )
     assert encode_sections(sections) == body
     found = dict(read_sections(body))
-    assert read_actors(found[0x8006]) == ([("token:3fa9c1d2e4b50617", True)], {0: 0})
+    assert read_actors(found[0x8006]) == ([("token:3fa9c1d2e4b50617", (1_000, 0))], {0: 0})
     assert read_sources(found[7]) == {1: ("pay", 4, 1700, 1)}
     assert read_requests(found[8]) == [(1, 1, 0, b"^" * 16, "order-8")]
     assert read_kept(kept, found[3]) == ({}, {0: "192.0.2.7:50311"})

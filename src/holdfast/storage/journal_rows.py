@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from holdfast.storage.entry import Entry
     from holdfast.storage.ports import Reader
 
+_KEPT_MAX = 64
+_NOTHING = KeptTexts({}, {})
 _NAMES = ("", "deposit", "withdrawal", "dispute", "resolve", "chargeback")
 
 
@@ -49,6 +51,58 @@ class JournalRow(NamedTuple):
     """How far its partition was after the rows that were decided with it, if it came from a broker."""
 
 
+class KeptReader:
+    """Reads the texts and addresses that are kept beside entries; what was read last is not read again.
+
+    Args:
+        reader: The store.
+        name: What messages call the ledger.
+    """
+
+    def __init__(self, reader: Reader, name: str) -> None:
+        self._reader = reader
+        self._name = name
+        self._known: dict[int, KeptTexts] = {}
+
+    def at(self, sequence: int) -> KeptTexts:
+        """Give what is kept beside the entry with this key; nothing if it is erased, or the entry was pruned.
+
+        Raises:
+            StoreDamagedError: If it is not what was kept.
+        """
+        known = self._known.get(sequence)
+        if known is not None:
+            return known
+        stored = next(self._reader.entries(sequence), None)
+        if stored is None or stored.sequence != sequence:
+            return _NOTHING
+        return self.beside(decode_entry(self._name, stored))
+
+    def beside(self, entry: Entry) -> KeptTexts:
+        """Give what is kept beside an entry.
+
+        Raises:
+            StoreDamagedError: If it is not what was kept.
+        """
+        known = self._known.get(entry.sequence)
+        if known is not None:
+            return known
+        raw = entry.sections.raw
+        stored = None if raw is None else self._reader.raw_text(entry.sequence)
+        found = None
+        if raw is not None and stored is not None:
+            try:
+                found = unpack_texts(stored.data, raw)
+            except ValueError as error:
+                raise StoreDamagedError(
+                    f"{self._name}: the texts of the entry at decision {entry.sequence}: {error}"
+                ) from error
+        if len(self._known) >= _KEPT_MAX:
+            self._known.clear()
+        self._known[entry.sequence] = found or _NOTHING
+        return self._known[entry.sequence]
+
+
 class EntryRows:
     """The rows of one entry.
 
@@ -56,16 +110,15 @@ class EntryRows:
         name: What messages call the ledger.
         entry: The entry.
         reader: Where the raw texts are.
+        kept: Reads what is kept beside entries; one for all entries of a scan saves reading it again and again.
 
     Raises:
         StoreDamagedError: If the rows cannot be read.
     """
 
-    def __init__(self, name: str, entry: Entry, reader: Reader) -> None:
+    def __init__(self, name: str, entry: Entry, reader: Reader, kept: KeptReader | None = None) -> None:
         self._entry = entry
-        self._name = name
-        self._reader = reader
-        self._kept: KeptTexts | None = None
+        self._kept = KeptReader(reader, name) if kept is None else kept
         actors = entry.sections.actors
         self._sources = dict(entry.sections.sources)
         self._actors = {} if actors is None else dict(actors.stretches)
@@ -100,7 +153,7 @@ class EntryRows:
             batch.txs[number],
             batch.amounts[number] if is_readable else 0,
             outcome,
-            b"" if is_readable else self._kept_texts().texts.get(number, b""),
+            b"" if is_readable else self._kept.beside(entry).texts.get(number, b""),
             self._actor(stretch),
             self._sources.get(stretch),
         )
@@ -111,21 +164,11 @@ class EntryRows:
         if number is None or actors is None:
             return None
         named = actors.actors[number]
-        return Actor(named.id, self._kept_texts().addresses.get(number, "") if named.has_address else "")
-
-    def _kept_texts(self) -> KeptTexts:
-        if self._kept is None:
-            self._kept = KeptTexts({}, {})
-            raw = self._entry.sections.raw
-            stored = None if raw is None else self._reader.raw_text(self._entry.sequence)
-            if raw is not None and stored is not None:
-                try:
-                    self._kept = unpack_texts(stored.data, raw) or self._kept
-                except ValueError as error:
-                    raise StoreDamagedError(
-                        f"{self._name}: the texts of the entry at decision {self._entry.sequence}: {error}"
-                    ) from error
-        return self._kept
+        if named.address is None:
+            return Actor(named.id)
+        sequence, there = named.address
+        kept = self._kept.beside(self._entry) if sequence == self._entry.sequence else self._kept.at(sequence)
+        return Actor(named.id, kept.addresses.get(there, ""))
 
 
 def entries_with_rows(
@@ -141,8 +184,9 @@ def entries_with_rows(
     """
     last = reader.last_entry()
     end = 0 if last is None else last.sequence + last.count
+    kept = KeptReader(reader, name)
     for stored in reader.entries(sequence):
         entry = decode_entry(name, stored)
-        yield entry, EntryRows(name, entry, reader) if entry.kind is EntryKind.ROWS else None
+        yield entry, EntryRows(name, entry, reader, kept) if entry.kind is EntryKind.ROWS else None
         if on_progress is not None:
             on_progress(entry.end - sequence, end - sequence)

@@ -6,13 +6,12 @@ import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from holdfast.storage.origin_sections import ActorSection, NamedActor
+from holdfast.storage.actor_numbers import ActorNumbers
 from holdfast.storage.ports import RawText
 from holdfast.storage.raw_texts import pack_texts
 from holdfast.storage.sections import Sections
 
 if TYPE_CHECKING:
-    from holdfast.domain.origin import Actor
     from holdfast.domain.settings import Settings
     from holdfast.storage.entry import Chain
     from holdfast.storage.gathering import Gathered, Gatherer
@@ -32,7 +31,7 @@ class Journaling:
     def __init__(
         self, chain: Chain, settings: Settings, time_us: int, *, keeps_addresses: bool = True
     ) -> None:
-        self._keeps_addresses = keeps_addresses
+        self._actors = ActorNumbers(keeps_addresses=keeps_addresses)
         self._chain = chain
         self._settings = settings
         self._time_us = time_us
@@ -76,7 +75,7 @@ class Journaling:
         rows = b""
         addresses: list[tuple[int, str]] = []
         if gathered.actors:
-            actors, addresses = _number_actors(gathered.actors, keeps_addresses=self._keeps_addresses)
+            actors, addresses = self._actors.of_entry(gathered.sequence, self._time_us, gathered.actors)
         if gathered.rows is not None:
             texts, dropped = gathered.rows.texts_of_rows(), gathered.rows.raw_dropped
             if texts or dropped or addresses:
@@ -91,17 +90,3 @@ class Journaling:
                 sections, sources=tuple(gathered.sources.items()), requests=tuple(gathered.requests)
             )
         return self._chain.append(gathered.kind, gathered.count, self._time_us, self._settings, sections)
-
-
-def _number_actors(
-    actors: dict[int, Actor], *, keeps_addresses: bool
-) -> tuple[ActorSection, list[tuple[int, str]]]:
-    """Give what an entry says of the actors of its stretches, and their addresses by their numbers."""
-    numbers: dict[Actor, int] = {}
-    stretches = []
-    for stretch, actor in actors.items():
-        kept = actor if keeps_addresses else actor._replace(address="")
-        stretches.append((stretch, numbers.setdefault(kept, len(numbers))))
-    named = tuple(NamedActor(each.id, bool(each.address)) for each in numbers)
-    addresses = [(number, each.address) for each, number in numbers.items() if each.address]
-    return ActorSection(named, tuple(stretches)), addresses

@@ -12,18 +12,30 @@ from typing import NamedTuple
 from holdfast.domain.origin import SourcePosition
 
 _COUNT = struct.Struct("<I")
-_ACTOR = struct.Struct("<BH")
+_IDS = struct.Struct("<H")
+_ACTOR = struct.Struct("<HB")
+_KEPT_AT = struct.Struct("<QI")
 _PAIR = struct.Struct("<II")
 _SOURCE = struct.Struct("<IIQIH")
 _REQUEST = struct.Struct("<III16sH")
 _HAS_ADDRESS = 1
 
 
+class KeptAt(NamedTuple):
+    """Where an address is kept."""
+
+    sequence: int
+    """The key of the entry beside which it is: this one or one before it."""
+    number: int
+    """The actor's number in that entry."""
+
+
 class NamedActor(NamedTuple):
     """An actor, as an entry names it; the address is kept outside."""
 
     id: str
-    has_address: bool
+    address: KeptAt | None = None
+    """Where the address is, if it was kept."""
 
 
 class ActorSection(NamedTuple):
@@ -52,10 +64,18 @@ class RequestRows(NamedTuple):
 
 def encode_actors(section: ActorSection) -> bytes:
     """Pack the actors."""
-    parts = [_COUNT.pack(len(section.actors))]
+    ids: dict[str, int] = {}
     for actor in section.actors:
-        name = actor.id.encode()
-        parts.append(_ACTOR.pack(_HAS_ADDRESS if actor.has_address else 0, len(name)) + name)
+        ids.setdefault(actor.id, len(ids))
+    parts = [_IDS.pack(len(ids))]
+    for name in ids:
+        encoded = name.encode()
+        parts.append(_IDS.pack(len(encoded)) + encoded)
+    parts.append(_COUNT.pack(len(section.actors)))
+    for actor in section.actors:
+        parts.append(_ACTOR.pack(ids[actor.id], 0 if actor.address is None else _HAS_ADDRESS))
+        if actor.address is not None:
+            parts.append(_KEPT_AT.pack(*actor.address))
     return b"".join([*parts, *(_PAIR.pack(*pair) for pair in section.stretches)])
 
 
@@ -66,13 +86,26 @@ def decode_actors(data: bytes, stretches: int) -> ActorSection:
         ValueError: If they are damaged, or belong to other stretches than the entry has.
         struct.error: If they are cut off.
     """
-    (count,) = _COUNT.unpack_from(data)
-    offset = _COUNT.size
+    (count,) = _IDS.unpack_from(data)
+    offset = _IDS.size
+    ids = []
+    for _ in range(count):
+        (length,) = _IDS.unpack_from(data, offset)
+        name, offset = _text(data, offset + _IDS.size, length)
+        ids.append(name)
+    (count,) = _COUNT.unpack_from(data, offset)
+    offset += _COUNT.size
     actors = []
     for _ in range(count):
-        flags, length = _ACTOR.unpack_from(data, offset)
-        name, offset = _text(data, offset + _ACTOR.size, length)
-        actors.append(NamedActor(name, bool(flags & _HAS_ADDRESS)))
+        number, flags = _ACTOR.unpack_from(data, offset)
+        offset += _ACTOR.size
+        address = None
+        if flags & _HAS_ADDRESS:
+            address = KeptAt(*_KEPT_AT.unpack_from(data, offset))
+            offset += _KEPT_AT.size
+        if number >= len(ids):
+            raise ValueError("an actor has no id")
+        actors.append(NamedActor(ids[number], address))
     pairs = tuple(_PAIR.iter_unpack(data[offset:]))
     if any(stretch >= stretches or actor >= count for stretch, actor in pairs):
         raise ValueError("an actor belongs to no stretch")
