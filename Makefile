@@ -79,7 +79,7 @@ profile: $(RELEASE)/.installed $(RELEASE)/.dev ## Print where the time goes, by 
 
 # The kernel's coverage counters report to libFuzzer, which comes with atheris; it must be loaded before the kernel.
 .PHONY: fuzz
-fuzz: $(FUZZ)/.installed $(FUZZ)/.fuzz ## Fuzz the CSV decoder for FUZZ_SECONDS (needs clang)
+fuzz: $(FUZZ)/.installed $(FUZZ)/.fuzz ## Fuzz the decoders for FUZZ_SECONDS (needs clang)
 	@mkdir -p .build/fuzz/corpus .build/fuzz/crashes
 	LD_PRELOAD="$$($(FUZZ)/bin/python -c 'import atheris; print(atheris.path())')/ubsan_with_fuzzer.so" \
 		$(FUZZ)/bin/python tests/fuzz/fuzz_decoder.py -max_total_time=$(FUZZ_SECONDS) -timeout=20 -rss_limit_mb=2048 \

@@ -23,6 +23,7 @@ from holdfast.domain.settings import make_settings
 from holdfast.kernel.batch import Batch
 from holdfast.kernel.csv.decoder import CsvDecoder
 from holdfast.kernel.ledger.ledger import LedgerCore
+from holdfast.kernel.ndjson.decoder import NdjsonDecoder
 from holdfast.kernel.packing.decided_rows import DecidedRowBuffer
 from holdfast.kernel.packing.unpacking import RowUnpacker, UnpackedRows, unpack_rows
 from holdfast.kernel.tally import Tally
@@ -86,6 +87,7 @@ def odd_values(random_source: random.Random) -> Any:
         Tally,
         filled_batch,
         CsvDecoder,
+        NdjsonDecoder,
         LedgerCore,
         lambda: LedgerCore(make_settings("cards", client_bits=64, tx_bits=64)),
         lambda: LedgerCore().image(),

@@ -59,7 +59,7 @@ WRITERS_EXCEPTIONS = {
     "streaming/snapshots.py": {"os.unlink"},
 }
 
-KERNEL_STANDARD_LIBRARY = {"__future__", "collections", "os", "sys", "typing"}
+KERNEL_STANDARD_LIBRARY = {"__future__", "collections", "json", "os", "sys", "typing"}
 """What the kernel may import of the standard library: no files, no sockets, no threads, no event loop."""
 
 FILE_LINES_MAX = 450

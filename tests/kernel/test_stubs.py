@@ -16,6 +16,7 @@ from holdfast.domain.settings import Settings
 from holdfast.kernel.csv.decoder import CsvDecoder
 from holdfast.kernel.ledger.index import KeyIndex
 from holdfast.kernel.ledger.paged_state import PagedState
+from holdfast.kernel.ndjson.decoder import NdjsonDecoder
 from holdfast.kernel.tally import Tally
 
 PACKAGE = Path(str(holdfast.__file__)).parent
@@ -30,6 +31,7 @@ holdfast\\..*\\.__test__
 holdfast\\..*\\.__(reduce|setstate)_cython__
 # Compiled constructors hide their parameters; test_constructors() holds them to the stubs.
 holdfast\\.kernel\\.csv\\.decoder\\.CsvDecoder\\.__(init|new)__
+holdfast\\.kernel\\.ndjson\\.decoder\\.NdjsonDecoder\\.__(init|new)__
 holdfast\\.kernel\\.tally\\.Tally\\.__init__
 holdfast\\.kernel\\.ledger\\.(index\\.KeyIndex|paged_state\\.PagedState)\\.__new__
 # Only another module of the kernel makes one: the stub lets nobody call the constructor.
@@ -80,6 +82,10 @@ def test_every_compiled_module_has_a_stub() -> None:
 
 CONSTRUCTORS: dict[type, dict[str, Any]] = {
     CsvDecoder: {
+        "settings": Settings(),
+        "keep_source": False,
+    },
+    NdjsonDecoder: {
         "settings": Settings(),
         "keep_source": False,
     },

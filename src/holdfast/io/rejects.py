@@ -93,6 +93,10 @@ def find_detail(batch: Batch, row: int, outcome: Outcome, text: bytes | None, *,
 
     if batch.roles is not None:
         limits = RowLimits(batch.client_max, batch.tx_max, decimals, batch.row_bytes_max)
+        if text is not None and not batch.roles:
+            from holdfast.kernel.ndjson.explain import explain_object  # noqa: PLC0415  # rarely needed
+
+            return explain_object(text, limits, outcome)
         return explain_row(text, batch.roles, limits, outcome) if text is not None else ""
     if outcome in {Outcome.INVALID_CLIENT, Outcome.INVALID_TX}:
         is_client = outcome is Outcome.INVALID_CLIENT

@@ -26,7 +26,7 @@ cdef class Batch:
     cdef readonly uint64_t tx_max  # nor a tx above this: what the batch was checked for
     cdef bint is_unchecked  # not checked for anything yet, types and amounts included
     cdef readonly Py_ssize_t row_bytes_max
-    cdef readonly bytes roles  # what each column of the header is, of a batch decoded from text
+    cdef readonly bytes roles  # what each column of the header is, of a batch decoded from text; empty if it has none
     cdef void *memory
     cdef Py_ssize_t memory_bytes  # 0 for memory of another kind
     cdef list sources

@@ -35,7 +35,7 @@ cdef enum:
     INSUFFICIENT_FUNDS = 40
     BALANCE_OVERFLOW = 41
 
-    # Bytes of a CSV text.
+    # Bytes of a text.
     TAB = 9
     NEWLINE = 10
     RETURN = 13
@@ -47,6 +47,12 @@ cdef enum:
     POINT = 46
     ZERO = 48
     NINE = 57
+    COLON = 58
+    BACKSLASH = 92
+    OPEN_BRACKET = 91
+    CLOSE_BRACKET = 93
+    OPEN_BRACE = 123
+    CLOSE_BRACE = 125
 
 cdef inline bint is_unreadable(int code) noexcept nogil:
     # Whether a row got its code where it was read, before any ledger saw it.

@@ -26,7 +26,14 @@ ctypedef struct Row:
     uint64_t tx
     int64_t amount
 
+# The content of a field: without the blanks around it and without its quotes.
+ctypedef struct Field:
+    cbytes start
+    Py_ssize_t length
+
 cdef int decode_row(const RowFormat *format, cbytes text, Py_ssize_t length, Row *row) noexcept nogil
+cdef int decode_fields(const RowFormat *format, Field *fields, Row *row) noexcept nogil
+cdef bint is_text(cbytes text, Py_ssize_t length) noexcept nogil
 cdef bint is_blank(cbytes text, Py_ssize_t length) noexcept nogil
 
 # A line's length without the CR of its CR LF.

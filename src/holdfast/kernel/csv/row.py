@@ -30,9 +30,6 @@ from cython.cimports.holdfast.kernel.platform import cbytes, hf_check
 from cython.cimports.libc.stdint import INT64_MAX, UINT64_MAX, int64_t, uint8_t, uint64_t
 from cython.cimports.libc.string import memchr
 
-# The content of a field: without the blanks around it and without its quotes.
-Field = cython.struct(start=cbytes, length=cython.Py_ssize_t)
-
 # An amount while it is read: the units so far, and the state of the digits that are not kept.
 Digits = cython.struct(
     units=uint64_t, overflow=cython.bint, count=cython.Py_ssize_t, next_digit=cython.int, rest=cython.bint
@@ -55,8 +52,20 @@ def decode_row(
         fields[column].start = cython.NULL
         fields[column].length = 0
     row.type = row.client = row.tx = row.amount = 0
-    if not _is_text(text, length) or not _split(format, text, length, fields):
+    if not is_text(text, length) or not _split(format, text, length, fields):
         return MALFORMED_ROW
+    return decode_fields(format, fields, row)
+
+
+@cython.cfunc
+@cython.nogil
+@cython.exceptval(check=False)
+def decode_fields(
+    format: cython.pointer[cython.const[RowFormat]],
+    fields: cython.pointer[Field],
+    row: cython.pointer[Row],
+) -> cython.int:
+    """Decode the four needed fields, of which those that are not there begin nowhere; the row is all zero."""
     if (
         fields[TYPE].start == cython.NULL
         or fields[CLIENT].start == cython.NULL
@@ -100,7 +109,7 @@ def _is_blank(byte: uint8_t) -> cython.bint:
 @cython.cfunc
 @cython.nogil
 @cython.exceptval(check=False)
-def _is_text(text: cbytes, length: cython.Py_ssize_t) -> cython.bint:
+def is_text(text: cbytes, length: cython.Py_ssize_t) -> cython.bint:
     """Say whether the bytes are UTF-8 without NUL.
 
     That is RFC 3629: no overlong forms, no surrogates, nothing past U+10FFFF.

@@ -1,0 +1,1 @@
+"""NDJSON: one flat object a line to columns."""
