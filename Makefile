@@ -91,7 +91,7 @@ bench-large: $(RELEASE)/.installed $(RELEASE)/.dev ## Measure large ledgers: 15 
 
 .PHONY: torture
 torture: $(RELEASE)/.installed $(RELEASE)/.dev ## Kill processes that write to ledgers, HOLDFAST_KILLS times each way (170); let disks fail at every call
-	HOLDFAST_KILLS=$${HOLDFAST_KILLS:-170} $(RELEASE)/bin/python -m pytest -q tests/e2e/test_kill.py
+	HOLDFAST_KILLS=$${HOLDFAST_KILLS:-170} $(RELEASE)/bin/python -m pytest -q tests/e2e/test_kill.py tests/storage/test_killed_origins.py
 	HOLDFAST_FAULTS=all $(RELEASE)/bin/python -m pytest -q tests/storage/test_disk_faults.py
 	HOLDFAST_KILLS=$${HOLDFAST_KILLS:-170} HOLDFAST_CUT_BYTES=1 $(RELEASE)/bin/python -m pytest -q tests/storage/test_postgres.py -k "killed or fate"
 

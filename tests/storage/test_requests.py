@@ -62,6 +62,8 @@ def test_the_first_answer_again(place: Place) -> None:
             assert ledger.decided == 5
             ledger.verify()
     with Ledger.open(place.open(read_only=True), read_only=True) as ledger:
+        found = [step.row.request for step in ledger.history(1) if step.row]
+        assert found == [*requested, None]
         assert [step.row.actor for step in ledger.history(1) if step.row][:2] == [Actor("ann")] * 2
 
 

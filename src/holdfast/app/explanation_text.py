@@ -30,6 +30,8 @@ def write_lines(found: Explanation) -> str:
     lines.append(("stream", f"{one_line(row.stream)}, row {row.number:,}" if row.stream else "none"))
     if row.actor is not None:
         lines.append(("actor", _actor(row.actor)))
+    if row.request is not None:
+        lines.append(("request", one_line(row.request)))
     if row.source is not None:
         topic, partition, offset, done = row.source
         lines.append(
@@ -71,6 +73,7 @@ def write_json(found: Explanation) -> str:
         and {
             "stream": row.stream,
             "row": row.number or None,
+            "idempotency_key": row.request,
             "source": row.source and row.source._asdict(),
             "type": row.type or None,
             "client": row.client,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from typing import TYPE_CHECKING, NamedTuple
 
 from holdfast.domain.origin import Actor
@@ -49,6 +50,8 @@ class JournalRow(NamedTuple):
     """Who sent it, if that is known; without an address if none was kept, or it is erased."""
     source: SourcePosition | None = None
     """How far its partition was after the rows that were decided with it, if it came from a broker."""
+    request: str | None = None
+    """The idempotency key of the request that it answers, if there was one."""
 
 
 class KeptReader:
@@ -156,7 +159,13 @@ class EntryRows:
             b"" if is_readable else self._kept.beside(entry).texts.get(number, b""),
             self._actor(stretch),
             self._sources.get(stretch),
+            self._request(number),
         )
+
+    def _request(self, number: int) -> str | None:
+        requests = self._entry.sections.requests
+        found = bisect_right(requests, number, key=lambda each: each.first_row) - 1
+        return requests[found].key if found >= 0 and number < requests[found].span[1] else None
 
     def _actor(self, stretch: int) -> Actor | None:
         number = self._actors.get(stretch)
