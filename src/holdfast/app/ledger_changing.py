@@ -11,7 +11,7 @@ from holdfast.app.runner import EXIT_DONE, JobError
 from holdfast.domain.rules import RulesError
 from holdfast.storage.creation import read_settings
 from holdfast.storage.ledger import Ledger
-from holdfast.storage.pruning import prune
+from holdfast.storage.pruning import decisions_before, prune
 from holdfast.storage.stores import open_store
 
 if TYPE_CHECKING:
@@ -102,10 +102,8 @@ def redact(runner: Runner, options: argparse.Namespace, refuse: Refuse) -> int:
     sequence, time_us = read_when("--before", options.before, refuse)
     with _open_store(options) as store:
         if time_us is not None:
-            reader = store.reader()
-            entry = reader.entry_at(time_us)
-            reader.close()
-            sequence = 0 if entry is None else entry.sequence + entry.count
+            with closing(store.reader()) as reader:
+                sequence = decisions_before(reader, time_us)
         erased = store.erase_raw_texts(sequence or 0)
     if not options.quiet:
         runner.stderr.write(f"holdfast: the texts and addresses of {erased:,} entries are erased\n")

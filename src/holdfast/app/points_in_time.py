@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from holdfast.app.options import Refuse
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def read_when(option: str, text: str | None, refuse: Refuse) -> tuple[int | None, int | None]:
@@ -21,7 +23,7 @@ def read_when(option: str, text: str | None, refuse: Refuse) -> tuple[int | None
         refuse(f"{option} {text}: give a number of decisions, or a time such as 2026-11-25T18:00:00Z")
     if when.tzinfo is None:
         refuse(f"{option} {text}: say of which zone this time is, Z for UTC: {text}Z")
-    return None, int(when.timestamp() * 1_000_000)
+    return None, (when - _EPOCH) // timedelta(microseconds=1)
 
 
 def format_time(time_us: int) -> str:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import threading
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from holdfast.io import background
@@ -103,6 +103,8 @@ class Committer:
         self._listeners = listeners
         self._is_stopping = False
         self._is_forked = False
+        self._give_back: list[Callable[[], None]] = []
+        self._has_returned = False
         self._is_atomic = False
         self._is_discarding = False
         self._synced_at = time.monotonic()
@@ -230,12 +232,19 @@ class Committer:
             LedgerFailedError: If a commit failed.
             LedgerClosedError: If the ledger is closed.
         """
-        if self._is_forked:
-            raise ProcessForkedError(self._store.name)
-        if self._failure is not None:
-            raise LedgerFailedError(self._store.name, str(self._failure)) from self._failure
+        self.check_process()
+        self.check_failure()
         if self._is_stopping:
             raise LedgerClosedError
+
+    def check_process(self) -> None:
+        """Raise an error in a child of the process that opened the ledger.
+
+        Raises:
+            ProcessForkedError: If this is one.
+        """
+        if self._is_forked:
+            raise ProcessForkedError(self._store.name)
 
     def check_failure(self) -> None:
         """Raise the reason if a commit failed.
@@ -255,6 +264,13 @@ class Committer:
             self._thread.join()
         background.stopped(self)
         self._notify()
+
+    def abandon(self, give_back: Callable[[], None]) -> None:
+        """End by and by, after everything that is decided is written; then call a function. Nothing waits here, for any lock."""
+        self._is_stopping = True
+        self._give_back.append(give_back)
+        if self._has_returned or self._thread.ident is None:
+            self._give_all_back()
 
     def forget_threads(self) -> None:
         """Take note that this is a child process now: the thread and its connection belong to the parent."""
@@ -291,6 +307,14 @@ class Committer:
             self._fail(error)
         finally:
             self._run_jobs()
+            self._has_returned = True
+            self._give_all_back()
+
+    def _give_all_back(self) -> None:
+        while self._give_back:
+            with suppress(IndexError):
+                self._give_back.pop()()
+                background.stopped(self)
 
     def _let_entry_grow(self) -> None:
         """Wait a little for more rows, unless somebody waits for those that are there."""

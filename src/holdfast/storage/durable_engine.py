@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from contextlib import nullcontext
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 from holdfast.domain.origin import Origin
@@ -12,6 +13,7 @@ from holdfast.engine.accounts import Accounts
 from holdfast.engine.totals import Totals
 from holdfast.kernel.csv.decoder import CsvDecoder
 from holdfast.kernel.tally import Tally
+from holdfast.storage.belonging import Belonging, give_back, give_back_quietly
 from holdfast.storage.checkpointing import CHECKPOINTS_KEPT_DEFAULT, Checkpointer, checkpoint_bytes
 from holdfast.storage.committer import Committer, Listeners
 from holdfast.storage.creation import read_settings
@@ -25,7 +27,6 @@ from holdfast.storage.recovery import Recovery
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from contextlib import AbstractContextManager
-    from types import TracebackType
     from typing import Self
 
     from holdfast.domain.origin import SourcePosition
@@ -55,7 +56,7 @@ class _Options(NamedTuple):
     disk_bytes_min: int
 
 
-class DurableEngine:
+class DurableEngine(Belonging):
     """Decides rows, and has them written to a store.
 
     Args:
@@ -68,6 +69,8 @@ class DurableEngine:
         disk_bytes_min: With less room than this on the store's disk, no rows are decided.
         is_read_only: Whether nothing is decided.
     """
+
+    _parts = ("_core", "_remembered", "_streams", "_pager", "_gatherer", "_checkpointer", "_committer")
 
     def __init__(
         self,
@@ -86,7 +89,6 @@ class DurableEngine:
             durability, memory_bytes_max, raw_bytes_max, checkpoints_keep, disk_bytes_min
         )
         self._is_read_only = is_read_only
-        self._is_closed = False
         self._is_atomic = False
         self._listeners = Listeners()
         self._reader = store.reader()
@@ -95,6 +97,7 @@ class DurableEngine:
         self.decide_present: Decide | None = self._decide_present
         """The same, but it ends before a row that needs what is not in memory; see :meth:`load_pages`."""
         self._take_over(recovered)
+        self._opened(self._reader)
 
     def _take_over(self, recovered: Recovered) -> None:
         """Begin to decide from a recovered state on."""
@@ -132,14 +135,6 @@ class DurableEngine:
         if not self._is_read_only:
             core.recorder = self._gatherer
             self._committer.start(self._gatherer, self._checkpointer)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     # --- what every engine has ---
 
@@ -265,8 +260,11 @@ class DurableEngine:
         """Make everything since :meth:`begin_atomic` durable; or undo it, and note why.
 
         Raises:
+            ReadOnlyError: If nothing can be decided.
             LedgerFailedError: If a commit failed.
         """
+        if self._is_read_only:
+            raise ReadOnlyError(self.name)
         self._is_atomic = False
         if undone is None:
             self._wait_written()
@@ -428,9 +426,14 @@ class DurableEngine:
                 self._checkpointer.demand()
                 self._committer.stop()
         finally:
-            self._reader.close()
-            self._store.close()
+            give_back(self._reader, self._store)
         self._committer.check_failure()
+
+    def _disown(self) -> None:
+        self._is_read_only = self._is_atomic = False
+
+    def _abandon(self) -> None:
+        self._committer.abandon(partial(give_back_quietly, self._reader, self._store))
 
 
 def _call_soon(loop: asyncio.AbstractEventLoop, callback: Callable[[], None]) -> None:

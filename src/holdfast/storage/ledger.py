@@ -134,6 +134,8 @@ class Ledger(DurableEngine):
             raise
 
     def __repr__(self) -> str:
+        if self._is_foreign:
+            return f"<Ledger {self.name}, of another process>"
         return f"<Ledger {self.name}: {self.decided} decisions, {self.durable} durable, {self._core.accounts} accounts>"
 
     # --- rows in ---
@@ -335,6 +337,7 @@ class Ledger(DurableEngine):
             return view.verify(on_progress)
 
     def _view(self) -> LedgerView:
+        self._committer.check_process()
         return LedgerView(self._store, owns_store=False)
 
     # --- administration ---

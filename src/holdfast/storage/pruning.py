@@ -56,6 +56,10 @@ def prune(
         checkpoints = reader.checkpoints()
         covered = checkpoints[-1].sequence if checkpoints else 0
         end = min(limit, covered)
+        last = reader.last_entry()
+        if last is not None:
+            # The last entry stays: it says how far the ledger has come, and that no later one is of an earlier time.
+            end = min(end, last.sequence)
         dropped = [each.count for each in reader.entries(0) if each.sequence + each.count <= end]
         found = Pruned(len(dropped), sum(dropped), end, covered)
         if not dropped:
@@ -68,7 +72,10 @@ def prune(
 
 
 def _limit(reader: Reader, before: int | None, before_time_us: int | None) -> int:
-    if before_time_us is None:
-        return before or 0
-    entry = reader.entry_at(before_time_us - 1)
+    return before or 0 if before_time_us is None else decisions_before(reader, before_time_us)
+
+
+def decisions_before(reader: Reader, time_us: int) -> int:
+    """Say how many decisions are in entries that were made before a time, in microseconds since 1970 (UTC)."""
+    entry = reader.entry_at(time_us - 1)
     return 0 if entry is None else entry.sequence + entry.count

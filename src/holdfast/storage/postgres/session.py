@@ -100,6 +100,7 @@ class PostgresSession:
         self._location = location
         self._purpose = purpose
         self._process = os.getpid()
+        self._is_closed = False
         self.backend = 0
         """The server's process for the latest connection, also when that one is lost."""
         with explained(location):
@@ -112,6 +113,8 @@ class PostgresSession:
             StoreError: If it fails, or the server cannot be reached for the time that the location says.
         """
         self.check_process()
+        if self._is_closed:
+            raise StoreError(f"{self._location.name} is closed; open it again")
         until: float | None = None
         with explained(self._location):
             while True:
@@ -163,6 +166,7 @@ class PostgresSession:
 
     def close(self) -> None:
         """Close the connection; nothing happens in a child of the process that opened it."""
+        self._is_closed = True
         if self._process == os.getpid():
             self.connection.close()
 

@@ -198,6 +198,7 @@ class PostgresStore:
 
     def tidy(self, *, is_idle: bool = False) -> None:  # noqa: ARG002  # the server does all else by itself
         """Drop some superseded page versions."""
+        writer = self._checked()
         oldest, kind, number = self._superseding
         if self._is_atomic or not oldest:
             return
@@ -207,7 +208,6 @@ class PostgresStore:
         def drop(connection: Connection) -> None:
             sent.append(connection.execute(_DROP_SUPERSEDED, values))
 
-        writer = self._checked()
         with explained(self._location):
             try:
                 writer.transact(drop, sync=False, is_needed=False)

@@ -7,7 +7,13 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from holdfast.storage.ports import CheckpointRecord, RawText, StoredEntry, StoredPage, StoreSizes
-from holdfast.storage.sqlite.schema import check_ledger, connect_reader, explained, free_bytes_beside
+from holdfast.storage.sqlite.schema import (
+    check_ledger,
+    check_process,
+    connect_reader,
+    explained,
+    free_bytes_beside,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -40,6 +46,7 @@ class SqliteReader:
 
     def __init__(self, path: str) -> None:
         self._path = path
+        self._process = os.getpid()
         with explained(path):
             self._connection = connect_reader(path)
             try:
@@ -49,6 +56,7 @@ class SqliteReader:
                 raise
 
     def _rows(self, statement: str, *values: object) -> list[tuple[object, ...]]:
+        self._check_process()
         with explained(self._path):
             if not self._is_ledger:
                 self._is_ledger = check_ledger(self._connection, self._path)
@@ -158,6 +166,7 @@ class SqliteReader:
     @contextmanager
     def frozen(self) -> Iterator[None]:
         """See the file as it is now. Meanwhile the writer's log cannot begin anew, and grows."""
+        self._check_process()
         with explained(self._path):
             self._connection.execute("BEGIN")
         try:
@@ -193,6 +202,9 @@ class SqliteReader:
     def close(self) -> None:
         """Close the connection."""
         self._connection.close()
+
+    def _check_process(self) -> None:
+        check_process(self._process, self._path)
 
 
 def _entry(rows: list[tuple[object, ...]]) -> StoredEntry | None:

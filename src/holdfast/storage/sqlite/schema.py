@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from holdfast.storage.ports import StoreBusyError, StoreDamagedError, StoreError
+from holdfast.storage.sqlite.connection import LedgerConnection
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -98,7 +99,12 @@ def explained(path: str) -> Iterator[None]:
 def connect_writer(path: str) -> sqlite3.Connection:
     """Open the one connection that writes."""
     connection = sqlite3.connect(
-        path, isolation_level=None, check_same_thread=False, timeout=_BUSY_MS / 1000, cached_statements=64
+        path,
+        isolation_level=None,
+        check_same_thread=False,
+        timeout=_BUSY_MS / 1000,
+        cached_statements=64,
+        factory=LedgerConnection,
     )
     return _set_up(connection, WRITER_STEPS)
 
@@ -111,13 +117,14 @@ def connect_reader(path: str) -> sqlite3.Connection:
         isolation_level=None,
         check_same_thread=False,
         timeout=_BUSY_MS / 1000,
+        factory=LedgerConnection,
     )
     return _set_up(connection, READER_SETTINGS)
 
 
 def connect_copy(path: str) -> sqlite3.Connection:
     """Open a new file that a ledger is copied to."""
-    return sqlite3.connect(path)
+    return sqlite3.connect(path, factory=LedgerConnection)
 
 
 def _set_up(connection: sqlite3.Connection, settings: Iterable[str]) -> sqlite3.Connection:
@@ -128,6 +135,18 @@ def _set_up(connection: sqlite3.Connection, settings: Iterable[str]) -> sqlite3.
         connection.close()
         raise
     return connection
+
+
+def check_process(process: int, path: str) -> None:
+    """Refuse to use a connection that belongs to the parent of this process.
+
+    Raises:
+        StoreError: If it does.
+    """
+    if process != os.getpid():
+        raise StoreError(
+            f"{path} was opened by the process that this one was forked from; open it after the fork"
+        )
 
 
 def free_bytes_beside(path: str) -> int | None:

@@ -16,6 +16,7 @@ from holdfast.storage.sqlite.schema import (
     SCHEMA_VERSION,
     TABLES,
     check_ledger,
+    check_process,
     connect_reader,
     connect_writer,
     explained,
@@ -317,10 +318,7 @@ class SqliteStore:
         return self._writer
 
     def _check_process(self) -> None:
-        if self._process != os.getpid():
-            raise StoreError(
-                f"{self._path} was opened by the process that this one was forked from; open it after the fork"
-            )
+        check_process(self._process, self._path)
 
     @contextmanager
     def _changing(self) -> Iterator[sqlite3.Connection]:

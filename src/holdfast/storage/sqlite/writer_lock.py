@@ -5,12 +5,14 @@ from __future__ import annotations
 import fcntl
 import os
 import socket
+import weakref
 from contextlib import suppress
 
 from holdfast.storage.ports import StoreBusyError, StoreError
 
 SUFFIX = "-writer"
 _MODE = 0o600
+_held: weakref.WeakSet[WriterLock] = weakref.WeakSet()
 
 
 class WriterLock:
@@ -47,6 +49,19 @@ class WriterLock:
             os.ftruncate(self._descriptor, 0)
             os.pwrite(self._descriptor, f"process {os.getpid()} on {socket.gethostname()}\n".encode(), 0)
 
+        _held.add(self)
+
     def release(self) -> None:
         """Let others write; the file stays, since somebody may be about to lock it."""
+        _held.discard(self)
         os.close(self._descriptor)
+
+
+def _let_go_of_all() -> None:
+    """Close the descriptors in a child: each would keep the lock of a parent that ends before it."""
+    for each in list(_held):
+        each.release()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_let_go_of_all)
