@@ -443,6 +443,31 @@ def test_an_ack_comes_when_the_watermark_has_moved() -> None:
     assert line.wait(1) == [Ack(3, 3)]
 
 
+class Moving(Lagging):
+    """An engine whose rows become durable between two looks at it, as if a thread had committed them."""
+
+    looks_left = 1_000_000
+
+    @property
+    def durable(self) -> int:
+        """All rows, from some look on."""
+        self.looks_left -= 1
+        return self.decided if self.looks_left < 0 else 0
+
+
+@pytest.mark.parametrize("looks", range(16))
+def test_rows_that_become_durable_while_an_ack_is_made_are_acknowledged(looks: int) -> None:
+    """No commit follows that would wake the session once more: it has to have noticed, or to look again by itself."""
+    engine = Moving()
+    line = Line(ServerContext(engine))
+    line.send(b"#holdfast ack=rows\n" + HEADER + deposits(1, 1))
+    engine.looks_left = looks
+    replies = line.send(deposits(2, 1), seconds=1)
+    for _ in range(10):
+        replies += line.wait(1)
+    assert replies[-1] == Ack(2, 2)
+
+
 def test_where_a_stream_is_waits_until_that_is_durable() -> None:
     """A sender would let go of rows that a crash could still lose; rows that it sends meanwhile are taken."""
     engine = Lagging()

@@ -447,8 +447,8 @@ class Session:
             self._lags = self._durable.is_behind()  # and the commit that covers them wakes the session
 
     def _ack(self, now: float) -> None:
+        self._lags = self._durable.is_behind()  # first: the ack names what becomes durable meanwhile
         durable = self._durable.count()
-        self._lags = self._durable.is_behind()
         self.wake_at = now + ACK_SECONDS_MIN if self._lags else None
         if durable > max(self._acked, 0):
             self._acked = durable
