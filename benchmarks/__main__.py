@@ -30,6 +30,8 @@ QUESTIONS = (
     "postgres",
 )
 LARGE_QUESTIONS = ("ledger_large",)
+TABLE_QUESTIONS = ("tables",)
+"""These need Polars, which the others do without: the dependency group ``tables``."""
 STREAM_QUESTIONS = (
     "streams_tcp",
     "streams_latency",
@@ -55,7 +57,8 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
         nargs="*",
         metavar="QUESTION",
         help=f"one of: {', '.join(QUESTIONS)} (default: all of these); {', '.join(STREAM_QUESTIONS)}, or "
-        f"{STREAMS} for all of those; {', '.join(LARGE_QUESTIONS)} (15 minutes, 10 GB of disk)",
+        f"{STREAMS} for all of those; {', '.join(LARGE_QUESTIONS)} (15 minutes, 10 GB of disk); "
+        f"{', '.join(TABLE_QUESTIONS)} (needs Polars)",
     )
     parser.add_argument(
         "--quick", action="store_true", help="run everything once and tiny: shows that it runs, no more"
@@ -67,7 +70,7 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
         "--results", metavar="DIR", help="where to write (default: benchmarks/results; .build if --quick)"
     )
     options = parser.parse_args(arguments)
-    known = (*QUESTIONS, *STREAM_QUESTIONS, *LARGE_QUESTIONS, STREAMS)
+    known = (*QUESTIONS, *STREAM_QUESTIONS, *LARGE_QUESTIONS, *TABLE_QUESTIONS, STREAMS)
     unknown = set(options.questions) - set(known)
     if unknown:
         parser.error(f"no question {', '.join(sorted(unknown))}; there are {', '.join(known)}")

@@ -67,9 +67,11 @@ FILE_LINES_EXCEPTIONS = {
     # The fold and the checks it calls for every row: one compilation unit, so that all of it is inlined.
     "kernel/ledger/fold.py": 600,
     # One class: the columns and every way to make them.
-    "kernel/batch.py": 555,
+    "kernel/batch.py": 560,
     # One class: the state of a stream and the ways into it, for pieces of any size, and what one stream leaves to the next.
     "kernel/csv/decoder.py": 580,
+    # Every way to read a value of a table, and the loops around them: one compilation unit, so that the ways are inlined.
+    "kernel/arrow/values.py": 520,
     # One session: every step of a connection, sans I/O, as one state machine.
     "protocol/server_session.py": 470,
     # One connection: every way to wait for something, in one place.

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute
 import pytest
 
 import holdfast
@@ -50,11 +49,10 @@ def test_what_to_do(case: tuple[str, Any], message: str) -> None:
 
 
 def test_no_advice_changes_numbers() -> None:
-    """A bare astype() or cast() makes other money of the same column, so that nothing suggests one."""
+    """An astype() or a cast() makes other money of the same column, so nothing suggests one."""
     for message in MESSAGES:
         assert "astype('" not in message
-        for cast in re.findall(r"([\w.]*(?:\([^)]*\)*\))?)\.cast\(", message):
-            assert cast.startswith("pyarrow.compute.multiply"), message
+        assert ".cast(" not in message
 
 
 @pytest.mark.parametrize(("name", "column"), [case for case in WRONG if case[0] == "amounts"])
@@ -83,12 +81,12 @@ def test_amounts_are_scaled(name: str, column: Any) -> None:
         ([1.5], "array.array('q', units)", None),
         (
             pa.array([Decimal("1.50"), Decimal("2.00")]),
-            "pyarrow.compute.multiply(column, Decimal(10**4)).cast('int64')",
+            "array.array('q', [holdfast.units_from(amount) for amount in amounts.to_pylist()])",
             [15_000, 20_000],
         ),
         (
             pa.array([Decimal("1.00001")]),
-            "pyarrow.compute.multiply(column, Decimal(10**4)).cast('int64')",
+            "array.array('q', [holdfast.units_from(amount) for amount in amounts.to_pylist()])",
             None,
         ),
         (np.array([5, 2**63 - 1], "uint64"), "array.array('q', column.tolist())", [5, 2**63 - 1]),
@@ -104,7 +102,7 @@ def test_advice_is_exact(column: Any, advice: str, expected: list[int] | None) -
     """What an error tells people to write gives the very numbers, or fails: nothing is rounded, cut or wrapped."""
     assert any(advice in message for message in MESSAGES)
     names = {"column": column, "amounts": column, "units": column}
-    modules = {"array": array, "holdfast": holdfast, "pyarrow": pa, "Decimal": Decimal}
+    modules = {"array": array, "holdfast": holdfast}
     if expected is None:
         with pytest.raises((ValueError, TypeError, OverflowError)):
             eval(advice, {**names, **modules})  # noqa: S307  # our own

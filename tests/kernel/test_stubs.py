@@ -38,6 +38,7 @@ holdfast\\.kernel\\.ledger\\.(index\\.KeyIndex|paged_state\\.PagedState)\\.__new
 holdfast\\.kernel\\.batch\\.Batch\\.__init__
 holdfast\\.kernel\\.ledger\\.image\\.Image\\.__(init|new)__
 holdfast\\.kernel\\.arrow\\.accounts\\.OrderedAccounts\\.__init__
+holdfast\\.kernel\\.arrow\\.reader\\.TableReader\\.__init__
 # Of no use outside of the kernel.
 holdfast\\.kernel\\.arrow\\.export\\.TableSource
 holdfast\\.kernel\\.ledger\\.image\\.ImageLease

@@ -19,7 +19,7 @@ from holdfast.engine.accounts import Accounts
 from holdfast.engine.policy import CompiledPolicy, ErrorPolicy
 from holdfast.engine.run import Run
 from holdfast.engine.totals import Totals
-from holdfast.io.compression import InputStream, open_source
+from holdfast.io.formats.inputs import open_any
 from holdfast.kernel.batch import Batch
 from holdfast.kernel.csv.decoder import CsvDecoder
 from holdfast.kernel.ledger.ledger import LedgerCore
@@ -27,14 +27,15 @@ from holdfast.kernel.tally import Tally
 
 TYPE_CHECKING = False  # typing costs as much to import as a small job to do
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from holdfast.domain.account import Account
     from holdfast.domain.rules import Rules
     from holdfast.domain.transaction import Transaction
     from holdfast.engine.report import Report
     from holdfast.engine.streams import KnownStream
-    from holdfast.io.input_types import Input
+    from holdfast.io.compression import InputStream
+    from holdfast.io.input_types import ArrowTable, Input
     from holdfast.io.rejects import RejectWriter
     from holdfast.kernel.batch import _ColumnSource as ColumnSource
     from holdfast.kernel.inlet import Decide
@@ -237,17 +238,22 @@ class Engine:
 
     def process(
         self,
-        source: Input | InputStream,
-        *more: Input | InputStream,
+        source: Input | ArrowTable | InputStream,
+        *more: Input | ArrowTable | InputStream,
+        columns: Mapping[str, str] | None = None,
+        amounts: str | None = None,
         policy: ErrorPolicy | None = None,
         rejects: RejectWriter | None = None,
         on_progress: Callable[[int, int, int], None] | None = None,
     ) -> Report:
-        """Apply CSV inputs, one after the other.
+        """Apply inputs, CSV or tables, one after the other.
 
         Args:
-            source: A path, bytes, a binary file object, or an iterable of bytes; compressed input is recognised.
-            more: Further inputs, each with its own header.
+            source: A path, bytes, a binary file object, or an iterable of bytes; compressed input is recognised. Or a table of
+                Polars, pandas, pyarrow, DuckDB or any other library that speaks the Arrow PyCapsule interface.
+            more: Further inputs, each with its own header or columns.
+            columns: For tables, which column is the type, client, tx or amount, by name, where it is named otherwise.
+            amounts: For tables, ``units`` says that integer amounts count units: 15000 is 1.5000 with four decimals.
             policy: What to do about rows that are not applied; by default they are skipped.
             rejects: Where to list them.
             on_progress: Called between batches, and every 50 ms while there is nothing to do, with rows decided, rows not applied
@@ -258,23 +264,32 @@ class Engine:
 
         Raises:
             PolicyAbort: If the policy stopped the run; its ``report`` has the counts so far.
-            InputError: If an input has no usable header, or is compressed and corrupt.
+            InputError: If an input has no usable header, is compressed and corrupt, or a table lacks a column or fails.
             OSError: If an input cannot be read.
-            TypeError: If a source is none of these.
+            TypeError: If a source is none of these, or a column of a table is of a type that is not taken.
         """
-        return self.process_each((source, *more), policy=policy, rejects=rejects, on_progress=on_progress)
+        return self.process_each(
+            (source, *more),
+            columns=columns,
+            amounts=amounts,
+            policy=policy,
+            rejects=rejects,
+            on_progress=on_progress,
+        )
 
     def process_each(
         self,
-        sources: Iterable[Input | InputStream],
+        sources: Iterable[Input | ArrowTable | InputStream],
         *,
+        columns: Mapping[str, str] | None = None,
+        amounts: str | None = None,
         policy: ErrorPolicy | None = None,
         rejects: RejectWriter | None = None,
         on_progress: Callable[[int, int, int], None] | None = None,
     ) -> Report:
-        """Apply CSV inputs as :meth:`process` does; take each from the iterable after the one before it is done."""
+        """Apply inputs as :meth:`process` does; take each from the iterable after the one before it is done."""
         run = Run(self, CompiledPolicy(policy or ErrorPolicy()), rejects, on_progress)
-        return run.process(each if isinstance(each, InputStream) else open_source(each) for each in sources)
+        return run.process(open_any(each, columns, amounts) for each in sources)
 
     def account(self, client: int) -> Account:
         """Look up a client's account as it is now.

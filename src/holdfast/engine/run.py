@@ -11,6 +11,7 @@ from holdfast.engine.pipeline import read_input
 from holdfast.engine.report import Report
 from holdfast.engine.resumption import Resumption
 from holdfast.engine.review import Review
+from holdfast.io.formats.tables import TableInput
 from holdfast.kernel.inlet import InletPool
 
 TYPE_CHECKING = False  # typing costs as much to import as a small job to do
@@ -82,15 +83,15 @@ class Run:
         self._name = ""
         self._start = time.monotonic()
         self._bytes_before = 0
-        self._stream: InputStream | None = None
+        self._stream: InputStream | TableInput | None = None
 
-    def process(self, streams: Iterable[InputStream]) -> Report:
+    def process(self, streams: Iterable[InputStream | TableInput]) -> Report:
         """Apply inputs, taking each after the one before it is done, and end the run.
 
         Raises:
             PolicyAbort: If the policy says so.
             StreamChangedError: If the inputs are not those whose rows were decided before under the stream's name.
-            InputError: If an input has no usable header, or is compressed and corrupt.
+            InputError: If an input has no usable header, is compressed and corrupt, or a table lacks a column or fails.
             OSError: If an input cannot be read.
         """
         try:
@@ -107,12 +108,15 @@ class Run:
             # It refers to this run, and the garbage collector does not see that.
             self._inlet.release()
 
-    def _process_one(self, stream: InputStream) -> None:
+    def _process_one(self, stream: InputStream | TableInput) -> None:
         with stream:
             if self._messages is not None:
                 self._messages.begin(self._inlet)
-            decoder = self._engine.new_decoder(keep_source=self._review.needs_text)
-            batches = read_input(stream, decoder, self.report_progress)
+            if isinstance(stream, TableInput):
+                batches = stream.batches(self._engine.settings)
+            else:
+                decoder = self._engine.new_decoder(keep_source=self._review.needs_text)
+                batches = read_input(stream, decoder, self.report_progress)
             try:
                 self._add(stream, batches)
             finally:
@@ -151,7 +155,7 @@ class Run:
         self._engine.wait_durable()
         raise PolicyAbort(stop.reason, stop.rejection, self.report())
 
-    def _add(self, stream: InputStream, batches: Iterator[Batch]) -> None:
+    def _add(self, stream: InputStream | TableInput, batches: Iterator[Batch]) -> None:
         """Apply all batches of an input."""
         self._stream, self._name = stream, stream.name
         try:

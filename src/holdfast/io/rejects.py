@@ -67,14 +67,21 @@ def find_rejection(
         number: Its number in the input, the first being 1: what stands for the line of a row that was never text.
         decimals: With how many decimals its amount is written then.
     """
-    text: bytes | None = None
     try:
-        line, offset, text = batch.line(row), batch.offset(row), batch.raw(row)
+        line, offset = batch.line(row), batch.offset(row)
     except ValueError:
         line, offset = number, 0
+    text = _find_text(batch, row)
     detail = find_detail(batch, row, outcome, text, decimals=decimals)
     raw = text if text is not None else _as_text(batch, row, decimals)
     return Rejection(input_name, line, offset, outcome, raw, detail)
+
+
+def _find_text(batch: Batch, row: int) -> bytes | None:
+    try:
+        return batch.raw(row)
+    except ValueError:
+        return None
 
 
 def find_detail(batch: Batch, row: int, outcome: Outcome, text: bytes | None, *, decimals: int) -> str:

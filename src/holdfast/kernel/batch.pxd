@@ -24,6 +24,8 @@ cdef class Batch:
     cdef uint64_t first_line
     cdef readonly uint64_t client_max  # no undecided row names a client above this,
     cdef readonly uint64_t tx_max  # nor a tx above this: what the batch was checked for
+    cdef bint was_table  # read from a table, in which rows that could not be read have a hash for an amount, as in text
+    cdef dict texts  # of these rows
     cdef bint is_unchecked  # not checked for anything yet, types and amounts included
     cdef readonly Py_ssize_t row_bytes_max
     cdef readonly bytes roles  # what each column of the header is, of a batch decoded from text; empty if it has none

@@ -178,7 +178,7 @@ class Batch:
         Rows that no ledger can take keep their code: those that a decoder refused, nulls, ids below zero.
         """
         row: cython.Py_ssize_t
-        if self.offset_column != cython.NULL:
+        if self.offset_column != cython.NULL or self.was_table:
             for row in range(self.rows):
                 if not is_unreadable(self.outcome_column[row]):
                     self.outcome_column[row] = UNDECIDED
@@ -236,11 +236,13 @@ class Batch:
     def raw(self, row: cython.Py_ssize_t) -> bytes:
         """Give the text of a row, as it was in the stream, without its line end.
 
-        The text of a row that is too long is cut at the limit.
+        The text of a row that is too long is cut at the limit. Of a table, rows that could not be read have a text.
 
         Raises:
             ValueError: If the decoder was not told to keep its source.
         """
+        if self.was_table and row in self.texts:
+            return self.texts[row]
         self.require_text(row)
         offset = self.offset_column[row]
         for start, source in reversed(self.sources):
@@ -313,7 +315,7 @@ class Batch:
     def add_digest(self, start: cython.Py_ssize_t, stop: cython.Py_ssize_t, position: uint64_t) -> uint64_t:
         row: cython.Py_ssize_t
         result: uint64_t = 0
-        is_text: cython.bint = self.offset_column != cython.NULL
+        is_text: cython.bint = self.offset_column != cython.NULL or self.was_table
         for row in range(start, stop):
             result += hash_decoded_row(
                 self.type_column[row],

@@ -243,8 +243,8 @@ def _way_to_convert_arrow(name: str, letter: str) -> str:
     """Say what to do about an Arrow array of something else: its format is one of Arrow's."""
     if name == "amounts" and letter.startswith("d:"):
         return (
-            "scale decimals to units exactly: pyarrow.compute.multiply(column, Decimal(10**4)).cast('int64') for four "
-            "decimals, which fails where an amount has more"
+            "give the whole table to process(), which takes decimals, or scale them to units exactly: "
+            "array.array('q', [holdfast.units_from(amount) for amount in amounts.to_pylist()])"
         )
     return _way_to_read(name, letter in _FLOATS)
 

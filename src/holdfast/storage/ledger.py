@@ -16,7 +16,7 @@ from holdfast.engine.message_run import MessageRun
 from holdfast.engine.policy import CompiledPolicy, ErrorPolicy
 from holdfast.engine.rows import fingerprint_of, to_row
 from holdfast.engine.run import Run
-from holdfast.io.compression import InputStream, open_source
+from holdfast.io.formats.inputs import open_any
 from holdfast.kernel.batch import Batch
 from holdfast.kernel.tally import Tally
 from holdfast.storage.atomic import AtomicLoad
@@ -32,7 +32,7 @@ from holdfast.storage.transaction import LedgerTransaction
 from holdfast.storage.view import LedgerView
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping
     from typing import Self
 
     from holdfast.domain.transaction import Transaction
@@ -40,7 +40,8 @@ if TYPE_CHECKING:
     from holdfast.engine.message_run import SourceMessages
     from holdfast.engine.report import Report
     from holdfast.engine.rows import Row
-    from holdfast.io.input_types import Input
+    from holdfast.io.compression import InputStream
+    from holdfast.io.input_types import ArrowTable, Input
     from holdfast.io.rejects import RejectWriter
     from holdfast.kernel.batch import _ColumnSource as ColumnSource
     from holdfast.storage.ports import Store
@@ -187,25 +188,30 @@ class Ledger(DurableEngine):
 
     def process(
         self,
-        source: Input | InputStream,
-        *more: Input | InputStream,
+        source: Input | ArrowTable | InputStream,
+        *more: Input | ArrowTable | InputStream,
         stream: str | None = None,
         messages: SourceMessages | None = None,
         actor: str = "",
+        columns: Mapping[str, str] | None = None,
+        amounts: str | None = None,
         policy: ErrorPolicy | None = None,
         rejects: RejectWriter | None = None,
         on_progress: Callable[[int, int, int], None] | None = None,
     ) -> Report:
-        """Apply CSV inputs, one after the other, and return when all of their rows are durable.
+        """Apply inputs, CSV or tables, one after the other, and return when all of their rows are durable.
 
         Args:
-            source: A path, bytes, a binary file object, or an iterable of bytes; compressed input is recognised.
-            more: Further inputs, each with its own header.
+            source: A path, bytes, a binary file object, or an iterable of bytes; compressed input is recognised. Or a table of
+                Polars, pandas, pyarrow, DuckDB or any other library that speaks the Arrow PyCapsule interface.
+            more: Further inputs, each with its own header or columns.
             stream: The name of the stream that these inputs are. Rows of it that are decided already are skipped, after they were
                 compared: ``report.skipped`` counts them. Without a name, inputs that come again are decided again.
             messages: Which messages of a broker's partition the inputs are. The journal keeps how far the partition is, row by
                 row (:meth:`source_position`), so what was decided of them is left out when they come again.
             actor: Who sends them; the journal keeps that.
+            columns: For tables, which column is the type, client, tx or amount, by name, where it is named otherwise.
+            amounts: For tables, ``units`` says that integer amounts count units: 15000 is 1.5000 with four decimals.
             policy: What to do about rows that are not applied; by default they are skipped.
             rejects: Where to list them.
             on_progress: As for :meth:`Engine.process`.
@@ -217,7 +223,7 @@ class Ledger(DurableEngine):
             SourceBusyError: If somebody else brings rows of this partition now.
             MessageChangedError: If a message has fewer rows than were decided of it.
             ValueError: If there is not an offset for each input, or they do not grow, or a stream is named as well.
-            InputError: If an input has no usable header, or is compressed and corrupt.
+            InputError: If an input has no usable header, is compressed and corrupt, or a table lacks a column or fails.
             OSError: If an input cannot be read.
             LedgerError: If the ledger has stopped, is closed, or is open to read only.
         """
@@ -227,6 +233,8 @@ class Ledger(DurableEngine):
                 inputs,
                 stream=stream,
                 actor=actor,
+                columns=columns,
+                amounts=amounts,
                 policy=policy,
                 rejects=rejects,
                 on_progress=on_progress,
@@ -237,23 +245,25 @@ class Ledger(DurableEngine):
         with self.claim_source(messages.topic, messages.partition):
             followed = MessageRun(messages, self.source_position(messages.topic, messages.partition))
             run = Run(self, _compiled(policy), rejects, on_progress, actor=_actor(actor), messages=followed)
-            return run.process(map(_opened, inputs[followed.first :]))
+            return run.process(open_any(each, columns, amounts) for each in inputs[followed.first :])
 
     def process_each(
         self,
-        sources: Iterable[Input | InputStream],
+        sources: Iterable[Input | ArrowTable | InputStream],
         *,
         stream: str | None = None,
         actor: str = "",
+        columns: Mapping[str, str] | None = None,
+        amounts: str | None = None,
         policy: ErrorPolicy | None = None,
         rejects: RejectWriter | None = None,
         on_progress: Callable[[int, int, int], None] | None = None,
     ) -> Report:
-        """Apply CSV inputs as :meth:`process` does; take each from the iterable after the one before it is done."""
+        """Apply inputs as :meth:`process` does; take each from the iterable after the one before it is done."""
         self._check_writable()
         with self.claim_stream(stream):
             run = Run(self, _compiled(policy), rejects, on_progress, stream=stream, actor=_actor(actor))
-            return run.process(map(_opened, sources))
+            return run.process(open_any(each, columns, amounts) for each in sources)
 
     def atomic(self) -> AtomicLoad:
         """Make everything that is decided within a ``with`` block durable together, or nothing of it.
@@ -420,10 +430,6 @@ class Ledger(DurableEngine):
 
 def _compiled(policy: ErrorPolicy | None) -> CompiledPolicy:
     return CompiledPolicy(policy or ErrorPolicy())
-
-
-def _opened(source: Input | InputStream) -> InputStream:
-    return source if isinstance(source, InputStream) else open_source(source)
 
 
 def _actor(name: str) -> Actor | None:

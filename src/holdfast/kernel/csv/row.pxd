@@ -31,6 +31,12 @@ ctypedef struct Field:
     cbytes start
     Py_ssize_t length
 
+# What each field of a row is; tables have fields as well.
+cdef int read_type(Field field) noexcept nogil
+cdef bint read_id(Field field, uint64_t largest, uint64_t *value) noexcept nogil
+cdef int read_amount(const RowFormat *format, Field field, int64_t *amount) noexcept nogil
+cdef void trim(Field *field) noexcept nogil
+
 cdef int decode_row(const RowFormat *format, cbytes text, Py_ssize_t length, Row *row) noexcept nogil
 cdef int decode_fields(const RowFormat *format, Field *fields, Row *row) noexcept nogil
 cdef bint is_text(cbytes text, Py_ssize_t length) noexcept nogil

@@ -72,18 +72,18 @@ def decode_fields(
         or fields[TX].start == cython.NULL
     ):
         return MALFORMED_ROW
-    row.type = _type(fields[TYPE])
+    row.type = read_type(fields[TYPE])
     if row.type == 0:
         return UNKNOWN_TYPE
-    if not _id(fields[CLIENT], format.client_max, cython.address(row.client)):
+    if not read_id(fields[CLIENT], format.client_max, cython.address(row.client)):
         return INVALID_CLIENT
-    if not _id(fields[TX], format.tx_max, cython.address(row.tx)):
+    if not read_id(fields[TX], format.tx_max, cython.address(row.tx)):
         return INVALID_TX
     if row.type > WITHDRAWAL:
         return UNDECIDED
     if fields[AMOUNT].length == 0:
         return MISSING_AMOUNT
-    return _amount(format, fields[AMOUNT], cython.address(row.amount))
+    return read_amount(format, fields[AMOUNT], cython.address(row.amount))
 
 
 @cython.cfunc
@@ -231,7 +231,18 @@ def _length_without_blanks(start: cbytes, end: cbytes) -> cython.Py_ssize_t:
 @cython.cfunc
 @cython.nogil
 @cython.exceptval(check=False)
-def _type(field: Field) -> cython.int:
+def trim(field: cython.pointer[Field]) -> cython.void:
+    """Leave out the blanks around a field's content."""
+    end: cbytes = field.start + field.length
+    while field.start < end and _is_blank(field.start[0]):
+        field.start += 1
+    field.length = _length_without_blanks(field.start, end)
+
+
+@cython.cfunc
+@cython.nogil
+@cython.exceptval(check=False)
+def read_type(field: Field) -> cython.int:
     """Read a type in any case; 0 if it is not a type."""
     if _is_word(field, b"deposit", 7):
         return 1
@@ -263,7 +274,7 @@ def _is_word(field: Field, word: cython.p_char, length: cython.Py_ssize_t) -> cy
 @cython.cfunc
 @cython.nogil
 @cython.exceptval(check=False)
-def _id(field: Field, largest: uint64_t, value: cython.pointer[uint64_t]) -> cython.bint:
+def read_id(field: Field, largest: uint64_t, value: cython.pointer[uint64_t]) -> cython.bint:
     """Read digits as a number up to the largest, with any number of leading zeros."""
     number: uint64_t = 0
     position: cython.Py_ssize_t
@@ -283,7 +294,7 @@ def _id(field: Field, largest: uint64_t, value: cython.pointer[uint64_t]) -> cyt
 @cython.cfunc
 @cython.nogil
 @cython.exceptval(check=False)
-def _amount(
+def read_amount(
     format: cython.pointer[cython.const[RowFormat]], field: Field, amount: cython.pointer[int64_t]
 ) -> cython.int:
     """Read a plain decimal as units; give UNDECIDED or the code of its first fault."""

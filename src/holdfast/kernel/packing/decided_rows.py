@@ -115,9 +115,9 @@ class DecidedRowBuffer:
                     self.columns.unreadable = self.unreadable
                 noted: cython.pointer[Unreadable] = self.unreadable + self.columns.unreadable_count
                 noted.row = cython.cast(uint32_t, self.columns.count + number)
-                noted.was_text = batch.offset_column != cython.NULL
+                noted.was_text = batch.offset_column != cython.NULL or batch.was_table
                 self.columns.unreadable_count += 1
-                if self.raw_bytes_max and batch.sources:
+                if self.raw_bytes_max and (batch.sources or batch.was_table):
                     self.keep_text(batch, start + number, self.columns.count + number)
             number += 1
         return 0

@@ -1,0 +1,1 @@
+"""What an input is: bytes of CSV, or a table."""
