@@ -263,10 +263,11 @@ class Replay:
 
     def _collect_outcomes(self, wanted: list[int], end: int, outcomes: dict[int, int]) -> None:
         """Note the outcomes of some rows, which are in order, as far as they are in this piece and were decided."""
-        batch, first = self._unpacker.batch, self._unpacker.first_row
-        begin, stop = (bisect_left(wanted, row) for row in (first, min(first + batch.rows, end)))
-        for row in wanted[begin:stop]:
-            outcomes[row] = batch.outcome(row - first)
+        first = self._unpacker.first_row
+        stop = min(first + self._unpacker.batch.rows, end)
+        for row in wanted[bisect_left(wanted, first) : bisect_left(wanted, stop)]:
+            # What was answered is what the journal says.
+            outcomes[row] = self._unpacker.outcome(row - first)
 
     def _unreadable(self, entry: Entry, error: ValueError) -> StoreDamagedError:
         return StoreDamagedError(
