@@ -5,10 +5,12 @@ from __future__ import annotations
 import gc
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import threading
 import time
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 import pytest
@@ -110,30 +112,43 @@ def test_a_program_that_ends(tmp_path: Path) -> None:
 _FORKS = """
 import os, sys
 from holdfast import Deposit, Ledger
-path = sys.argv[1]
-ledger = Ledger.open(path)
+ledger = Ledger.open(sys.argv[1])
 ledger.apply(Deposit(1, 1, "1"))
-view = Ledger.open(path, read_only=True)
+view = Ledger.open(sys.argv[1], read_only=True)
 if os.fork() == 0:
     sys.stdin.read(1)
     sys.exit()
 os.close(0)
 ledger.close()
 view.close()
-ledger = Ledger.open(path)
+ledger = Ledger.open(sys.argv[1])
 for tx in range(2, 20):
     ledger.apply(Deposit(1, tx, "1"))
 os.write(1, b"x")
 os.kill(os.getpid(), 9)
 """
+_FORKS_WITH_A_CONNECTION = """
+import os, sys
+from holdfast.storage.sqlite.schema import connect_writer
+connection = connect_writer(sys.argv[1])
+connection.execute("CREATE TABLE t (a)")
+if os.fork() == 0:
+    sys.stdin.read(1)
+    sys.exit()
+os.close(0)
+connection.close()
+connection = connect_writer(sys.argv[1])
+connection.execute("INSERT INTO t VALUES (1)")
+os.write(1, b"x")
+os.kill(os.getpid(), 9)
+"""
 
 
-def test_a_child_that_outlives_its_parent(tmp_path: Path) -> None:
-    """It takes nothing with it at its end: neither the lock of its parent, nor SQLite's log with what was acknowledged since."""
-    path = str(tmp_path / "p.db")
+def outlive(script: str, path: str) -> None:
+    """Run a script that forks off a child and is killed; the child ends after it, as a program does."""
     child_waits, parent_lets_go = os.pipe()
     with subprocess.Popen(
-        [sys.executable, "-X", "dev", "-c", _FORKS, path],
+        [sys.executable, "-X", "dev", "-c", script, path],
         stdin=child_waits,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -147,6 +162,21 @@ def test_a_child_that_outlives_its_parent(tmp_path: Path) -> None:
         os.close(parent_lets_go)
         # The child has the other end of this pipe until it ends.
         assert process.stdout.read() == b""
-        assert b"Warning" not in process.stderr.read()
+        assert b"was never closed" not in process.stderr.read()
+
+
+def test_a_child_that_outlives_its_parent(tmp_path: Path) -> None:
+    """It takes nothing with it at its end: what was acknowledged since is there, and nobody has the lock."""
+    path = str(tmp_path / "p.db")
+    outlive(_FORKS, path)
     with Ledger.open(path) as ledger:
         assert ledger.decided == 19
+
+
+def test_a_connection_of_a_child_that_outlives_its_parent(tmp_path: Path) -> None:
+    """SQLite would delete the log by its name when the child ends: that of whoever has written since."""
+    path = str(tmp_path / "p.db")
+    outlive(_FORKS_WITH_A_CONNECTION, path)
+    assert os.path.getsize(path + "-wal") > 0
+    with closing(sqlite3.connect(path)) as connection:
+        assert connection.execute("SELECT a FROM t").fetchall() == [(1,)]
