@@ -14,7 +14,9 @@ PYTEST := -m pytest -n auto --dist worksteal
 # These do not test the kernel: sockets, processes that talk to each other, plain Python, the benchmarks.
 NOT_OF_THE_KERNEL := tests/benchmarks tests/client tests/domain tests/app tests/test_architecture.py \
 	tests/e2e/test_send.py tests/e2e/test_load.py tests/e2e/test_kill.py tests/e2e/test_standby.py \
-	$(wildcard tests/storage/test_postgres*.py) tests/storage/test_conformance.py tests/storage/test_full_disk.py tests/storage/test_disk_faults.py $(wildcard tests/e2e/test_serve*.py)
+	$(wildcard tests/storage/test_postgres*.py) tests/storage/test_conformance.py tests/storage/test_full_disk.py tests/storage/test_disk_faults.py \
+	tests/storage/test_clock.py tests/storage/test_power_loss_recorded.py tests/storage/test_unclosed.py tests/storage/test_who_may_call.py \
+	$(wildcard tests/e2e/test_serve*.py)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -90,10 +92,11 @@ bench-large: $(RELEASE)/.installed $(RELEASE)/.dev ## Measure large ledgers: 15 
 	$(RELEASE)/bin/python -m benchmarks ledger_large
 
 .PHONY: torture
-torture: $(RELEASE)/.installed $(RELEASE)/.dev ## Kill processes that write to ledgers, HOLDFAST_KILLS times each way (170); let disks fail at every call
-	HOLDFAST_KILLS=$${HOLDFAST_KILLS:-170} $(RELEASE)/bin/python -m pytest -q tests/e2e/test_kill.py tests/storage/test_killed_origins.py
+torture: $(RELEASE)/.installed $(RELEASE)/.dev ## Kill processes that write to ledgers, HOLDFAST_KILLS times each way (100); let power and disks fail at every call
+	HOLDFAST_KILLS=$${HOLDFAST_KILLS:-100} $(RELEASE)/bin/python -m pytest -q tests/e2e/test_kill.py tests/storage/test_killed_origins.py
 	HOLDFAST_FAULTS=all $(RELEASE)/bin/python -m pytest -q tests/storage/test_disk_faults.py
-	HOLDFAST_KILLS=$${HOLDFAST_KILLS:-170} HOLDFAST_CUT_BYTES=1 $(RELEASE)/bin/python -m pytest -q tests/storage/test_postgres.py -k "killed or fate"
+	HOLDFAST_STATES=all $(RELEASE)/bin/python -m pytest -q tests/storage/test_power_loss_recorded.py
+	HOLDFAST_KILLS=$${HOLDFAST_KILLS:-100} HOLDFAST_CUT_BYTES=1 $(RELEASE)/bin/python -m pytest -q tests/storage/test_postgres.py -k "killed or fate"
 
 # Python itself is not built with a sanitizer: the sanitizer's runtime must be loaded first, and memory that Python never
 # frees is not a leak of the kernel.
