@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import array
+import platform
 import random
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -135,6 +138,8 @@ class World:
     def restore(self, settings: Settings | None = None) -> LedgerCore:
         """Make a new ledger of the pages of the last cut that is done."""
         core = LedgerCore(settings or self.settings, pages=True)
+        if self.rng.random() < 0.5:
+            core.expect_state(self.counters)
         for kind in (ACCOUNTS, CHANGES):
             for (of, number), data in sorted(self.pages.items()):
                 if of == kind:
@@ -204,6 +209,53 @@ def test_a_ledger_is_restored_with_wider_ids() -> None:
     world.take_pages(10**6)
     world.check_restored(make_settings(CARDS, client_bits=32, tx_bits=64))
     world.check_restored(make_settings(CARDS, client_bits=64, tx_bits=32))
+
+
+@pytest.mark.parametrize("tx_bits", [32, 64])
+def test_room_is_made_for_scattered_records_before_they_come(tx_bits: int) -> None:
+    """The index of a restored state has its size before the first record, and the system's memory where it was asked for."""
+    draw = random.Random(5)
+    count = 120_000
+    txs = array.array("Q", [draw.randrange(1, 1 << tx_bits) for _ in range(count)])
+    core = LedgerCore(make_settings(CARDS, tx_bits=tx_bits), pages=True)
+    core.decide(
+        Batch.from_columns(
+            bytes([1]) * count, array.array("Q", [1]) * count, txs, array.array("q", [1]) * count
+        )
+    )
+    cut = core.cut()
+    pages = []
+    while (page := cut.next_page()) is not None:
+        pages.append(page)
+    cut.done()
+    again = LedgerCore(make_settings(CARDS, tx_bits=tx_bits), pages=True)
+    empty_bytes = again.memory_bytes
+    room = again.expect_state(cut.counters)
+    assert room == pytest.approx(again.memory_bytes - empty_bytes, abs=4096)
+    assert room > 3_000_000
+    touched = resident_bytes()
+    again.touch_memory()
+    if int(platform.release().split(".")[0]) > 5:
+        assert resident_bytes() - touched > room // 2
+    for kind, number, data in sorted(pages):
+        if kind == RUN:
+            again.add_absent_run(number)
+        else:
+            again.load_page(kind, number, data)
+    log_bytes = 8192 * 20
+    assert again.memory_bytes - empty_bytes < room * 1.06 + 300 * 4200 + log_bytes
+    again.finish_restore(cut.counters)
+    with pytest.raises(ValueError, match="new ledger"):
+        again.expect_state(cut.counters)
+    for kind, number, data in pages:
+        if kind == RUN:
+            again.load_page(kind, number, data)
+    assert again.digest() == core.digest()
+
+
+def resident_bytes() -> int:
+    """Say how much memory of this process the system has given."""
+    return int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1]) * 4096
 
 
 def test_settings_become_wider_where_there_is_room() -> None:

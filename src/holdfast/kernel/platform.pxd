@@ -184,6 +184,13 @@ cdef extern from * nogil:
         memset(start, 0, size);
     }
 
+    /* Have the system give whole pages their memory now; what is in them stays. If it cannot, the first touch does it. */
+    static void hf_touch_pages(void *start, size_t size) {
+    #ifdef __linux__
+        madvise(start, size, 23); /* MADV_POPULATE_WRITE, since Linux 5.14 */
+    #endif
+    }
+
     static inline void hf_unmap_pages(void *start, size_t size) {
         munmap(start, size);
     }
@@ -217,3 +224,4 @@ cdef extern from * nogil:
     void *hf_map_pages(size_t size, bint huge)
     void hf_unmap_pages(void *start, size_t size)
     void hf_forget_pages(void *start, size_t size)
+    void hf_touch_pages(void *start, size_t size)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
 from holdfast.storage.page_seal import open_page
@@ -10,6 +11,7 @@ from holdfast.storage.ports import PAGE_RUN, StoreDamagedError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from contextlib import AbstractContextManager
 
     from holdfast.domain.origin import Origin
     from holdfast.kernel.batch import Batch
@@ -37,6 +39,7 @@ class Pager:
         name: What messages call the ledger.
         checkpoint_max: The newest checkpoint whose pages count; None for the newest version of each.
         memory_bytes_max: How much memory the state may take; None for no limit.
+        reading: Held while a page is read, if the reader is used elsewhere as well.
     """
 
     def __init__(
@@ -47,7 +50,9 @@ class Pager:
         *,
         checkpoint_max: int | None = None,
         memory_bytes_max: int | None = None,
+        reading: AbstractContextManager[object] | None = None,
     ) -> None:
+        self._reading = nullcontext() if reading is None else reading
         self._core = core
         self._reader = reader
         self._name = name
@@ -128,7 +133,8 @@ class Pager:
         Raises:
             StoreDamagedError: If they are not there, or not what was written.
         """
-        data = self._reader.page(PAGE_RUN, number, self._checkpoint_max)
+        with self._reading:
+            data = self._reader.page(PAGE_RUN, number, self._checkpoint_max)
         if data is None:
             raise StoreDamagedError(
                 f"{self._name}: the page of transactions {number << 13} to {(number << 13) + 8191} is missing; {WAYS_OUT}"

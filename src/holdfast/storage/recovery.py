@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from bisect import bisect_left
+from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple
 
 from holdfast.domain.outcome import Outcome
@@ -16,15 +18,22 @@ from holdfast.storage.failures import ReplayDiffersError
 from holdfast.storage.page_seal import open_page
 from holdfast.storage.paging import WAYS_OUT, Pager
 from holdfast.storage.ports import PAGE_ACCOUNTS, PAGE_CHANGES, PAGE_RUN, StoreDamagedError
+from holdfast.storage.reading_ahead import ReadAhead
 from holdfast.storage.remembered import Remembered
 from holdfast.storage.sections import EntryKind
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from holdfast.domain.settings import Settings
     from holdfast.storage.entry import Entry
     from holdfast.storage.ports import CheckpointRecord, Reader
+
+_ENTRIES_AHEAD = 3
+_PAGES_AT_ONCE = 32
+"""Of changes, these are some 2 MB."""
+_PAGES_AHEAD = 4
+_TOUCH_BYTES_MIN = 64 << 20
 
 
 class Recovered(NamedTuple):
@@ -81,6 +90,7 @@ class Recovery:
         self._memory_bytes_max = memory_bytes_max
         self._room = created if room is None else room
         self._on_progress = on_progress
+        self._reading = threading.Lock()
 
     def run(self, *, until: int | None = None, checkpoint: int | None = None) -> Recovered:
         """Recover the newest state, or an older one.
@@ -115,12 +125,11 @@ class Recovery:
         # Nobody waits for a single batch of a replay, so what is slower now and then and faster in all is right here. With a
         # limit of memory, records come and go in smaller pieces.
         replay.core.use_huge_pages(self._memory_bytes_max is None)
-        for stored in self._reader.entries(begin):
-            if stored.sequence >= end:
-                break
-            replay.apply(decode_entry(self._name, stored), end)
-            if self._on_progress is not None:
-                self._on_progress(replay.core.decided - begin, end - begin)
+        with ReadAhead(self._entries(begin, end), self._reading, _ENTRIES_AHEAD) as entries:
+            for entry in entries:
+                replay.apply(entry, end)
+                if self._on_progress is not None:
+                    self._on_progress(replay.core.decided - begin, end - begin)
         if replay.core.decided != end:
             raise StoreDamagedError(
                 f"{self._name}: the journal ends after decision {replay.core.decided}, and {end} were written: entries are "
@@ -135,6 +144,39 @@ class Recovery:
             0 if last is None else last.time_us,
             end - begin,
         )
+
+    def _entries(self, begin: int, end: int) -> Iterator[Entry]:
+        """Read and check the entries that hold decisions after ``begin``, up to ``end``."""
+        if begin < end:
+            for stored in self._reader.entries(begin):
+                if stored.sequence >= end:
+                    break
+                yield decode_entry(self._name, stored)
+
+    def _pages(self, kind: int, checkpoint: int) -> Iterator[list[tuple[int, bytes]]]:
+        """Read and check the pages of a kind, some at a time.
+
+        Raises:
+            ValueError: If one of them is not what was written.
+        """
+        pages = self._reader.pages(kind, checkpoint)
+        while some := list(islice(pages, _PAGES_AT_ONCE)):
+            yield [(page.number, open_page(kind, page.number, page.data)) for page in some]
+
+    def _load_pages(self, core: LedgerCore, checkpoint: int, counters: bytes) -> None:
+        """Load the pages of a checkpoint, but for records side by side, which are loaded when a row needs them.
+
+        Raises:
+            ValueError: If one of them is not what was written.
+        """
+        if core.expect_state(counters) >= _TOUCH_BYTES_MIN:
+            # Clearing memory takes the system about as long as filling it takes.
+            threading.Thread(target=core.touch_memory, name="holdfast-memory", daemon=True).start()
+        for kind in (PAGE_ACCOUNTS, PAGE_CHANGES):
+            with ReadAhead(self._pages(kind, checkpoint), self._reading, _PAGES_AHEAD) as pages:
+                for some in pages:
+                    for number, data in some:
+                        core.load_page(kind, number, data)
 
     def _from_nothing(self) -> Replay:
         if self._reader.first_sequence() > 0:
@@ -151,9 +193,7 @@ class Recovery:
             room = _widest(settings, self._room, widths_of(settings, state.counters))
             core = LedgerCore(settings, pages=True, room=room)
             core.use_huge_pages(self._memory_bytes_max is None)
-            for kind in (PAGE_ACCOUNTS, PAGE_CHANGES):
-                for page in self._reader.pages(kind, record.number):
-                    core.load_page(kind, page.number, open_page(kind, page.number, page.data))
+            self._load_pages(core, record.number, state.counters)
             for number in self._reader.page_numbers(PAGE_RUN, record.number):
                 core.add_absent_run(number)
             core.finish_restore(state.counters)
@@ -176,6 +216,7 @@ class Recovery:
             self._name,
             checkpoint_max=checkpoint,
             memory_bytes_max=self._memory_bytes_max,
+            reading=self._reading,
         )
 
 

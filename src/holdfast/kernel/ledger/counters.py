@@ -50,6 +50,14 @@ def _count_pages(state: cython.pointer[cython.const[LedgerState]]) -> object:
 
 
 @cython.cfunc
+@cython.exceptval(0, check=True)
+def count_indexed(counters: bytes) -> uint64_t:
+    """Say how many records the index of a state has, as its counters tell; 0 if they are too short."""
+    place: cython.Py_ssize_t = 8 * FIELDS.index("records in the index")
+    return int.from_bytes(counters[place : place + 8], "little")
+
+
+@cython.cfunc
 def restore_counters(state: cython.pointer[LedgerState], counters: bytes) -> object:
     """Take over the counters of a state whose pages are loaded, after comparing what can be compared; give the decisions.
 

@@ -78,6 +78,7 @@ cdef int open_index(Index *index, int key_bits, uint32_t value_bytes) except -1
 cdef void close_index(Index *index) noexcept nogil
 cdef int split_full(Index *index) noexcept nogil
 cdef uint64_t index_bytes(const Index *index) noexcept nogil
+cdef bint add_segment(Index *index) noexcept nogil
 
 cdef inline uint64_t bucket_mask(const Index *index) noexcept nogil:
     return (<uint64_t>1 << index.segment_bits) - 1

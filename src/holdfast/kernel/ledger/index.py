@@ -51,7 +51,7 @@ def open_index(index: cython.pointer[Index], key_bits: cython.int, value_bytes: 
     index.seed = int.from_bytes(os.urandom(8), "little") | 1
     index.group_seed = int.from_bytes(os.urandom(8), "little")
     index.directory = cython.cast(cython.pointer[uint32_t], malloc(cython.sizeof(uint32_t)))
-    if index.directory == cython.NULL or not _add_segment(index):
+    if index.directory == cython.NULL or not add_segment(index):
         raise MemoryError
     index.directory[0] = 0
     return 0
@@ -63,7 +63,7 @@ def open_index(index: cython.pointer[Index], key_bits: cython.int, value_bytes: 
 def close_index(index: cython.pointer[Index]) -> cython.void:
     """Free everything."""
     arena: uint64_t
-    for arena in range((index.segment_count + ARENA_SEGMENTS - 1) // ARENA_SEGMENTS):
+    for arena in range(index.segment_capacity // ARENA_SEGMENTS):
         hf_unmap_pages(index.arenas[arena], ARENA_BYTES)
     free(index.arenas)
     free(index.segments)
@@ -114,7 +114,7 @@ def _split(index: cython.pointer[Index], number: uint32_t) -> cython.bint:
         return False
     if index.moved == cython.NULL:
         index.moved = cython.cast(cython.pointer[Moved], malloc(SEGMENT_SLOTS_MAX * cython.sizeof(Moved)))
-    if index.moved == cython.NULL or not _add_segment(index):
+    if index.moved == cython.NULL or not add_segment(index):
         return False
     segment: cython.pointer[Segment] = index.segments + number
     other: cython.pointer[Segment] = index.segments + (index.segment_count - 1)
@@ -155,7 +155,7 @@ def _double_directory(index: cython.pointer[Index]) -> cython.bint:
 @cython.cfunc
 @cython.nogil
 @cython.exceptval(check=False)
-def _add_segment(index: cython.pointer[Index]) -> cython.bint:
+def add_segment(index: cython.pointer[Index]) -> cython.bint:
     """Add an empty segment; False without memory."""
     if index.segment_count == index.segment_capacity and not _add_arena(index):
         return False

@@ -25,9 +25,17 @@ from cython.cimports.holdfast.kernel.ledger.accounts import (
     AccountPage,
     writable_page,
 )
+from cython.cimports.holdfast.kernel.ledger.counters import count_indexed
 from cython.cimports.holdfast.kernel.ledger.fold import (
     Rows,
     apply_rows,
+)
+from cython.cimports.holdfast.kernel.ledger.index import index_bytes
+from cython.cimports.holdfast.kernel.ledger.index_room import (
+    arena_count,
+    expect_keys,
+    list_arenas,
+    touch_arena,
 )
 from cython.cimports.holdfast.kernel.ledger.journaled import (
     DECIDED_BEFORE,
@@ -41,6 +49,7 @@ from cython.cimports.holdfast.kernel.ledger.lookup import number_of, take_rules
 from cython.cimports.holdfast.kernel.ledger.paged_state import PagedState
 from cython.cimports.holdfast.kernel.tally import Tally
 from cython.cimports.libc.stdint import int64_t, uint8_t, uint64_t
+from cython.cimports.libc.stdlib import free
 
 from holdfast.domain.settings import check_settings
 from holdfast.domain.unappliable import UnappliableError
@@ -246,6 +255,58 @@ class LedgerCore(PagedState):
             self.state.client_index.is_huge = is_wanted
         finally:
             self.lock.leave()
+
+    def expect_state(self, counters: bytes) -> int:
+        """Make room for the scattered records of a state that is about to be restored, so that none of them moves later.
+
+        Args:
+            counters: Those of the state.
+
+        Returns:
+            How many bytes of memory there are now that the system has not given yet; see :meth:`touch_memory`.
+
+        Raises:
+            MemoryError: If there is no room for so many.
+            RuntimeError: If this thread is deciding rows right now.
+            ValueError: If there are rows or pages already.
+        """
+        before: uint64_t
+        self.lock.enter()
+        try:
+            if not self.is_restoring or self.state.records.index.count:
+                raise ValueError("room is made in a new ledger only")
+            before = index_bytes(cython.address(self.state.records.index))
+            if not expect_keys(cython.address(self.state.records.index), count_indexed(counters)):
+                raise MemoryError
+            return index_bytes(cython.address(self.state.records.index)) - before
+        finally:
+            self.lock.leave()
+
+    def touch_memory(self) -> None:
+        """Have the system give the memory that :meth:`expect_state` made room in: in a thread of its own, while pages are loaded.
+
+        It begins at the other end than the pages, and ends once the state is restored.
+
+        Raises:
+            MemoryError: If there is no memory for a list.
+            RuntimeError: If this thread is deciding rows right now.
+        """
+        number: uint64_t
+        count: uint64_t
+        self.lock.enter()
+        count = arena_count(cython.address(self.state.records.index))
+        arenas: cython.pointer[cython.pointer[uint8_t]] = list_arenas(
+            cython.address(self.state.records.index)
+        )
+        self.lock.leave()
+        if arenas == cython.NULL:
+            raise MemoryError
+        with cython.nogil:
+            for number in range(count):
+                if not self.is_restoring:
+                    break
+                touch_arena(arenas[count - 1 - number])
+        free(arenas)
 
     # --- decisions that are no rows ---
 
