@@ -181,9 +181,12 @@ class Engine:
         """Give the position of a named stream: always None, since the engine remembers none."""
         return None
 
-    def on_durable(self, callback: Callable[[], None]) -> Callable[[], None]:  # noqa: ARG002  # there is nothing to tell
+    def on_durable(self, callback: Callable[[], None], *, leads: bool = False) -> Callable[[], None]:  # noqa: ARG002  # there is nothing to tell
         """Never call a function: there is no journal, and rows are durable when they are decided."""
         return _do_nothing
+
+    def commit_now(self) -> None:
+        """Return at once, for the same reason."""
 
     def wait_durable(self) -> bool:
         """Return at once, for the same reason."""

@@ -65,12 +65,19 @@ class AnyEngine(Protocol):
     def find_stream(self, name: str) -> KnownStream | None:
         """Give the position of a named stream; None if no row of it is known."""
 
-    def on_durable(self, callback: Callable[[], None]) -> Callable[[], None]:
+    def on_durable(self, callback: Callable[[], None], *, leads: bool = False) -> Callable[[], None]:
         """Call a function, from any thread, whenever the durable watermark has risen or there is a failure.
+
+        Args:
+            callback: The function.
+            leads: Whether its owner calls :meth:`commit_now` when somebody waits for rows; others are committed now and then.
 
         Returns:
             A function that ends this.
         """
+
+    def commit_now(self) -> None:
+        """Have what is decided made durable now; it is not waited for."""
 
     def wait_durable(self) -> bool:
         """Block until all decided rows are durable."""

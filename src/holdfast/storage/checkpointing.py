@@ -30,6 +30,8 @@ _CHECKPOINTS_PER_MEMORY = 8
 _CHECKPOINT_BYTES_MIN = 256 << 10
 _PAGES_BYTES_MIN = 128 << 10
 _PAGES_BYTES_IDLE = 4 << 20
+_PAGES_BYTES_URGENT = 1
+_PAGES_BYTES_IDLE_URGENT = 512 << 10
 
 
 def checkpoint_bytes(memory_bytes_max: int | None) -> int:
@@ -138,13 +140,14 @@ class Checkpointer:
         self._number += 1
 
     def next_pages(
-        self, entry_bytes: int, written_until: int
+        self, entry_bytes: int, written_until: int, *, is_urgent: bool = False
     ) -> tuple[int, list[StoredPage], CheckpointRecord | None]:
         """Take the pages that go with a commit, and the checkpoint itself with the last of them.
 
         Args:
             entry_bytes: How many bytes of entries the commit has.
             written_until: The sequence at the end of these entries.
+            is_urgent: Whether somebody waits for commits: then a page goes with one, or as many as are needed to be done in time.
 
         Returns:
             The number of the checkpoint, pages, and what is to be published.
@@ -152,7 +155,12 @@ class Checkpointer:
         cut = self._cut
         if cut is None:
             return 0, [], None
-        room = max(entry_bytes, _PAGES_BYTES_MIN) if entry_bytes else _PAGES_BYTES_IDLE
+        least_bytes, idle_bytes = (
+            (_PAGES_BYTES_URGENT, _PAGES_BYTES_IDLE_URGENT)
+            if is_urgent
+            else (_PAGES_BYTES_MIN, _PAGES_BYTES_IDLE)
+        )
+        room = max(entry_bytes, least_bytes) if entry_bytes else idle_bytes
         # What is decided while it is made is replayed if the process is killed: it has to be done soon, however large it is.
         least = self._pages_total * 2 * entry_bytes // self._every_bytes
         pages: list[StoredPage] = []

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from holdfast.io import background
 from holdfast.storage.failures import LedgerClosedError, LedgerFailedError, ProcessForkedError
+from holdfast.storage.listeners import Signal
 from holdfast.storage.ports import Commit
 
 if TYPE_CHECKING:
@@ -26,41 +27,15 @@ if TYPE_CHECKING:
     from holdfast.storage.durability import Durability
     from holdfast.storage.gathering import Gatherer
     from holdfast.storage.journaling import Journaling
+    from holdfast.storage.listeners import Listeners
     from holdfast.storage.ports import Store
 
 _GATHER_SECONDS = 0.02
 """For so long entries grow while nobody waits for them: larger ones take fewer syncs, and less room with what is around them."""
 _IDLE_SECONDS = 0.2
 """How often the thread looks for housekeeping while there is nothing to write."""
-
-
-class Listeners:
-    """Functions that are called when the durable watermark has moved."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._functions: tuple[Callable[[], None], ...] = ()
-
-    def add(self, function: Callable[[], None]) -> Callable[[], None]:
-        """Call a function from now on; give one that ends this."""
-        with self._lock:
-            self._functions = (*self._functions, function)
-
-        def remove() -> None:
-            with self._lock:
-                self._functions = tuple(each for each in self._functions if each is not function)
-
-        return remove
-
-    @property
-    def are_there(self) -> bool:
-        """Whether anybody listens."""
-        return bool(self._functions)
-
-    def call(self) -> None:
-        """Call all of them."""
-        for each in self._functions:
-            each()
+_QUIET_SECONDS = 0.02
+"""While somebody waits for commits, housekeeping begins when no rows have come for so long: more may come any moment."""
 
 
 class Committer:
@@ -96,7 +71,8 @@ class Committer:
         self._jobs: list[Callable[[], None]] = []
         self._durable = self._written = durable
         self._failure: BaseException | None = None
-        self._work = threading.Event()
+        self._work = Signal()
+        self._busy_at = 0.0
         self._hurry = threading.Event()
         self._moved = threading.Condition()
         self._waiting = 0
@@ -136,7 +112,11 @@ class Committer:
 
     def wake(self) -> None:
         """Say that there may be something to write."""
-        if not self._work.is_set():
+        self._work.set()
+
+    def note_rows(self) -> None:
+        """Take note that rows were decided. Whoever leads says when to write them, unless that is long due."""
+        if not self._listeners.leads or self._gatherer is None or self._gatherer.waiting:
             self._work.set()
 
     def run_between_commits(self, job: Callable[[], None]) -> None:
@@ -211,6 +191,7 @@ class Committer:
         with self._moved:
             self._waiting += 1
             self._hurry.set()
+            self._work.set()
             try:
                 is_there = self._moved.wait_for(
                     lambda: self._durable >= sequence or self.has_ended, timeout_seconds
@@ -285,7 +266,6 @@ class Committer:
         try:
             while True:
                 is_stopping = self._is_stopping
-                self._work.clear()
                 self._run_jobs()
                 if self._failure is not None:
                     return
@@ -298,11 +278,14 @@ class Committer:
                     self._sync()
                 if is_stopping:
                     return
-                self._store.tidy(is_idle=True)
-                self._look_at_disk()
-                self._work.wait(
-                    min(self._sync_wait_seconds(), _IDLE_SECONDS) if self._is_unsynced else _IDLE_SECONDS
-                )
+                wait_seconds = self._quiet_in_seconds()
+                if wait_seconds <= 0:
+                    self._store.tidy(is_idle=True)
+                    self._look_at_disk()
+                    wait_seconds = _IDLE_SECONDS
+                if self._is_unsynced:
+                    wait_seconds = min(self._sync_wait_seconds(), wait_seconds)
+                self._work.wait(max(0.0, wait_seconds))
         except BaseException as error:  # noqa: BLE001  # whatever it is, nothing may be acknowledged after it
             self._fail(error)
         finally:
@@ -351,7 +334,13 @@ class Committer:
         entries, raw_texts = self._journaling.encode(gatherer)
         entry_bytes = sum(len(each.data) for each in entries)
         end = self._journaling.sequence
-        number, pages, publish = checkpointer.next_pages(entry_bytes, end)
+        if entries:
+            self._busy_at = time.monotonic()
+        elif self._quiet_in_seconds() > 0:
+            return False
+        number, pages, publish = checkpointer.next_pages(
+            entry_bytes, end, is_urgent=self._listeners.are_there
+        )
         if not entries and not pages and publish is None:
             return False
         is_sync_due = self._durability.syncs and self._sync_wait_seconds() <= 0
@@ -365,9 +354,15 @@ class Committer:
         if entries and not self._is_atomic:
             self._durable = end
             self._notify()
-        self._store.tidy()
+        self._store.tidy(is_urgent=self._listeners.are_there)
         self._look_at_disk()
         return True
+
+    def _quiet_in_seconds(self) -> float:
+        """Tell for how long rows may come any moment, for which somebody waits: nothing that takes long is begun."""
+        if self._is_stopping or not self._listeners.are_there:
+            return 0.0
+        return self._busy_at + _QUIET_SECONDS - time.monotonic()
 
     def _look_at_disk(self) -> None:
         if self._disk_bytes_min:

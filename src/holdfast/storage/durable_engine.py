@@ -15,12 +15,13 @@ from holdfast.kernel.csv.decoder import CsvDecoder
 from holdfast.kernel.tally import Tally
 from holdfast.storage.belonging import Belonging, give_back, give_back_quietly
 from holdfast.storage.checkpointing import CHECKPOINTS_KEPT_DEFAULT, Checkpointer, checkpoint_bytes
-from holdfast.storage.committer import Committer, Listeners
+from holdfast.storage.committer import Committer
 from holdfast.storage.creation import read_settings
 from holdfast.storage.durability import ALWAYS
 from holdfast.storage.failures import LedgerError, LedgerFullError, ReadOnlyError
 from holdfast.storage.gathering import ENTRIES_MAX, Gatherer
 from holdfast.storage.journaling import Journaling
+from holdfast.storage.listeners import Listeners, call_soon
 from holdfast.storage.paging import Pager
 from holdfast.storage.recovery import Recovery
 
@@ -130,7 +131,10 @@ class DurableEngine(Belonging):
             every_bytes=checkpoint_bytes(options.memory_bytes_max),
         )
         self._gatherer = Gatherer(
-            recovered.remembered, options.raw_bytes_max, self._committer.wake, self._checkpointer.note_cut
+            recovered.remembered,
+            options.raw_bytes_max,
+            self._committer.note_rows,
+            self._checkpointer.note_cut,
         )
         if not self._is_read_only:
             core.recorder = self._gatherer
@@ -186,13 +190,16 @@ class DurableEngine(Belonging):
         """Make a decoder with this ledger's settings. It keeps the text of its rows where the journal does."""
         return CsvDecoder(self.settings, keep_source=keep_source or self._options.raw_bytes_max > 0)
 
-    def on_durable(self, callback: Callable[[], None]) -> Callable[[], None]:
+    def on_durable(self, callback: Callable[[], None], *, leads: bool = False) -> Callable[[], None]:
         """Call a function, from another thread, whenever :attr:`durable` has risen or the ledger has failed.
 
-        Returns:
-            A function that ends this.
+        Give one that ends this. If the owner ``leads``, rows are committed when it calls :meth:`commit_now`, or now and then.
         """
-        return self._listeners.add(callback)
+        return self._listeners.add(callback, leads=leads)
+
+    def commit_now(self) -> None:
+        """Have what is decided made durable now; it is not waited for."""
+        self._committer.wake()
 
     def find_stream(self, name: str) -> KnownStream | None:
         """Give the position of a named stream; None if none of its rows is decided."""
@@ -299,6 +306,7 @@ class DurableEngine(Belonging):
 
     def _wait_written(self) -> None:
         """Wait until everything that is decided is written, durable or not."""
+        self._committer.wake()
         while self._gatherer.has_some or self._committer.written < self._core.decided:
             self._committer.check()
             time.sleep(_POLL_SECONDS)
@@ -365,6 +373,7 @@ class DurableEngine(Belonging):
 
     def wait_for_room(self) -> None:
         """Wait while too much is decided and not durable, or too much of the state is not in a checkpoint."""
+        self._committer.wake()
         self._gatherer.wait_for_room()
         while self._waits_for_memory():
             time.sleep(_POLL_SECONDS)
@@ -402,7 +411,8 @@ class DurableEngine(Belonging):
             return
         loop = asyncio.get_running_loop()
         moved = asyncio.Event()
-        unsubscribe = self.on_durable(lambda: _call_soon(loop, moved.set))
+        unsubscribe = self.on_durable(lambda: call_soon(loop, moved.set))
+        self._committer.wake()
         try:
             while self.durable < wanted:
                 if self._committer.has_ended:
@@ -434,11 +444,3 @@ class DurableEngine(Belonging):
 
     def _abandon(self) -> None:
         self._committer.abandon(partial(give_back_quietly, self._reader, self._store))
-
-
-def _call_soon(loop: asyncio.AbstractEventLoop, callback: Callable[[], None]) -> None:
-    try:
-        loop.call_soon_threadsafe(callback)
-    except RuntimeError:
-        # The loop was closed meanwhile: nobody waits there any more.
-        return

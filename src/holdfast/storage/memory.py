@@ -236,7 +236,7 @@ class MemoryStore:
         """Give None: there is no disk."""
         return None
 
-    def tidy(self, *, is_idle: bool = False) -> None:  # noqa: ARG002  # it costs the same at any time
+    def tidy(self, *, is_idle: bool = False, is_urgent: bool = False) -> None:  # noqa: ARG002  # it costs the same at any time
         """Drop page versions that the oldest checkpoint supersedes."""
         oldest = min(self._published.checkpoints, default=0)
         if self._atomic is not None or not oldest:

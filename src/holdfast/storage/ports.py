@@ -221,8 +221,13 @@ class Store(Protocol):
     def disk_free_bytes(self) -> int | None:
         """Tell how much room its disk has left, at next to no cost; None if that cannot be told."""
 
-    def tidy(self, *, is_idle: bool = False) -> None:
-        """Do a bounded piece of the store's own housekeeping (its log, pages that were replaced), after commits."""
+    def tidy(self, *, is_idle: bool = False, is_urgent: bool = False) -> None:
+        """Do a bounded piece of the store's own housekeeping (its log, pages that were replaced), after commits.
+
+        Args:
+            is_idle: Whether nothing else is to be done.
+            is_urgent: Whether somebody waits for the next commit: smaller pieces, more often.
+        """
 
     def compact(self, on_progress: Callable[[int, int], None] | None = None) -> None:
         """Give unused space back to the disk; calls back with what is done and what there is to do."""

@@ -199,9 +199,12 @@ class Shards:
         """Give the position of a named stream: always None, since engines in memory remember none."""
         return self.engines[0].find_stream(name)
 
-    def on_durable(self, callback: Callable[[], None]) -> Callable[[], None]:
+    def on_durable(self, callback: Callable[[], None], *, leads: bool = False) -> Callable[[], None]:
         """Never call a function: there is no journal."""
-        return self.engines[0].on_durable(callback)
+        return self.engines[0].on_durable(callback, leads=leads)
+
+    def commit_now(self) -> None:
+        """Return at once: there is no journal."""
 
     def wait_durable(self) -> bool:
         """Return at once: there is no journal."""

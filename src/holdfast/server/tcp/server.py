@@ -81,6 +81,7 @@ class TcpServer:
         self._waiting: deque[Connection] = deque()
         self._unsubscribe: Callable[[], None] | None = None
         self._is_told = False
+        self._has_commit_due = False
         self._wake_timer: asyncio.TimerHandle | None = None
         self._tick_timer: asyncio.TimerHandle | None = None
         self._sweep: Iterator[Connection] = iter(())
@@ -109,7 +110,7 @@ class TcpServer:
         self._acceptor = Acceptor(sockets, lambda: Connection(self), self._has_room)
         self._acceptor.start()
         self._tick(loop, loop.time())
-        self._unsubscribe = self.context.engine.on_durable(lambda: self._tell(loop))
+        self._unsubscribe = self.context.engine.on_durable(lambda: self._tell(loop), leads=True)
 
     async def stop(self, grace_seconds: float) -> None:
         """End all connections: those that are done within the grace as always, the others with word of how far they got."""
@@ -199,6 +200,10 @@ class TcpServer:
         """Wake a connection when its session wants to be; one timer serves them all."""
         connection.has_ack_due = True
         self._waiting.append(connection)
+        engine = self.context.engine
+        if not self._has_commit_due and engine.durable < engine.decided:
+            self._has_commit_due = True
+            asyncio.get_running_loop().call_soon(self._commit)
         if self._wake_timer is None:
             self._start_wake_timer(connection)
 
@@ -215,6 +220,11 @@ class TcpServer:
             with contextlib.suppress(RuntimeError):
                 # The loop may be closed by now.
                 loop.call_soon_threadsafe(self._on_durable)
+
+    def _commit(self) -> None:
+        """Have committed what senders wait for: all that was decided in a turn of the loop at once."""
+        self._has_commit_due = False
+        self.context.engine.commit_now()
 
     def _on_durable(self) -> None:
         """Send what waited until rows are durable, and let those go on that were paused."""
@@ -268,6 +278,10 @@ class TcpServer:
         self.lag_seconds = max(loop.time() - due, self.lag_seconds * _LAG_KEPT, 0.0)
         due = loop.time() + self._tick_seconds
         self._tick_timer = loop.call_at(due, self._tick, loop, due)
+        engine = self.context.engine
+        if engine.durable < engine.decided:
+            # Nobody waits for these rows, or they would be on their way.
+            engine.commit_now()
         self._watch_memory()
         self._check_some(loop, len(self.connections) // _TICKS_PER_SWEEP + 1)
         self._sweep_step = (self._sweep_step + 1) % _TICKS_PER_SWEEP

@@ -196,7 +196,7 @@ class PostgresStore:
         """Give None: what room the server has cannot be seen from here."""
         return None
 
-    def tidy(self, *, is_idle: bool = False) -> None:  # noqa: ARG002  # the server does all else by itself
+    def tidy(self, *, is_idle: bool = False, is_urgent: bool = False) -> None:  # noqa: ARG002  # the server does all else by itself
         """Drop some superseded page versions."""
         writer = self._checked()
         oldest, kind, number = self._superseding

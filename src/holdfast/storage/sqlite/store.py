@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 _LOG_BYTES_MAX = 64 << 20
 """With this much in SQLite's log, a checkpoint copies it into the file: the larger it is, the more pages are copied once only."""
+_LOG_BYTES_URGENT = 4 << 20
+"""While somebody waits for commits: such a copy takes some milliseconds, and each commit meanwhile waits for it."""
 _LOG_BYTES_IDLE = 1 << 20
 _SUPERSEDED_AT_ONCE = 64
 _HARMLESS = {0, sqlite3.SQLITE_FULL, sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
@@ -247,14 +249,15 @@ class SqliteStore:
         """Tell how much room there is on the disk of the file."""
         return free_bytes_beside(self._path)
 
-    def tidy(self, *, is_idle: bool = False) -> None:
+    def tidy(self, *, is_idle: bool = False, is_urgent: bool = False) -> None:
         """Copy SQLite's log into the file when it is long, and drop some superseded page versions."""
         if self._is_atomic:
             return
         with self._changing() as connection:
             try:
                 self._drop_superseded(connection)
-                if self._log_bytes > (_LOG_BYTES_IDLE if is_idle else _LOG_BYTES_MAX):
+                most = _LOG_BYTES_IDLE if is_idle else _LOG_BYTES_URGENT if is_urgent else _LOG_BYTES_MAX
+                if self._log_bytes > most:
                     self._log_bytes = 0
                     connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
             except sqlite3.Error as error:
