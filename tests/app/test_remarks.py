@@ -55,9 +55,9 @@ def test_rows_that_were_not_applied(refused: dict[Outcome, int], applied: int, s
 @pytest.mark.parametrize(
     ("names", "said"),
     [
-        (["a.csv"], "a.csv: 0 rows, a header and nothing else"),
-        (["a", "b", "c", "d", "e"], "a, b, c and 2 more: 0 rows, a header and nothing else"),
-        (["a\n\x1b[2J"], "a\\n\\x1b[2J: 0 rows, a header and nothing else"),
+        (["a.csv"], "a.csv: 0 rows, a header at most"),
+        (["a", "b", "c", "d", "e"], "a, b, c and 2 more: 0 rows, a header at most"),
+        (["a\n\x1b[2J"], "a\\n\\x1b[2J: 0 rows, a header at most"),
     ],
 )
 def test_inputs_without_rows(names: list[str], said: str) -> None:
@@ -86,7 +86,7 @@ def test_silence_is_asked_for(quiet: bool, rejects: str | None) -> None:  # a pa
     say_remarks(options, report({Outcome.INVALID_TX: 2}, 1), ["a.csv"], said.append)
     hint = "" if rejects else "; --rejects FILE lists them"
     expected = [
-        "holdfast: a.csv: 0 rows, a header and nothing else\n",
+        "holdfast: a.csv: 0 rows, a header at most\n",
         f"holdfast: 2 of 3 rows were not applied (INVALID_TX 2){hint}\n",
     ]
     assert said == ([] if quiet else expected)

@@ -31,7 +31,7 @@ def test_a_rejection_says_it_all_in_one_line() -> None:
 def test_a_detail_completes_the_reason() -> None:
     """The cause that applies takes the place of the causes that there are; it is in the text and in the file."""
     rejection = REJECTION._replace(outcome=Outcome.MALFORMED_ROW, detail="byte 3 is NUL")
-    assert rejection.reason == "The row is not a CSV row of this header: byte 3 is NUL."
+    assert rejection.reason == "The row is malformed: byte 3 is NUL."
     assert f"MALFORMED_ROW: {rejection.reason} Row: " in str(rejection)
     file = io.BytesIO()
     RejectWriter(file).write(rejection)

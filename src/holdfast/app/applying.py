@@ -111,7 +111,7 @@ def _apply(
         runner.check()
         draw(rows, refused, input_bytes)
 
-    run = Run(engine, policy, rejects, on_progress, stream=stream, actor=actor)
+    run = Run(engine, policy, rejects, on_progress, stream=stream, actor=actor, format=options.input_format)
     try:
         check_inputs(options.files)
         streams = open_inputs(runner, options.files)

@@ -30,6 +30,7 @@ LOG_DEFAULTS: Mapping[str, object] = {"verbose": 0, "quiet": False, "log_format"
 RUN_DEFAULTS: Mapping[str, object] = {
     **RULES_DEFAULTS,
     **LOG_DEFAULTS,
+    "input_format": None,
     "on_error": "skip",
     "rejects": None,
     "summary": False,
@@ -46,6 +47,7 @@ PROCESS_DEFAULTS: Mapping[str, object] = {
 }
 EXPLAIN_DEFAULTS: Mapping[str, object] = {
     **RULES_DEFAULTS,
+    "input_format": None,
     "client": None,
     "tx": None,
     "format": "table",
@@ -104,6 +106,7 @@ def add_explain(parser: argparse.ArgumentParser) -> None:
     """Add the options of ``holdfast explain``."""
     parser.set_defaults(**EXPLAIN_DEFAULTS)
     add_files(parser)
+    add_format(parser, "--input-format")
     subject = parser.add_mutually_exclusive_group(required=True)
     subject.add_argument("--client", type=whole_number, metavar="ID", help="the client to follow")
     subject.add_argument("--tx", type=whole_number, metavar="ID", help="the transaction to follow")
@@ -277,13 +280,25 @@ def add_files(parser: argparse.ArgumentParser) -> None:
         "files",
         nargs="*",
         metavar="FILE",
-        help="CSV with a header, plain or compressed (.gz, .zst, .bz2, .xz); - is standard input, which is also read "
+        help="CSV with a header or NDJSON, plain or compressed (.gz, .zst, .bz2, .xz); - is standard input, which is also read "
         "if no FILE is given",
+    )
+
+
+def add_format(parser: argparse.ArgumentParser, option: str) -> None:
+    """Add the option that says what format the files have."""
+    parser.add_argument(
+        option,
+        dest="input_format",
+        choices=("csv", "ndjson"),
+        help="what the files are (their suffix tells, .csv, .ndjson or .jsonl, also before that of a compression, or their "
+        "first bytes)",
     )
 
 
 def _add_run(parser: argparse.ArgumentParser) -> None:
     """Add the options that ``process`` and ``check`` share."""
+    add_format(parser, "--format")
     add_rules(parser)
     add_refused(parser)
     log = add_log(parser)

@@ -20,7 +20,7 @@ else:
 
 DOCUMENTATION_URL = "https://holdfast.readthedocs.io"
 DESCRIPTION = """\
-Fold CSV files of deposits, withdrawals, disputes, resolves and chargebacks into client accounts.
+Fold CSV or NDJSON files of deposits, withdrawals, disputes, resolves and chargebacks into client accounts.
 
   holdfast transactions.csv > accounts.csv      the accounts (the same as holdfast process)
   holdfast check transactions.csv               is every row applied? the exit code says so

@@ -17,7 +17,7 @@ _REASONS_SHOWN = 4
 
 
 class EmptyInputs:
-    """Notes the inputs that had a header and no rows."""
+    """Notes the inputs that had no rows."""
 
     __slots__ = ("names",)
 
@@ -46,7 +46,7 @@ def say_remarks(
     Args:
         options: The command line.
         counts: What became of the rows.
-        empty_inputs: Inputs that had a header and no rows.
+        empty_inputs: Inputs that had no rows.
         write: Writes to standard error.
     """
     if options.quiet:
@@ -69,10 +69,10 @@ def describe_unapplied(counts: Counts, *, is_listed: bool) -> str:
 
 
 def describe_empty(names: Sequence[str]) -> str:
-    """Say which inputs had a header and no rows."""
+    """Say which inputs had no rows."""
     shown = ", ".join(one_line(name) for name in names[:_NAMES_SHOWN])
     more = f" and {len(names) - _NAMES_SHOWN:,} more" if len(names) > _NAMES_SHOWN else ""
-    return f"{shown}{more}: 0 rows, a header and nothing else"
+    return f"{shown}{more}: 0 rows, a header at most"
 
 
 def _say(options: argparse.Namespace, sentence: str, counts: Counts, write: Callable[[str], object]) -> None:

@@ -83,7 +83,7 @@ class Outcome(NamedNumber):
         Phase.DECODE,
         Severity.MALFORMED,
         (
-            "The row is not a CSV row of this header: a field is missing or too many, a quote is misplaced, "
+            "The row is malformed: a field is missing or too many, a quote is misplaced, "
             "or a byte is NUL or not UTF-8."
         ),
     )

@@ -245,11 +245,12 @@ class Engine:
         *more: Input | ArrowTable | InputStream,
         columns: Mapping[str, str] | None = None,
         amounts: str | None = None,
+        format: str | None = None,  # noqa: A002  # its name wherever a format is said
         policy: ErrorPolicy | None = None,
         rejects: RejectWriter | None = None,
         on_progress: Callable[[int, int, int], None] | None = None,
     ) -> Report:
-        """Apply inputs, CSV or tables, one after the other.
+        """Apply inputs, CSV, NDJSON or tables, one after the other.
 
         Args:
             source: A path, bytes, a binary file object, or an iterable of bytes; compressed input is recognised. Or a table of
@@ -257,6 +258,7 @@ class Engine:
             more: Further inputs, each with its own header or columns.
             columns: For tables, which column is the type, client, tx or amount, by name, where it is named otherwise.
             amounts: For tables, ``units`` says that integer amounts count units: 15000 is 1.5000 with four decimals.
+            format: ``csv`` or ``ndjson``; by default the suffix of each input's name or its first bytes tell.
             policy: What to do about rows that are not applied; by default they are skipped.
             rejects: Where to list them.
             on_progress: Called between batches, and every 50 ms while there is nothing to do, with rows decided, rows not applied
@@ -270,11 +272,13 @@ class Engine:
             InputError: If an input has no usable header, is compressed and corrupt, or a table lacks a column or fails.
             OSError: If an input cannot be read.
             TypeError: If a source is none of these, or a column of a table is of a type that is not taken.
+            ValueError: If there is no such format.
         """
         return self.process_each(
             (source, *more),
             columns=columns,
             amounts=amounts,
+            format=format,
             policy=policy,
             rejects=rejects,
             on_progress=on_progress,
@@ -286,12 +290,13 @@ class Engine:
         *,
         columns: Mapping[str, str] | None = None,
         amounts: str | None = None,
+        format: str | None = None,  # noqa: A002  # its name wherever a format is said
         policy: ErrorPolicy | None = None,
         rejects: RejectWriter | None = None,
         on_progress: Callable[[int, int, int], None] | None = None,
     ) -> Report:
         """Apply inputs as :meth:`process` does; take each from the iterable after the one before it is done."""
-        run = Run(self, CompiledPolicy(policy or ErrorPolicy()), rejects, on_progress)
+        run = Run(self, CompiledPolicy(policy or ErrorPolicy()), rejects, on_progress, format=format)
         return run.process(open_any(each, columns, amounts) for each in sources)
 
     def account(self, client: int) -> Account:

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator
 
     from holdfast.io.compression import InputStream
+    from holdfast.io.formats.format import Decoder
     from holdfast.kernel.batch import Batch
-    from holdfast.kernel.csv.decoder import CsvDecoder
 
 BLOCK_BYTES = 512 * 1024
 """How much is read at a time: some 20,000 rows, which fit into the second-level cache together with their columns."""
@@ -39,7 +39,7 @@ def decoder_threads() -> int:
 
 
 def read_input(
-    stream: InputStream, decoder: CsvDecoder, on_wait: Callable[[], None] | None = None
+    stream: InputStream, decoder: Decoder, on_wait: Callable[[], None] | None = None
 ) -> Generator[Batch]:
     """Decode an input to its end, ahead of the writer, on as many threads as there are spare cores.
 
@@ -54,7 +54,7 @@ def read_input(
 
 
 def read_batches(
-    stream: InputStream, decoder: CsvDecoder, threads: int, on_wait: Callable[[], None] | None = None
+    stream: InputStream, decoder: Decoder, threads: int, on_wait: Callable[[], None] | None = None
 ) -> Generator[Batch]:
     """Decode an input to its end.
 
@@ -83,9 +83,7 @@ def read_batches(
         ahead.stop()
 
 
-def _read_here(
-    stream: InputStream, decoder: CsvDecoder, on_wait: Callable[[], None] | None
-) -> Iterator[Batch]:
+def _read_here(stream: InputStream, decoder: Decoder, on_wait: Callable[[], None] | None) -> Iterator[Batch]:
     buffer = memoryview(bytearray(BLOCK_BYTES))
     while count := stream.readinto(buffer):
         batches = decoder.feed(buffer[:count])
@@ -103,7 +101,7 @@ class _Block:
     __slots__ = ("batches", "begin", "buffer", "decoder", "end", "error", "is_decoded", "is_last", "lines")
 
     def __init__(
-        self, decoder: CsvDecoder, buffer: bytearray | None, begin: int, end: int, *, is_last: bool = False
+        self, decoder: Decoder, buffer: bytearray | None, begin: int, end: int, *, is_last: bool = False
     ) -> None:
         self.decoder = decoder
         self.buffer = buffer
@@ -132,7 +130,7 @@ class _Block:
 class _ReadAhead:
     """The threads and the state that they share, guarded by one condition."""
 
-    def __init__(self, stream: InputStream, decoder: CsvDecoder, threads: int) -> None:
+    def __init__(self, stream: InputStream, decoder: Decoder, threads: int) -> None:
         import threading  # noqa: PLC0415  # not needed for a small file
         from collections import deque  # noqa: PLC0415
 
@@ -314,7 +312,7 @@ class _ReadAhead:
         self._continue_with(block.decoder)
         return True
 
-    def _continue_with(self, decoder: CsvDecoder) -> None:
+    def _continue_with(self, decoder: Decoder) -> None:
         if decoder.has_header:
             self._decoder = decoder.at(self._offset)
 

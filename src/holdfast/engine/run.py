@@ -11,6 +11,8 @@ from holdfast.engine.pipeline import read_input
 from holdfast.engine.report import Report
 from holdfast.engine.resumption import Resumption
 from holdfast.engine.review import Review
+from holdfast.io.formats.detection import choose_decoder
+from holdfast.io.formats.registry import find_format
 from holdfast.io.formats.tables import TableInput
 from holdfast.kernel.inlet import InletPool
 
@@ -55,7 +57,11 @@ class Run:
             input bytes.
         stream: The name of the stream that the inputs are; rows of it that the engine has decided before are skipped.
         actor: Who sends them, for an engine that keeps that.
+        format: The name of their format; by default each input's suffix or first bytes tell it.
         messages: The messages that the inputs are, for an engine that keeps how far their partition is; then they are no stream.
+
+    Raises:
+        ValueError: If there is no such format.
     """
 
     def __init__(
@@ -67,8 +73,12 @@ class Run:
         *,
         stream: str | None = None,
         actor: Actor | None = None,
+        format: str | None = None,  # noqa: A002  # its name wherever a format is said
         messages: MessageRun | None = None,
     ) -> None:
+        if format is not None:
+            find_format(format)
+        self._format = format
         self._engine = engine
         self._review = Review(policy, rejects, engine.settings.decimals)
         self._on_progress = on_progress
@@ -115,7 +125,8 @@ class Run:
             if isinstance(stream, TableInput):
                 batches = stream.batches(self._engine.settings)
             else:
-                decoder = self._engine.new_decoder(keep_source=self._review.needs_text)
+                csv = self._engine.new_decoder(keep_source=self._review.needs_text)
+                decoder = choose_decoder(self._format, stream.name, csv, self._engine.settings)
                 batches = read_input(stream, decoder, self.report_progress)
             try:
                 self._add(stream, batches)

@@ -140,6 +140,11 @@ def open_source(source: Input) -> InputStream:
     return InputStream(raw, next((format_ for format_ in _FORMATS if name.endswith(format_.suffix)), None))
 
 
+def without_suffix(name: str) -> str:
+    """Give a file's name, in lower case, without the suffix of a compression."""
+    return next((name.removesuffix(each.suffix) for each in _FORMATS if name.endswith(each.suffix)), name)
+
+
 class _Format:
     """A compression format.
 

@@ -195,23 +195,24 @@ class Ledger(DurableEngine):
         actor: str = "",
         columns: Mapping[str, str] | None = None,
         amounts: str | None = None,
+        format: str | None = None,  # noqa: A002  # its name wherever a format is said
         policy: ErrorPolicy | None = None,
         rejects: RejectWriter | None = None,
         on_progress: Callable[[int, int, int], None] | None = None,
     ) -> Report:
-        """Apply inputs, CSV or tables, one after the other, and return when all of their rows are durable.
+        """Apply inputs, CSV, NDJSON or tables, one after the other, and return when all of their rows are durable.
 
         Args:
-            source: A path, bytes, a binary file object, or an iterable of bytes; compressed input is recognised. Or a table of
-                Polars, pandas, pyarrow, DuckDB or any other library that speaks the Arrow PyCapsule interface.
+            source: A path, bytes, a binary file object, an iterable of bytes, or a table: as for :meth:`Engine.process`.
             more: Further inputs, each with its own header or columns.
             stream: The name of the stream that these inputs are. Rows of it that are decided already are skipped, after they were
                 compared: ``report.skipped`` counts them. Without a name, inputs that come again are decided again.
             messages: Which messages of a broker's partition the inputs are. The journal keeps how far the partition is, row by
                 row (:meth:`source_position`), so what was decided of them is left out when they come again.
             actor: Who sends them; the journal keeps that.
-            columns: For tables, which column is the type, client, tx or amount, by name, where it is named otherwise.
-            amounts: For tables, ``units`` says that integer amounts count units: 15000 is 1.5000 with four decimals.
+            columns: As for :meth:`Engine.process`.
+            amounts: As for :meth:`Engine.process`.
+            format: As for :meth:`Engine.process`.
             policy: What to do about rows that are not applied; by default they are skipped.
             rejects: Where to list them.
             on_progress: As for :meth:`Engine.process`.
@@ -235,6 +236,7 @@ class Ledger(DurableEngine):
                 actor=actor,
                 columns=columns,
                 amounts=amounts,
+                format=format,
                 policy=policy,
                 rejects=rejects,
                 on_progress=on_progress,
@@ -244,7 +246,15 @@ class Ledger(DurableEngine):
         self._check_writable()
         with self.claim_source(messages.topic, messages.partition):
             followed = MessageRun(messages, self.source_position(messages.topic, messages.partition))
-            run = Run(self, _compiled(policy), rejects, on_progress, actor=_actor(actor), messages=followed)
+            run = Run(
+                self,
+                _compiled(policy),
+                rejects,
+                on_progress,
+                actor=_actor(actor),
+                format=format,
+                messages=followed,
+            )
             return run.process(open_any(each, columns, amounts) for each in inputs[followed.first :])
 
     def process_each(
@@ -255,6 +265,7 @@ class Ledger(DurableEngine):
         actor: str = "",
         columns: Mapping[str, str] | None = None,
         amounts: str | None = None,
+        format: str | None = None,  # noqa: A002  # its name wherever a format is said
         policy: ErrorPolicy | None = None,
         rejects: RejectWriter | None = None,
         on_progress: Callable[[int, int, int], None] | None = None,
@@ -262,7 +273,15 @@ class Ledger(DurableEngine):
         """Apply inputs as :meth:`process` does; take each from the iterable after the one before it is done."""
         self._check_writable()
         with self.claim_stream(stream):
-            run = Run(self, _compiled(policy), rejects, on_progress, stream=stream, actor=_actor(actor))
+            run = Run(
+                self,
+                _compiled(policy),
+                rejects,
+                on_progress,
+                stream=stream,
+                actor=_actor(actor),
+                format=format,
+            )
             return run.process(open_any(each, columns, amounts) for each in sources)
 
     def atomic(self) -> AtomicLoad:

@@ -7,7 +7,7 @@ from holdfast._lazy import lazy_names as _lazy_names
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from holdfast.streaming.adapters import batched, tee_rejects, throttled
+    from holdfast.streaming.adapters import batched, decoded, tee_rejects, throttled
     from holdfast.streaming.processor import Running, StreamProcessor
     from holdfast.streaming.sharding import MergedAccounts, ShardOverlapError, Shards
     from holdfast.streaming.snapshots import Snapshot, Snapshots
@@ -28,6 +28,7 @@ _HOMES = {
     "SourceState": "streaming.statistics",
     "StreamProcessor": "streaming.processor",
     "batched": "streaming.adapters",
+    "decoded": "streaming.adapters",
     "tee_rejects": "streaming.adapters",
     "throttled": "streaming.adapters",
 }
@@ -45,6 +46,7 @@ __all__ = [
     "SourceState",
     "StreamProcessor",
     "batched",
+    "decoded",
     "tee_rejects",
     "throttled",
 ]

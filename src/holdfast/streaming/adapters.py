@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from holdfast.domain.outcome import Outcome
 from holdfast.engine.rows import to_rows
+from holdfast.io.formats.detection import choose_decoder
 from holdfast.io.rejects import RejectWriter, find_rejection
 from holdfast.kernel.batch import Batch
 from holdfast.streaming.sources import Source, open_pieces
@@ -186,8 +187,49 @@ def _bytes_in(item: Any) -> int:
     return len(item)
 
 
+async def decoded(
+    source: AnySource,
+    *,
+    engine: AnyEngine,
+    format: str | None = None,  # noqa: A002  # its name wherever a format is said
+) -> AsyncIterator[Batch]:
+    """Decode a source of text: what a source needs that is not CSV.
+
+    Its batches keep their text, so that rejections show it.
+
+    Args:
+        source: Any source of bytes that a processor takes.
+        engine: The engine whose settings to decode with; no rows are applied to it here.
+        format: ``csv`` or ``ndjson``; by default the first bytes tell.
+
+    Yields:
+        Batches.
+
+    Raises:
+        HeaderError: If it is CSV and does not begin with a usable header.
+        TypeError: If the source gives something other than bytes.
+        ValueError: If there is no such format.
+    """
+    decoder = choose_decoder(format, "", engine.new_decoder(keep_source=True), engine.settings)
+    async with _opened(source) as items:
+        async for item in items:
+            if not isinstance(item, _BYTES_TYPES):
+                raise TypeError(f"only bytes are decoded, and the source gave {type(item).__name__}")
+            for batch in (*decoder.feed(item), decoder.flush()):
+                if batch is not None:
+                    yield batch
+    last = decoder.finish()
+    if last is not None:
+        yield last
+
+
 async def tee_rejects(
-    source: AnySource, sink: RejectSink, *, engine: AnyEngine, name: str = "source"
+    source: AnySource,
+    sink: RejectSink,
+    *,
+    engine: AnyEngine,
+    name: str = "source",
+    format: str | None = None,  # noqa: A002  # its name wherever a format is said
 ) -> AsyncIterator[Batch]:
     """Report a source's rows that were not applied to a sink.
 
@@ -202,17 +244,19 @@ async def tee_rejects(
         sink: A RejectWriter, or a function that takes a Rejection and may be a coroutine function.
         engine: The engine whose settings to decode with; no rows are applied to it here.
         name: The source's name in rejections.
+        format: As for :func:`decoded`.
 
     Yields:
         Batches.
 
     Raises:
-        HeaderError: If the source does not begin with a usable header.
+        HeaderError: If the source is CSV and does not begin with a usable header.
+        ValueError: If there is no such format.
     """
     tell: Callable[[Rejection], Awaitable[None] | None] = (
         sink.write if isinstance(sink, RejectWriter) else sink
     )
-    decoder = engine.new_decoder(keep_source=True)
+    decoder = choose_decoder(format, "", engine.new_decoder(keep_source=True), engine.settings)
     has_text = False
     rows = 0
     async with _opened(source) as items:

@@ -9,6 +9,7 @@ from holdfast.app.paths import check_outputs, check_paths
 from holdfast.app.runner import EXIT_DONE, STDOUT_PATH, JobError
 from holdfast.engine.history import History
 from holdfast.engine.pipeline import read_input
+from holdfast.io.formats.detection import choose_decoder
 
 TYPE_CHECKING = False  # typing costs as much to import as argparse
 if TYPE_CHECKING:
@@ -36,7 +37,8 @@ def explain(runner: Runner, options: argparse.Namespace, refuse: Refuse) -> int:
         check_inputs(options.files)
         for stream in open_inputs(runner, options.files):
             with stream:
-                decoder = engine.new_decoder(keep_source=True)
+                csv = engine.new_decoder(keep_source=True)
+                decoder = choose_decoder(options.input_format, stream.name, csv, engine.settings)
                 yield from history.rows(stream, read_input(stream, decoder, runner.check))
             runner.check()
 

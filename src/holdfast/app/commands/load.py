@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from holdfast.app.options import LOG_DEFAULTS, RUN_DEFAULTS, add_files, add_log, add_refused
+from holdfast.app.options import LOG_DEFAULTS, RUN_DEFAULTS, add_files, add_format, add_log, add_refused
 
 TYPE_CHECKING = False  # typing costs as much to import as argparse
 if TYPE_CHECKING:
@@ -24,8 +24,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(
         **{name: RUN_DEFAULTS[name] for name in ("on_error", "rejects", "summary", "json_summary")}
     )
-    parser.set_defaults(**LOG_DEFAULTS, stream=None, atomic=False, fail_on_reject=False)
+    parser.set_defaults(**LOG_DEFAULTS, input_format=None, stream=None, atomic=False, fail_on_reject=False)
     add_files(parser)
+    add_format(parser, "--format")
     parser.add_argument(
         "--stream",
         metavar="NAME",

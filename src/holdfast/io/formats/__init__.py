@@ -1,1 +1,1 @@
-"""What an input is: bytes of CSV, or a table."""
+"""What an input is: a table, or bytes of a format, one module each, with the registry that finds them."""

@@ -36,7 +36,7 @@ cdef class CsvDecoder:
     cdef PlainFormat plain_format
     cdef Py_ssize_t row_bytes_max
     cdef Py_ssize_t batch_rows
-    cdef bint keep_source
+    cdef readonly bint keep_source
     cdef bint is_finished
     cdef bint is_busy  # at work, maybe without the interpreter's lock
     cdef Batch batch  # the one being filled

@@ -67,10 +67,15 @@ def _describe_text(line: bytes) -> str | None:
         )
     if line.startswith(b"<"):
         return _say("XML", "write it as CSV first")
-    if line == b"{" or line.startswith((b'{"', b'{ "')):
-        return _say("JSON", "write it as CSV first")
+    if line.startswith((b'{"', b'{ "')):
+        return _say("NDJSON", "--format ndjson reads it")
+    if line == b"{":
+        return _say("JSON", "write each object in a line of its own (jq -c .), which --format ndjson reads")
     if line.startswith(b"["):
-        return _say("a JSON array", "write it as CSV first")
+        return _say(
+            "a JSON array",
+            "write each object in a line of its own (jq -c '.[]'), which --format ndjson reads",
+        )
     if line.startswith(b"sep="):
         return _say(
             "CSV with Excel's line 'sep=' before the header", "remove that line, and separate by commas"

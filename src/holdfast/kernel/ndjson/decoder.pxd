@@ -27,7 +27,7 @@ cdef class NdjsonDecoder:
     cdef bint is_plain  # a row may be as long as the fast path reads ahead
     cdef Py_ssize_t row_bytes_max
     cdef Py_ssize_t batch_rows
-    cdef bint keep_source
+    cdef readonly bint keep_source
     cdef bint is_finished
     cdef bint is_busy  # at work, maybe without the interpreter's lock
     cdef Batch batch  # the one being filled
