@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from holdfast.engine.streams import StreamChangedError
     from holdfast.io.input_types import Input
     from holdfast.io.raw import InputError
+    from holdfast.io.reject_table import RejectTable
     from holdfast.io.rejects import Rejection, RejectWriter
     from holdfast.kernel.batch import Batch
     from holdfast.storage.failures import KeyReusedError, LedgerError, LedgerFullError
@@ -61,6 +62,7 @@ _HOMES = {
     "Outcome": "domain.outcome",
     "PolicyAbort": "engine.run",
     "PolicyError": "engine.policy",
+    "RejectTable": "io.reject_table",
     "RejectWriter": "io.rejects",
     "Rejection": "io.rejects",
     "Report": "engine.report",
@@ -106,6 +108,7 @@ __all__ = [
     "Outcome",
     "PolicyAbort",
     "PolicyError",
+    "RejectTable",
     "RejectWriter",
     "Rejection",
     "Report",

@@ -28,6 +28,7 @@ from holdfast.kernel.tally import Tally
 TYPE_CHECKING = False  # typing costs as much to import as a small job to do
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
+    from typing import Literal
 
     from holdfast.domain.account import Account
     from holdfast.domain.rules import Rules
@@ -247,7 +248,7 @@ class Engine:
         amounts: str | None = None,
         format: str | None = None,  # noqa: A002  # its name wherever a format is said
         policy: ErrorPolicy | None = None,
-        rejects: RejectWriter | None = None,
+        rejects: RejectWriter | Literal["table"] | None = None,
         on_progress: Callable[[int, int, int], None] | None = None,
     ) -> Report:
         """Apply inputs, CSV, NDJSON or tables, one after the other.
@@ -260,7 +261,7 @@ class Engine:
             amounts: For tables, ``units`` says that integer amounts count units: 15000 is 1.5000 with four decimals.
             format: ``csv`` or ``ndjson``; by default the suffix of each input's name or its first bytes tell.
             policy: What to do about rows that are not applied; by default they are skipped.
-            rejects: Where to list them.
+            rejects: Where to list them; ``table`` makes a table of them, which the report has as ``rejects``.
             on_progress: Called between batches, and every 50 ms while there is nothing to do, with rows decided, rows not applied
                 and input bytes read. An exception in it ends the run between two batches.
 
@@ -292,7 +293,7 @@ class Engine:
         amounts: str | None = None,
         format: str | None = None,  # noqa: A002  # its name wherever a format is said
         policy: ErrorPolicy | None = None,
-        rejects: RejectWriter | None = None,
+        rejects: RejectWriter | Literal["table"] | None = None,
         on_progress: Callable[[int, int, int], None] | None = None,
     ) -> Report:
         """Apply inputs as :meth:`process` does; take each from the iterable after the one before it is done."""

@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from typing import NamedTuple
 
     from holdfast.domain.outcome import Outcome
+    from holdfast.io.reject_table import RejectTable
 else:
     from holdfast.domain.named_tuples import NamedTuple
 
@@ -40,6 +41,9 @@ class Report(NamedTuple):
 
     skipped: int = 0
     """Rows of a named stream that were decided before: they were compared, and not decided again."""
+
+    rejects: RejectTable | None = None
+    """The rows that were not applied, as a table, if ``rejects="table"`` asked for it."""
 
     @property
     def refused(self) -> int:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from holdfast.engine.policy import CompiledPolicy
     from holdfast.engine.streams import KnownStream
+    from holdfast.io.reject_table import RejectTable
     from holdfast.io.rejects import Rejection, RejectWriter
     from holdfast.kernel.batch import Batch
 else:
@@ -39,7 +40,9 @@ class Review:
 
     __slots__ = ("_decimals", "_log", "_policy", "_rejects", "shows_refused")
 
-    def __init__(self, policy: CompiledPolicy, rejects: RejectWriter | None, decimals: int) -> None:
+    def __init__(
+        self, policy: CompiledPolicy, rejects: RejectWriter | RejectTable | None, decimals: int
+    ) -> None:
         self._policy = policy
         self._decimals = decimals
         self._rejects = rejects
@@ -70,7 +73,7 @@ class Review:
             number = position + 1 + row - start
             rejection = find_rejection(batch, row, outcome, name, number=number, decimals=self._decimals)
             if self._rejects is not None:
-                self._rejects.write(rejection)
+                self._rejects.add(rejection, batch, row)
             if self._log is not None and self._policy.actions[outcome] is not Action.SILENT:
                 self._log.info(
                     "%s", rejection, extra={"input": name, "line": rejection.line, "code": outcome.name}

@@ -14,6 +14,7 @@ from holdfast.engine.review import Review
 from holdfast.io.formats.detection import choose_decoder
 from holdfast.io.formats.registry import find_format
 from holdfast.io.formats.tables import TableInput
+from holdfast.io.rejects import RejectWriter
 from holdfast.kernel.inlet import InletPool
 
 TYPE_CHECKING = False  # typing costs as much to import as a small job to do
@@ -27,7 +28,8 @@ if TYPE_CHECKING:
     from holdfast.engine.policy import CompiledPolicy
     from holdfast.engine.review import Stop
     from holdfast.io.compression import InputStream
-    from holdfast.io.rejects import Rejection, RejectWriter
+    from holdfast.io.reject_table import RejectTable
+    from holdfast.io.rejects import Rejection
     from holdfast.kernel.batch import Batch
 
 
@@ -52,7 +54,7 @@ class Run:
     Args:
         engine: The engine to apply rows to.
         policy: What to do about rows that are not applied.
-        rejects: Where to list them.
+        rejects: Where to list them; ``table`` makes a table of them, which the report has.
         on_progress: Called between batches, and every 50 ms while there is nothing to do, with rows, refused rows and
             input bytes.
         stream: The name of the stream that the inputs are; rows of it that the engine has decided before are skipped.
@@ -68,7 +70,7 @@ class Run:
         self,
         engine: AnyEngine,
         policy: CompiledPolicy,
-        rejects: RejectWriter | None,
+        rejects: RejectWriter | str | None,
         on_progress: Callable[[int, int, int], None] | None,
         *,
         stream: str | None = None,
@@ -80,7 +82,8 @@ class Run:
             find_format(format)
         self._format = format
         self._engine = engine
-        self._review = Review(policy, rejects, engine.settings.decimals)
+        self._rejects = _open_rejects(rejects, engine.settings.decimals)
+        self._review = Review(policy, self._rejects, engine.settings.decimals)
         self._on_progress = on_progress
         decoder = engine.new_decoder(keep_source=False)
         pool = InletPool(engine.decide, decoder, policy.tally(), shows=self._review.shows_refused)
@@ -193,6 +196,7 @@ class Run:
             input_bytes=self._input_bytes(),
             seconds=time.monotonic() - self._start,
             skipped=inlet.skipped,
+            rejects=None if isinstance(self._rejects, RejectWriter) else self._rejects,
         )
 
     def report_progress(self) -> None:
@@ -202,3 +206,15 @@ class Run:
 
     def _input_bytes(self) -> int:
         return self._bytes_before + (self._stream.raw_position() if self._stream is not None else 0)
+
+
+def _open_rejects(rejects: RejectWriter | str | None, decimals: int) -> RejectWriter | RejectTable | None:
+    if not isinstance(rejects, str):
+        return rejects
+    if rejects != "table":
+        raise ValueError(
+            f'rejects is a RejectWriter or "table", not {rejects!r}: RejectWriter(open(path, "wb")) writes a file'
+        )
+    from holdfast.io.reject_table import RejectTable  # noqa: PLC0415  # the command writes files
+
+    return RejectTable(decimals)

@@ -138,6 +138,10 @@ class RejectWriter:
         self._file = file
         write_whole(file, REJECTS_HEADER)
 
+    def add(self, rejection: Rejection, batch: Batch, row: int) -> None:  # noqa: ARG002  # a table needs more of a row
+        """Add a row of a batch."""
+        self.write(rejection)
+
     def write(self, rejection: Rejection) -> None:
         """Add a row."""
         outcome = rejection.outcome

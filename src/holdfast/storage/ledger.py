@@ -33,7 +33,7 @@ from holdfast.storage.view import LedgerView
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
-    from typing import Self
+    from typing import Literal, Self
 
     from holdfast.domain.transaction import Transaction
     from holdfast.engine.accounts import Accounts
@@ -197,7 +197,7 @@ class Ledger(DurableEngine):
         amounts: str | None = None,
         format: str | None = None,  # noqa: A002  # its name wherever a format is said
         policy: ErrorPolicy | None = None,
-        rejects: RejectWriter | None = None,
+        rejects: RejectWriter | Literal["table"] | None = None,
         on_progress: Callable[[int, int, int], None] | None = None,
     ) -> Report:
         """Apply inputs, CSV, NDJSON or tables, one after the other, and return when all of their rows are durable.
@@ -214,7 +214,7 @@ class Ledger(DurableEngine):
             amounts: As for :meth:`Engine.process`.
             format: As for :meth:`Engine.process`.
             policy: What to do about rows that are not applied; by default they are skipped.
-            rejects: Where to list them.
+            rejects: Where to list them; ``table`` makes a table of them, which the report has as ``rejects``.
             on_progress: As for :meth:`Engine.process`.
 
         Raises:
@@ -267,7 +267,7 @@ class Ledger(DurableEngine):
         amounts: str | None = None,
         format: str | None = None,  # noqa: A002  # its name wherever a format is said
         policy: ErrorPolicy | None = None,
-        rejects: RejectWriter | None = None,
+        rejects: RejectWriter | Literal["table"] | None = None,
         on_progress: Callable[[int, int, int], None] | None = None,
     ) -> Report:
         """Apply inputs as :meth:`process` does; take each from the iterable after the one before it is done."""

@@ -2,10 +2,10 @@ cimport cython
 from holdfast.kernel.ledger.accounts cimport AccountPage
 from holdfast.kernel.ledger.id_sort cimport Numbered
 from holdfast.kernel.ledger.image cimport Image
-from libc.stdint cimport uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 
 cdef enum:
-    # How many accounts a part of the table has.
+    # How many accounts a part of the table has, or a few more.
     TABLE_ROWS = 262144
     # So many rows ahead, memory is asked for.
     ROWS_AHEAD = 24
@@ -15,6 +15,14 @@ ctypedef struct AccountPlace:
     AccountPage *page
     uint32_t slot
     uint64_t number
+
+# Where its row goes.
+ctypedef struct AccountColumns:
+    uint64_t *clients
+    uint8_t *available
+    uint8_t *held
+    uint8_t *total
+    uint8_t *locked
 
 @cython.final
 cdef class OrderedAccounts:

@@ -1,12 +1,19 @@
 """Accounts as an Arrow table: client, available, held, total, locked; sorted by client.
 
-The accounts of an image are wherever they came to be, so a row is a random place in memory. They are gathered in the order of the
-ids, and the memory of later rows is asked for while earlier ones are written.
+The accounts of an image are wherever they came to be. Those with scattered ids are read once from the first to the last, and put
+in order in parts that fit into the cache; all others are read in their order, and the memory of later rows is asked for early.
 """
 
 import cython
 from cython.cimports.holdfast.kernel.arrow.export import TableSource, add_buffer, export_table, open_table
 from cython.cimports.holdfast.kernel.arrow.structures import ArrowArray, hf_put_decimal
+from cython.cimports.holdfast.kernel.ledger.account_parts import (
+    AccountParts,
+    AccountRecord,
+    close_parts,
+    open_parts,
+    sort_part,
+)
 from cython.cimports.holdfast.kernel.ledger.accounts import LOCKED, PAGE_BITS, PAGE_MASK, AccountPage, Balance
 from cython.cimports.holdfast.kernel.ledger.id_sort import Numbered, sort_by_id
 from cython.cimports.holdfast.kernel.ledger.image import Image  # noqa: TC002  # a type of C
@@ -72,6 +79,7 @@ class OrderedAccounts:
         if self.rows == cython.NULL:
             raise MemoryError
         for image in self.images:
+            image.sort()
             for position in range(image.count):
                 row: cython.pointer[Numbered] = self.rows + filled
                 row.number = image.order[position]
@@ -123,9 +131,7 @@ def order_accounts(images: tuple) -> OrderedAccounts:
     for image in images:
         if image is None:
             raise TypeError("an image is needed, not None")
-        image.sort()
         accounts.pages[part] = image.pages
-        accounts.order = image.order
         accounts.is_direct = image.is_direct
         accounts.count += image.count
         part += 1
@@ -137,62 +143,150 @@ def order_accounts(images: tuple) -> OrderedAccounts:
 
 @cython.cclass
 class _AccountSource(TableSource):
-    """One pass over the accounts."""
+    """One pass over the accounts: by their order, or in parts that are put in order one after the other."""
 
     accounts: OrderedAccounts
     done: uint64_t
+    has_begun: cython.bint
+    parts: AccountParts
+    next_part: cython.int
+
+    def __dealloc__(self):
+        close_parts(cython.address(self.parts))
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def begin(self) -> cython.int:
+        """Choose the way."""
+        self.has_begun = True
+        if len(self.accounts.images) != 1:
+            return 0
+        image: Image = self.accounts.images[0]
+        outcome: cython.int = 1
+        if not image.is_direct and image.count:
+            with cython.nogil:
+                outcome = open_parts(cython.address(self.parts), image)
+        if outcome < 0:
+            raise MemoryError
+        if outcome > 0:
+            # By their numbers, or in order as they came: a short way.
+            image.sort()
+            self.accounts.order = image.order
+        return 0
 
     @cython.cfunc
     @cython.exceptval(-1, check=False)
     def fill(self, table: cython.pointer[ArrowArray]) -> cython.int:
-        rows: uint64_t = min(self.accounts.count - self.done, cython.cast(uint64_t, TABLE_ROWS))
+        if not self.has_begun:
+            self.begin()
+        first: uint64_t = self.done
+        rows: uint64_t = min(self.accounts.count - first, cython.cast(uint64_t, TABLE_ROWS))
         if rows == 0:
             return 0
-        failed: cython.bint = open_table(table, rows, 5) < 0
-        number: cython.int
-        sizes: cython.size_t[5]
-        sizes[0], sizes[1], sizes[2], sizes[3] = 8 * rows, 16 * rows, 16 * rows, 16 * rows
-        sizes[4] = (rows + 7) // 8
-        for number in range(5):
-            failed = failed or add_buffer(table.children[number], 1, sizes[number]) == cython.NULL
-        if failed:
-            raise MemoryError
+        stop: cython.int = self.next_part
+        if self.parts.records != cython.NULL:
+            while self.parts.ends[stop] < first + rows:
+                stop += 1
+            rows = self.parts.ends[stop] - first
+        columns: AccountColumns
+        _open(table, rows, cython.address(columns))
         with cython.nogil:
-            _gather(self.accounts, self.done, rows, table)
+            if self.parts.records != cython.NULL:
+                _write_parts(cython.address(self.parts), self.next_part, stop, cython.address(columns))
+            else:
+                _gather(self.accounts, first, rows, cython.address(columns))
+        self.next_part = stop + 1
         self.done += rows
         return 1
+
+
+@cython.cfunc
+@cython.exceptval(-1, check=False)
+def _open(
+    table: cython.pointer[ArrowArray], rows: uint64_t, columns: cython.pointer[AccountColumns]
+) -> cython.int:
+    """Make the columns of a part of the table."""
+    number: cython.int
+    sizes: cython.size_t[5]
+    buffers: cython.p_void[5]
+    sizes[0], sizes[1], sizes[2], sizes[3] = 8 * rows, 16 * rows, 16 * rows, 16 * rows
+    sizes[4] = (rows + 7) // 8
+    failed: cython.bint = open_table(table, rows, 5) < 0
+    for number in range(5):
+        buffers[number] = cython.NULL if failed else add_buffer(table.children[number], 1, sizes[number])
+        failed = failed or buffers[number] == cython.NULL
+    if failed:
+        raise MemoryError
+    columns.clients = cython.cast(cython.pointer[uint64_t], buffers[0])
+    columns.available = cython.cast(cython.pointer[uint8_t], buffers[1])
+    columns.held = cython.cast(cython.pointer[uint8_t], buffers[2])
+    columns.total = cython.cast(cython.pointer[uint8_t], buffers[3])
+    columns.locked = cython.cast(cython.pointer[uint8_t], buffers[4])
+    memset(columns.locked, 0, sizes[4])
+    return 0
+
+
+@cython.cfunc
+@cython.inline
+@cython.nogil
+@cython.exceptval(check=False)
+def _put(
+    columns: cython.pointer[AccountColumns],
+    row: uint64_t,
+    client: uint64_t,
+    available: int64_t,
+    held: int64_t,
+    is_locked: cython.bint,
+) -> cython.void:
+    columns.clients[row] = client
+    hf_put_decimal(columns.available + 16 * row, available)
+    hf_put_decimal(columns.held + 16 * row, held)
+    hf_put_decimal(columns.total + 16 * row, available + held)
+    columns.locked[row >> 3] |= cython.cast(uint8_t, is_locked << (row & 7))
+
+
+@cython.cfunc
+@cython.nogil
+@cython.exceptval(check=False)
+def _write_parts(
+    parts: cython.pointer[AccountParts],
+    start: cython.int,
+    stop: cython.int,
+    columns: cython.pointer[AccountColumns],
+) -> cython.void:
+    """Write the accounts of some parts, the last one included."""
+    part: cython.int
+    number: uint64_t
+    row: uint64_t = 0
+    count: uint64_t = 0
+    for part in range(start, stop + 1):
+        records: cython.pointer[AccountRecord] = sort_part(parts, part, cython.address(count))
+        for number in range(count):
+            record: cython.pointer[AccountRecord] = records + parts.keys[number].number
+            _put(columns, row, record.client, record.available, record.held, record.is_locked != 0)
+            row += 1
 
 
 @cython.cfunc
 @cython.nogil
 @cython.exceptval(check=False)
 def _gather(
-    accounts: OrderedAccounts, first: uint64_t, rows: uint64_t, table: cython.pointer[ArrowArray]
+    accounts: OrderedAccounts, first: uint64_t, rows: uint64_t, columns: cython.pointer[AccountColumns]
 ) -> cython.void:
-    """Write the rows of a table, whose columns have their memory."""
-    clients: cython.pointer[uint64_t] = cython.cast(cython.pointer[uint64_t], table.children[0].buffers[1])
-    available: cython.pointer[int64_t] = cython.cast(cython.pointer[int64_t], table.children[1].buffers[1])
-    held: cython.pointer[int64_t] = cython.cast(cython.pointer[int64_t], table.children[2].buffers[1])
-    total: cython.pointer[int64_t] = cython.cast(cython.pointer[int64_t], table.children[3].buffers[1])
-    locked: cython.pointer[uint8_t] = cython.cast(cython.pointer[uint8_t], table.children[4].buffers[1])
+    """Write accounts by their order."""
     row: uint64_t
-    memset(locked, 0, (rows + 7) // 8)
     for row in range(rows):
         place: AccountPlace
         if first + row + ROWS_AHEAD < accounts.count:
             place = accounts.place(first + row + ROWS_AHEAD)
             hf_prefetch(cython.address(place.page.balances[place.slot]))
             hf_prefetch(cython.address(place.page.flags[place.slot]))
-            if not accounts.is_direct and accounts.rows == cython.NULL:
-                hf_prefetch(place.page.clients + place.slot)
         place = accounts.place(first + row)
         balance: Balance = place.page.balances[place.slot]
+        client: uint64_t = place.number
         if accounts.rows != cython.NULL:
-            clients[row] = accounts.rows[first + row].id
-        else:
-            clients[row] = place.number if accounts.is_direct else place.page.clients[place.slot]
-        hf_put_decimal(available + 2 * row, balance.available)
-        hf_put_decimal(held + 2 * row, balance.held)
-        hf_put_decimal(total + 2 * row, balance.available + balance.held)
-        if place.page.flags[place.slot] & LOCKED:
-            locked[row >> 3] |= cython.cast(uint8_t, 1 << (row & 7))
+            client = accounts.rows[first + row].id
+        elif not accounts.is_direct:
+            client = place.page.clients[place.slot]
+        is_locked: cython.bint = place.page.flags[place.slot] & LOCKED != 0
+        _put(columns, row, client, balance.available, balance.held, is_locked)

@@ -35,20 +35,22 @@ def sort_by_id(rows: cython.pointer[Numbered], count: uint64_t) -> cython.void:
         return
     digits_bits: cython.int = min(8, max(4, hf_bit_length(count) - 3))
     shift: cython.int = max(0, hf_bit_length(most - least) - digits_bits)
-    memset(ends, 0, cython.sizeof(ends))
+    digits: cython.int = 1 << digits_bits
+    memset(ends, 0, digits * cython.sizeof(uint64_t))
     for place in range(count):
         ends[(rows[place].id - least) >> shift] += 1
     total: uint64_t = 0
-    for digit in range(256):
+    for digit in range(digits):
         nexts[digit] = total
         total += ends[digit]
         ends[digit] = total
-    _permute(rows, least, shift, nexts, ends)
+    _permute(rows, least, shift, digits, nexts, ends)
     if shift == 0:
         return
     total = 0
-    for digit in range(256):
-        sort_by_id(rows + total, ends[digit] - total)
+    for digit in range(digits):
+        if ends[digit] - total > 1:
+            sort_by_id(rows + total, ends[digit] - total)
         total = ends[digit]
 
 
@@ -59,12 +61,13 @@ def _permute(
     rows: cython.pointer[Numbered],
     least: uint64_t,
     shift: cython.int,
+    digits: cython.int,
     nexts: cython.pointer[uint64_t],
     ends: cython.pointer[uint64_t],
 ) -> cython.void:
     """Put every row into the part that its digit names: each goes to the next place there, and what was there goes on."""
     digit: uint64_t
-    for digit in range(256):
+    for digit in range(cython.cast(uint64_t, digits)):
         while nexts[digit] < ends[digit]:
             row: Numbered = rows[nexts[digit]]
             target: uint64_t = (row.id - least) >> shift
