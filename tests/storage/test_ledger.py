@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import array
 import asyncio
 import os
 import subprocess
@@ -27,6 +28,7 @@ from holdfast import (
     Withdrawal,
     parse_policy,
 )
+from holdfast.kernel.batch import Batch
 from holdfast.storage.failures import (
     LedgerClosedError,
     LedgerFailedError,
@@ -420,3 +422,21 @@ def test_what_is_no_ledger(tmp_path: Path) -> None:
     )
     with pytest.raises(StoreError, match="is no ledger"):
         Ledger.open(other)
+
+
+def test_a_limit_of_memory_has_room_for_more_than_the_state(path: str) -> None:
+    """The state stays clearly below it, at every moment, while four times as much is recorded."""
+    limit, step = 16 << 20, 16_384
+    most = 0
+    with Ledger.open(path, memory_bytes_max=limit) as ledger:
+        for start in range(0, 5_500_000, step):
+            ledger.wait_for_room()
+            batch = Batch.from_columns(
+                b"\x01" * step,
+                array.array("Q", bytes(8 * step)),
+                array.array("Q", range(start, start + step)),
+                array.array("q", [1]) * step,
+            )
+            ledger.decide(batch, 0, step, None, None, 0)
+            most = max(most, ledger.totals().memory_bytes)
+    assert limit // 2 < most < limit - limit // 16

@@ -73,8 +73,8 @@ def add_ledger_options(parser: argparse.ArgumentParser, *, without: str = "") ->
         type=size_of_memory,
         metavar="N",
         default=None,
-        help="how much memory the state may take, 512M for instance; records that were not used lately are then on disk only "
-        "(no limit)",
+        help="how much memory the ledger may take, 512M for instance, rows on their way to the disk included; records that "
+        "were not used lately are then on disk only (no limit)",
     )
     group.add_argument(
         "--checkpoints-keep",

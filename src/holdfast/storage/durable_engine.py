@@ -22,7 +22,7 @@ from holdfast.storage.failures import LedgerError, LedgerFullError, ReadOnlyErro
 from holdfast.storage.gathering import ENTRIES_MAX, Gatherer
 from holdfast.storage.journaling import Journaling
 from holdfast.storage.listeners import Listeners, call_soon
-from holdfast.storage.paging import Pager
+from holdfast.storage.paging import Pager, state_bytes_max
 from holdfast.storage.recovery import Recovery
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ class _Options(NamedTuple):
     """How a ledger is kept."""
 
     durability: Durability
-    memory_bytes_max: int | None
+    state_bytes_max: int | None
     raw_bytes_max: int
     checkpoints_keep: int
     disk_bytes_min: int
@@ -64,7 +64,7 @@ class DurableEngine(Belonging):
         store: Where to; it is closed with the engine.
         recovered: The state to go on from.
         durability: When the disk is asked to keep what was written.
-        memory_bytes_max: How much memory the state may take; None for no limit.
+        memory_bytes_max: How much memory the ledger may take; None for no limit.
         raw_bytes_max: How many bytes of the text of rows that could not be decoded an entry keeps; 0 keeps no address either.
         checkpoints_keep: How many checkpoints stay.
         disk_bytes_min: With less room than this on the store's disk, no rows are decided.
@@ -87,7 +87,7 @@ class DurableEngine(Belonging):
     ) -> None:
         self._store = store
         self._options = _Options(
-            durability, memory_bytes_max, raw_bytes_max, checkpoints_keep, disk_bytes_min
+            durability, state_bytes_max(memory_bytes_max), raw_bytes_max, checkpoints_keep, disk_bytes_min
         )
         self._is_read_only = is_read_only
         self._is_atomic = False
@@ -106,7 +106,7 @@ class DurableEngine(Belonging):
         self._core = core = recovered.core
         self._remembered = recovered.remembered
         self._streams = recovered.remembered.streams
-        self._pager = Pager(core, self._reader, self._store.name, memory_bytes_max=options.memory_bytes_max)
+        self._pager = Pager(core, self._reader, self._store.name, memory_bytes_max=options.state_bytes_max)
         journaling = Journaling(
             recovered.chain,
             core.settings,
@@ -128,7 +128,7 @@ class DurableEngine(Belonging):
             self._store,
             recovered.checkpoints,
             keep=options.checkpoints_keep,
-            every_bytes=checkpoint_bytes(options.memory_bytes_max),
+            every_bytes=checkpoint_bytes(options.state_bytes_max),
         )
         self._gatherer = Gatherer(
             recovered.remembered,
@@ -300,7 +300,7 @@ class DurableEngine(Belonging):
         self._committer.check_failure()
         created = read_settings(self.name, self._reader)._replace(batch_rows=self.settings.batch_rows)
         recovery = Recovery(
-            self._reader, self.name, created, memory_bytes_max=self._options.memory_bytes_max, room=settings
+            self._reader, self.name, created, memory_bytes_max=self._options.state_bytes_max, room=settings
         )
         self._take_over(recovery.run())
 

@@ -94,7 +94,7 @@ class Ledger(DurableEngine):
             row_bytes_max: The same.
             batch_rows: How many rows are decided at a time.
             durability: ``always``, ``interval:MS`` or ``none``: when the disk is asked; see :class:`Durability`.
-            memory_bytes_max: How much memory the state may take; accounts, and transactions with scattered ids, stay in any case.
+            memory_bytes_max: How much memory it may take; accounts, and transactions with scattered ids, stay in any case.
             raw_bytes_max: How many bytes of the text of rows that could not be decoded an entry keeps; 0: nor addresses.
             checkpoints_keep: How many checkpoints stay.
             disk_bytes_min: With less room than this on the file's disk, rows get a :class:`LedgerFullError`; 0: never.

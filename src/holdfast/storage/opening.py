@@ -6,6 +6,7 @@ from contextlib import closing
 from typing import TYPE_CHECKING
 
 from holdfast.storage.creation import check_wanted, find_settings
+from holdfast.storage.paging import state_bytes_max
 from holdfast.storage.recovery import Recovery
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ def recover_ledger(  # noqa: PLR0917  # what was asked for when the ledger was o
         wanted: Settings by name, those that were asked for; None where nothing was.
         batch_rows: How many rows are decided at a time.
         checkpoint: The newest checkpoint to recover from; 0 replays everything.
-        memory_bytes_max: How much memory the state may take.
+        memory_bytes_max: How much memory the ledger may take.
         on_progress: Called with how many decisions are replayed and how many there are.
         is_read_only: Whether nothing is made or changed.
 
@@ -45,7 +46,11 @@ def recover_ledger(  # noqa: PLR0917  # what was asked for when the ledger was o
     with closing(store.reader()) as reader:
         created = find_settings(store, reader, wanted, batch_rows, may_create=not is_read_only)
         recovery = Recovery(
-            reader, store.name, created, memory_bytes_max=memory_bytes_max, on_progress=on_progress
+            reader,
+            store.name,
+            created,
+            memory_bytes_max=state_bytes_max(memory_bytes_max),
+            on_progress=on_progress,
         )
         recovered = recovery.run(checkpoint=checkpoint)
     check_wanted(store.name, recovered.core.settings, wanted)

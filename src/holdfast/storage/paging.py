@@ -28,6 +28,16 @@ _PAGES_AT_ONCE_MAX = 1024
 _PAGES_AT_ONCE_MIN = 16
 _SLACK = 32
 _FAR_SHARE = 8
+_BESIDE_SHARE = 4
+_BESIDE_BYTES_MAX = 128 << 20
+"""What is decided and not written yet, its packed form, the store's cache and the interpreter take less than this."""
+
+
+def state_bytes_max(memory_bytes_max: int | None) -> int | None:
+    """Say how much of a ledger's memory its state may take, so that there is room for all that it needs beside it."""
+    if memory_bytes_max is None:
+        return None
+    return memory_bytes_max - min(memory_bytes_max // _BESIDE_SHARE, _BESIDE_BYTES_MAX)
 
 
 class Pager:
