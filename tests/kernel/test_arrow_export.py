@@ -107,17 +107,21 @@ def test_streams_nobody_takes_are_released() -> None:
 def test_large_tables_come_in_parts() -> None:
     """The parts have all accounts, in order, whether they came in order, the other way round, or in no order."""
     rows = 300_000
-    for step in (1, -1, 7_919):
+    orders = [
+        [row * step % 2**40 for row in range(rows)] for step in (1, -1, 7_919, 0x9E3779B97F4A7C15)
+    ]  # fmt: skip
+    # Most ids close together, and a few as far away as can be.
+    orders.append([2**64 - 1, *(row ^ 0x155 for row in range(rows - 2)), 2**63])
+    for clients in orders:
         engine = holdfast.Engine(client_bits=64)
-        clients = [row * step % 2**40 for row in range(rows)]
         ids = (ctypes.c_uint64 * rows)(*clients)
         amounts = (c_int64 * rows)(*range(1, rows + 1))
         engine.apply_batch(b"\1" * rows, ids, (ctypes.c_uint64 * rows)(*range(rows)), amounts)
         capsule = engine.accounts().__arrow_c_stream__()
-        found: list[tuple[int, int]] = []
+        found: list[tuple[int, ...]] = []
         while (part := next_table(stream_of(capsule))).release:
             columns = [
-                numbers(part.children[0].contents, part.length),
+                [client % 2**64 for client in numbers(part.children[0].contents, part.length)],
                 numbers(part.children[3].contents, 2 * part.length)[::2],
             ]
             found += zip(*columns, strict=True)

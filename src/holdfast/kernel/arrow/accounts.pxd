@@ -23,6 +23,7 @@ ctypedef struct AccountColumns:
     uint8_t *held
     uint8_t *total
     uint8_t *locked
+    bint is_zeroed  # whether the amounts are 0 before anything is written
 
 @cython.final
 cdef class OrderedAccounts:

@@ -5,7 +5,13 @@ in order in parts that fit into the cache; all others are read in their order, a
 """
 
 import cython
-from cython.cimports.holdfast.kernel.arrow.export import TableSource, add_buffer, export_table, open_table
+from cython.cimports.holdfast.kernel.arrow.export import (
+    TableSource,
+    add_buffer,
+    export_table,
+    is_mapped,
+    open_table,
+)
 from cython.cimports.holdfast.kernel.arrow.structures import ArrowArray, hf_put_decimal
 from cython.cimports.holdfast.kernel.ledger.account_parts import (
     AccountParts,
@@ -223,6 +229,7 @@ def _open(
     columns.total = cython.cast(cython.pointer[uint8_t], buffers[3])
     columns.locked = cython.cast(cython.pointer[uint8_t], buffers[4])
     memset(columns.locked, 0, sizes[4])
+    columns.is_zeroed = is_mapped(table.children[2], 1)
     return 0
 
 
@@ -240,7 +247,9 @@ def _put(
 ) -> cython.void:
     columns.clients[row] = client
     hf_put_decimal(columns.available + 16 * row, available)
-    hf_put_decimal(columns.held + 16 * row, held)
+    # Nearly all are 0: memory that nobody touches costs nothing.
+    if held != 0 or not columns.is_zeroed:
+        hf_put_decimal(columns.held + 16 * row, held)
     hf_put_decimal(columns.total + 16 * row, available + held)
     columns.locked[row >> 3] |= cython.cast(uint8_t, is_locked << (row & 7))
 

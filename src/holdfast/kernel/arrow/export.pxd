@@ -20,4 +20,5 @@ cdef class TableSource:
 
 cdef object export_table(TableSource source)
 cdef int open_table(ArrowArray *table, int64_t rows, int columns) noexcept nogil
+cdef bint is_mapped(const ArrowArray *column, int number) noexcept nogil
 cdef void *add_buffer(ArrowArray *column, int number, size_t size) noexcept nogil

@@ -203,6 +203,15 @@ def add_buffer(column: cython.pointer[ArrowArray], number: cython.int, size: cyt
     return buffer
 
 
+@cython.cfunc
+@cython.nogil
+@cython.exceptval(check=False)
+def is_mapped(column: cython.pointer[cython.const[ArrowArray]], number: cython.int) -> cython.bint:
+    """Say whether a buffer is mapped, and so has zeros where nothing was written."""
+    memory: cython.pointer[ColumnMemory] = cython.cast(cython.pointer[ColumnMemory], column.private_data)
+    return memory.mapped_bytes[number] != 0
+
+
 # ------------------------------------------------------------------------------------------------------------------ streams
 
 

@@ -55,6 +55,8 @@ def open_parts(parts: cython.pointer[AccountParts], image: Image) -> cython.int:
     bits: cython.int = max(0, min(ACCOUNT_PARTS_BITS, hf_bit_length(image.count) - 8))
     # Few accounts are one part, or two where their ids need all bits.
     shift: cython.int = min(63, max(0, hf_bit_length(most - least) - bits))
+    parts.least = least
+    parts.shift = shift
     _count(parts, image, least, shift)
     largest: uint64_t = 0
     part: cython.int
@@ -133,8 +135,53 @@ def sort_part(
     start: uint64_t = parts.ends[part - 1] if part else 0
     row: uint32_t
     count[0] = parts.ends[part] - start
-    for row in range(cython.cast(uint32_t, count[0])):
-        parts.keys[row].id = parts.records[start + row].client
-        parts.keys[row].number = row
-    sort_by_id(parts.keys, count[0])
-    return parts.records + start
+    records: cython.pointer[AccountRecord] = parts.records + start
+    if not _place_keys(parts, part, records, cython.cast(uint32_t, count[0])):
+        for row in range(cython.cast(uint32_t, count[0])):
+            parts.keys[row].id = records[row].client
+            parts.keys[row].number = row
+        sort_by_id(parts.keys, count[0])
+    return records
+
+
+@cython.cfunc
+@cython.inline
+@cython.nogil
+@cython.exceptval(check=False)
+def _place_keys(
+    parts: cython.pointer[AccountParts],
+    part: cython.int,
+    records: cython.pointer[AccountRecord],
+    count: uint32_t,
+) -> cython.bint:
+    """Put the keys of scattered ids in order: nearly so by their next bits, and then each before those that are larger.
+
+    False, with nothing done, if too many have the same bits.
+    """
+    nexts: uint32_t[513]  # of each place, and one
+    row: uint32_t
+    place: cython.int
+    base: uint64_t = parts.least + (cython.cast(uint64_t, part) << parts.shift)
+    shift: cython.int = max(0, parts.shift - KEY_BITS)
+    together: uint32_t = 0
+    memset(nexts, 0, cython.sizeof(nexts))
+    for row in range(count):
+        nexts[((records[row].client - base) >> shift) + 1] += 1
+    for place in range(KEY_PLACES):
+        together = max(together, nexts[place + 1])
+        nexts[place + 1] += nexts[place]
+    if together > KEYS_TOGETHER_MAX:
+        return False
+    for row in range(count):
+        next_place: cython.pointer[uint32_t] = cython.address(nexts[(records[row].client - base) >> shift])
+        parts.keys[next_place[0]].id = records[row].client
+        parts.keys[next_place[0]].number = row
+        next_place[0] += 1
+    for row in range(1, count):
+        key: Numbered = parts.keys[row]
+        target: uint32_t = row
+        while target > 0 and parts.keys[target - 1].id > key.id:
+            parts.keys[target] = parts.keys[target - 1]
+            target -= 1
+        parts.keys[target] = key
+    return True
