@@ -1,17 +1,19 @@
 """A slow, obviously correct decoder: whole bytes in, rows out.
 
 Written from the contract alone, without a look at the real decoder, so that the two can be held against
-each other. It shares nothing with the package but the outcome codes and the type numbers.
+each other. It shares nothing with the package but what a dialect is, the outcome codes and the type numbers.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
+from holdfast.domain.dialect import Dialect
 from holdfast.domain.outcome import UNDECIDED, Outcome
 from holdfast.domain.rules import make_rules
 from holdfast.domain.settings import BATCH_ROWS_DEFAULT, make_settings
@@ -40,6 +42,7 @@ class Config:
     tx_bits: int = 32
     row_bytes_max: int = 4096
     excess_decimals: str = "refuse"
+    dialect: Dialect = dataclasses.field(default_factory=Dialect)
 
     def settings(self, batch_rows: int = BATCH_ROWS_DEFAULT) -> Settings:
         """Give the same to the real decoder."""
@@ -94,9 +97,19 @@ def decode(data: bytes, config: Config = Config()) -> list[Row]:
     Raises:
         UnusableHeaderError: If no row can be read for want of a header.
     """
-    lines = lines_with_content(data)
+    lines = (line for line in lines_with_content(data) if line.number > config.dialect.skip_rows)
     header = read_header(next(lines, None), config)
-    return [read_row(line, header, config) for line in lines]
+    return [read_row(line, header, config) for line in lines if not is_footer(line.raw, config)]
+
+
+def is_footer(raw: bytes, config: Config) -> bool:
+    """Say whether a line, trimmed, is what a pattern says, where stars are any text."""
+    pieces = [
+        [re.escape(piece) for piece in pattern.strip(" \t").split("*")] for pattern in config.dialect.footer
+    ]
+    return len(raw) <= config.row_bytes_max and any(
+        re.fullmatch(".*".join(each).encode(), raw.strip(BLANKS), re.DOTALL) for each in pieces
+    )
 
 
 def lines_with_content(data: bytes) -> Iterator[Line]:
@@ -129,10 +142,17 @@ def read_header(line: Line | None, config: Config) -> list[bytes]:
         raise UnusableHeaderError(line.raw)
     try:
         check_length(line.raw, config)
-        names = [field.lower() for field in split_fields(line.raw)]
+        names = [field.lower() for field in split_fields(line.raw, config.dialect.delimiter.encode())]
     except RowFaultError as fault:
         raise UnusableHeaderError(line.raw) from fault
+    columns = config.dialect.columns
+    called = {
+        columns.get(name.decode(), name.decode()).lower().encode(): name for name in (*NEEDED, b"amount")
+    }
+    names = [called.get(name, b"") for name in names]
     if any(names.count(name) != 1 for name in NEEDED) or names.count(b"amount") > 1:
+        raise UnusableHeaderError(line.raw)
+    if "amount" in columns and b"amount" not in names:
         raise UnusableHeaderError(line.raw)
     return names
 
@@ -143,8 +163,8 @@ def read_row(line: Line, header: list[bytes], config: Config) -> Row:
     known: dict[str, int] = {"type": 0, "client": 0, "tx": 0, "amount": 0}
     try:
         check_length(line.raw, config)
-        fields = name_fields(split_fields(line.raw), header)
-        known["type"] = read_type(fields[b"type"])
+        fields = name_fields(split_fields(line.raw, config.dialect.delimiter.encode()), header)
+        known["type"] = read_type(fields[b"type"], config.dialect)
         known["client"] = read_id(fields[b"client"], config.client_bits, Outcome.INVALID_CLIENT)
         known["tx"] = read_id(fields[b"tx"], config.tx_bits, Outcome.INVALID_TX)
         if known["type"] in {TransactionType.DEPOSIT, TransactionType.WITHDRAWAL}:
@@ -161,7 +181,13 @@ def check_length(raw: bytes, config: Config) -> None:
         raise RowFaultError(Outcome.ROW_TOO_LONG)
 
 
-def split_fields(raw: bytes) -> list[bytes]:
+class Quoted(bytes):
+    """A field that had quotes, or cannot go on in the next one for another reason."""
+
+    __slots__ = ()
+
+
+def split_fields(raw: bytes, delimiter: bytes = b",") -> list[bytes]:
     """Give the fields of a row, unquoted and trimmed."""
     if b"\0" in raw:
         raise RowFaultError(Outcome.MALFORMED_ROW)
@@ -172,22 +198,23 @@ def split_fields(raw: bytes) -> list[bytes]:
     fields = []
     rest: bytes | None = raw
     while rest is not None:
-        field, rest = take_field(rest)
-        fields.append(field.strip(BLANKS))
+        field, rest = take_field(rest, delimiter)
+        fields.append(type(field)(field.strip(BLANKS.replace(delimiter, b""))))
     return fields
 
 
-def take_field(text: bytes) -> tuple[bytes, bytes | None]:
-    """Split off the first field; the rest is None when there is no comma behind it."""
-    if text.lstrip(BLANKS).startswith(b'"'):
-        return take_quoted(text.lstrip(BLANKS)[1:])
-    field, comma, rest = text.partition(b",")
+def take_field(text: bytes, delimiter: bytes = b",") -> tuple[bytes, bytes | None]:
+    """Split off the first field; the rest is None when there is no delimiter behind it."""
+    blanks = BLANKS.replace(delimiter, b"")
+    if text.lstrip(blanks).startswith(b'"'):
+        return take_quoted(text.lstrip(blanks)[1:], delimiter)
+    field, comma, rest = text.partition(delimiter)
     if b'"' in field:
         raise RowFaultError(Outcome.MALFORMED_ROW)
     return field, rest if comma else None
 
 
-def take_quoted(text: bytes) -> tuple[bytes, bytes | None]:
+def take_quoted(text: bytes, delimiter: bytes) -> tuple[bytes, bytes | None]:
     """Split off a quoted field, whose opening quote is gone already."""
     content = b""
     while True:
@@ -199,25 +226,37 @@ def take_quoted(text: bytes) -> tuple[bytes, bytes | None]:
             break
         content += b'"'
         text = text[1:]
-    behind, comma, rest = text.partition(b",")
-    if behind.strip(BLANKS):
+    behind, comma, rest = text.partition(delimiter)
+    if behind.strip(BLANKS.replace(delimiter, b"")):
         raise RowFaultError(Outcome.MALFORMED_ROW)
-    return content, rest if comma else None
+    return Quoted(content), rest if comma else None
 
 
 def name_fields(fields: list[bytes], header: list[bytes]) -> dict[bytes, bytes]:
     """Put names to fields; type, client and tx have to be there."""
+    at = header.index(b"amount") if b"amount" in header else len(fields)
+    rest = fields[at + 1 : at + 2]
+    if at < len(fields) and (
+        header[-1] in {*NEEDED, b"amount"}
+        or not rest
+        or isinstance(rest[0], Quoted)
+        or not re.fullmatch(rb"[0-9]+", rest[0])
+    ):
+        fields[at] = Quoted(fields[at])
     named = dict(zip(header, fields, strict=False))
     if len(fields) > len(header) or not all(name in named for name in NEEDED):
         raise RowFaultError(Outcome.MALFORMED_ROW)
     return named
 
 
-def read_type(field: bytes) -> TransactionType:
-    """Know the five types in any case; ``bytes.lower`` leaves everything but ASCII alone."""
-    if field.lower() not in TYPES:
+def read_type(field: bytes, dialect: Dialect = Dialect()) -> TransactionType:  # noqa: B008  # a frozen value
+    """Know the five types, and the dialect's words, in any case; ``bytes.lower`` leaves everything but ASCII alone."""
+    words = TYPES | {
+        word.encode().lower(): TYPES[name.encode()] for name, words in dialect.types.items() for word in words
+    }
+    if field.lower() not in words:
         raise RowFaultError(Outcome.UNKNOWN_TYPE)
-    return TYPES[field.lower()]
+    return words[field.lower()]
 
 
 def read_id(field: bytes, bits: int, outcome: Outcome) -> int:
@@ -235,9 +274,10 @@ def read_amount(field: bytes, config: Config) -> int:
     """Read a plain decimal as units, by way of an exact fraction."""
     if not field:
         raise RowFaultError(Outcome.MISSING_AMOUNT)
-    if not re.fullmatch(rb"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)", field):
+    plain = write_plainly(field, config.dialect)
+    if not re.fullmatch(rb"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)", plain):
         raise RowFaultError(Outcome.INVALID_AMOUNT)
-    exact = Fraction(Decimal(field.decode())) * 10**config.decimals
+    exact = Fraction(Decimal(plain.decode())) * 10**config.decimals
     if exact.denominator != 1 and config.excess_decimals == "refuse":
         raise RowFaultError(Outcome.AMOUNT_TOO_PRECISE)
     # round() of a fraction goes half to even, int() towards zero.
@@ -245,6 +285,30 @@ def read_amount(field: bytes, config: Config) -> int:
     if abs(units) > UNITS_MAX:
         raise RowFaultError(Outcome.AMOUNT_OUT_OF_RANGE)
     return units
+
+
+def write_plainly(field: bytes, dialect: Dialect) -> bytes:
+    """Write an amount of a dialect with a point and without thousands; what it cannot be becomes no number."""
+    sign = "," if dialect.decimal_comma else "."
+    if sign == dialect.delimiter and not isinstance(field, Quoted):
+        return b"?"
+    text = field.decode()
+    whole, point, decimals = text.partition(sign)
+    kinds = [" \u00a0\u202f", "'\u2019"]
+    signs = (
+        next((kind for kind in kinds if dialect.thousands in kind), dialect.thousands)
+        if dialect.thousands
+        else ""
+    )
+    if any(each in whole for each in signs):
+        if not re.fullmatch(f"[+-]?[0-9]{{1,3}}([{re.escape(signs)}][0-9]{{3}})*", whole):
+            return b"?"
+        whole = re.sub(f"[{re.escape(signs)}]", "", whole)
+    elif dialect.decimal_comma and "." in whole:
+        return b"?"
+    if any(each in decimals for each in ".,"):
+        return b"?"
+    return (whole + ("." if point else "") + decimals).encode()
 
 
 def rows_of(batches: Iterable[Batch]) -> list[Row]:

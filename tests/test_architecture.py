@@ -68,8 +68,10 @@ FILE_LINES_EXCEPTIONS = {
     "kernel/ledger/fold.py": 600,
     # One class: the columns and every way to make them.
     "kernel/batch.py": 560,
+    # The complete path for a row: one compilation unit, so that all of it is inlined.
+    "kernel/csv/row.py": 490,
     # One class: the state of a stream and the ways into it, for pieces of any size, and what one stream leaves to the next.
-    "kernel/csv/decoder.py": 580,
+    "kernel/csv/decoder.py": 610,
     # Every way to read a value of a table, and the loops around them: one compilation unit, so that the ways are inlined.
     "kernel/arrow/values.py": 520,
     # One class: everything that a ledger does for a program, and what each call takes.
@@ -83,7 +85,10 @@ FILE_LINES_EXCEPTIONS = {
 }
 
 FUNCTION_LINES_MAX = 70
-FUNCTION_LINES_EXCEPTIONS: dict[str, int] = {}
+FUNCTION_LINES_EXCEPTIONS: dict[str, int] = {
+    # Two thirds of it say what its arguments are.
+    "storage/ledger.py::process": 80,
+}
 
 START_UP_IS_FREE_OF = {
     "argparse", "asyncio", "backports", "bz2", "collections", "contextlib", "csv", "dataclasses", "decimal",

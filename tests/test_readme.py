@@ -25,10 +25,11 @@ CONSOLE_PAGES = (
     "docs/command.md",
     "docs/rules.md",
     "docs/csv.md",
+    "docs/partners.md",
     "docs/python.md",
     "docs/ledger.md",
 )
-PYTHON_PAGES = ("README.md", "docs/python.md", "docs/streaming.md", "docs/ledger.md")
+PYTHON_PAGES = ("README.md", "docs/partners.md", "docs/python.md", "docs/streaming.md", "docs/ledger.md")
 """The programs of docs/client.md need a server; ``tests/client`` runs them."""
 TIMEOUT_SECONDS = 60
 SERVE = "holdfast serve "

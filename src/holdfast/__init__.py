@@ -9,6 +9,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from holdfast.domain.account import Account
     from holdfast.domain.amount import AmountError, units_from
+    from holdfast.domain.dialect import Dialect, DialectError
     from holdfast.domain.origin import SourcePosition
     from holdfast.domain.outcome import Outcome, Severity
     from holdfast.domain.rules import Rules, RulesError, find_rules, make_rules
@@ -49,6 +50,8 @@ _HOMES = {
     "Budget": "engine.policy",
     "Chargeback": "domain.transaction",
     "Deposit": "domain.transaction",
+    "Dialect": "domain.dialect",
+    "DialectError": "domain.dialect",
     "Dispute": "domain.transaction",
     "Engine": "engine.engine",
     "ErrorPolicy": "engine.policy",
@@ -95,6 +98,8 @@ __all__ = [
     "Budget",
     "Chargeback",
     "Deposit",
+    "Dialect",
+    "DialectError",
     "Dispute",
     "Engine",
     "ErrorPolicy",

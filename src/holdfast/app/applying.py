@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from holdfast.app.inputs import check_inputs, make_progress, open_inputs
-from holdfast.app.options import start_log
+from holdfast.app.options import DIALECT_DEFAULTS, start_log
 from holdfast.app.runner import EXIT_DONE, EXIT_REFUSED, Interrupted
 from holdfast.app.summary import say_summary
 from holdfast.engine.policy import CompiledPolicy, PolicyError, parse_policy
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from holdfast.app.options import Refuse
     from holdfast.app.remarks import EmptyInputs
     from holdfast.app.runner import Runner
+    from holdfast.domain.dialect import Dialect
     from holdfast.domain.origin import Actor
     from holdfast.engine.interface import AnyEngine
     from holdfast.engine.report import Report
@@ -36,6 +37,19 @@ def make_policy(options: argparse.Namespace, refuse: Refuse) -> CompiledPolicy:
         refuse(f"--on-error: {error}")
 
 
+def find_dialect(options: argparse.Namespace, refuse: Refuse) -> Dialect | None:
+    """Give the dialect that the options describe; None for plain files."""
+    if all(getattr(options, name) is None for name in DIALECT_DEFAULTS):
+        return None
+    if options.input_format not in {None, "csv"}:
+        refuse(
+            f"--format {options.input_format}: --dialect, --delimiter and the others say how CSV is written; leave them out"
+        )
+    from holdfast.app.dialects import make_dialect  # noqa: PLC0415  # plain files do without
+
+    return make_dialect(options, refuse)
+
+
 def apply_files(
     runner: Runner,
     options: argparse.Namespace,
@@ -43,6 +57,7 @@ def apply_files(
     policy: CompiledPolicy,
     empty_inputs: EmptyInputs,
     *,
+    dialect: Dialect | None = None,
     keeps_on_signal: bool = False,
     stream: str | None = None,
     actor: Actor | None = None,
@@ -55,6 +70,7 @@ def apply_files(
         engine: What the rows are applied to.
         policy: What to do about rows that are not applied.
         empty_inputs: Notes the inputs without rows.
+        dialect: How the files are written; None for plain ones.
         keeps_on_signal: Whether a signal ends the work early and keeps what was done by then.
         stream: The name of the stream that the files are, if it has one.
         actor: Who sends them, for an engine that keeps that.
@@ -74,6 +90,7 @@ def apply_files(
             policy,
             empty_inputs,
             rejects=None,
+            dialect=dialect,
             keeps_on_signal=keeps_on_signal,
             stream=stream,
             actor=actor,
@@ -87,6 +104,7 @@ def apply_files(
             policy,
             empty_inputs,
             rejects=rejects,
+            dialect=dialect,
             keeps_on_signal=keeps_on_signal,
             stream=stream,
             actor=actor,
@@ -101,6 +119,7 @@ def _apply(
     empty_inputs: EmptyInputs,
     *,
     rejects: RejectWriter | None,
+    dialect: Dialect | None,
     keeps_on_signal: bool,
     stream: str | None,
     actor: Actor | None,
@@ -111,7 +130,16 @@ def _apply(
         runner.check()
         draw(rows, refused, input_bytes)
 
-    run = Run(engine, policy, rejects, on_progress, stream=stream, actor=actor, format=options.input_format)
+    run = Run(
+        engine,
+        policy,
+        rejects,
+        on_progress,
+        dialect=dialect,
+        stream=stream,
+        actor=actor,
+        format=options.input_format,
+    )
     try:
         check_inputs(options.files)
         streams = open_inputs(runner, options.files)

@@ -27,8 +27,22 @@ RULES_DEFAULTS: Mapping[str, object] = {
     "batch_rows": 8192,
 }
 LOG_DEFAULTS: Mapping[str, object] = {"verbose": 0, "quiet": False, "log_format": "text"}
+DIALECT_DEFAULTS: Mapping[str, object] = dict.fromkeys(
+    (
+        "dialect",
+        "delimiter",
+        "columns",
+        "decimal_comma",
+        "thousands",
+        "encoding",
+        "skip_rows",
+        "footer",
+        "types",
+    )
+)
 RUN_DEFAULTS: Mapping[str, object] = {
     **RULES_DEFAULTS,
+    **DIALECT_DEFAULTS,
     **LOG_DEFAULTS,
     "input_format": None,
     "on_error": "skip",
@@ -48,6 +62,7 @@ PROCESS_DEFAULTS: Mapping[str, object] = {
 EXPLAIN_DEFAULTS: Mapping[str, object] = {
     **RULES_DEFAULTS,
     "input_format": None,
+    **DIALECT_DEFAULTS,
     "client": None,
     "tx": None,
     "format": "table",
@@ -112,6 +127,7 @@ def add_explain(parser: argparse.ArgumentParser) -> None:
     subject.add_argument("--tx", type=whole_number, metavar="ID", help="the transaction to follow")
     parser.add_argument("--format", choices=("table", "csv"), help="how to write it (%(default)s)")
     add_rules(parser)
+    add_dialect(parser)
 
 
 def add_rules(parser: argparse.ArgumentParser, *, describes_new: bool = False) -> None:
@@ -300,6 +316,7 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
     """Add the options that ``process`` and ``check`` share."""
     add_format(parser, "--format")
     add_rules(parser)
+    add_dialect(parser)
     add_refused(parser)
     log = add_log(parser)
     log.add_argument(
@@ -308,6 +325,55 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
         help="end with a summary: rows, accounts, seconds (-v does so as well)",
     )
     log.add_argument("--json-summary", metavar="FILE", help="write the summary here as JSON")
+
+
+def add_dialect(parser: argparse.ArgumentParser) -> None:
+    """Add the options that say how the files are written; see :func:`holdfast.app.dialects.make_dialect`."""
+    parser.set_defaults(**DIALECT_DEFAULTS)
+    dialect = parser.add_argument_group("how the files are written")
+    dialect.add_argument(
+        "--dialect",
+        metavar="FILE",
+        help="take these from a TOML file, which holdfast sniff proposes; the options below go before it",
+    )
+    dialect.add_argument(
+        "--delimiter", metavar="SIGN", help="what separates fields: ';', '|', tab, ... (a comma)"
+    )
+    dialect.add_argument(
+        "--columns",
+        action="append",
+        metavar="NAMES",
+        help='what the header calls the columns: client="Client ID",amount=Betrag',
+    )
+    dialect.add_argument(
+        "--decimal-comma",
+        action="store_const",
+        const=True,
+        help="amounts have a comma before their decimals, not a point",
+    )
+    dialect.add_argument(
+        "--thousands",
+        metavar="SIGN",
+        help="amounts have this sign between thousands: ',', '.', space, ... (none)",
+    )
+    dialect.add_argument(
+        "--encoding", metavar="NAME", help="the text encoding: utf-16, latin-1, windows-1252, ... (utf-8)"
+    )
+    dialect.add_argument(
+        "--skip-rows", type=whole_number, metavar="N", help="how many lines come before the header (0)"
+    )
+    dialect.add_argument(
+        "--footer",
+        action="append",
+        metavar="PATTERN",
+        help="lines that are no rows: 'Total*' is every line that begins so; may be given several times",
+    )
+    dialect.add_argument(
+        "--types",
+        action="append",
+        metavar="WORDS",
+        help="further words for the types: deposit=CR,withdrawal=DR",
+    )
 
 
 def add_refused(parser: argparse.ArgumentParser) -> None:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 _STDIN, _STDOUT, _STDERR = 0, 1, 2
 _STDIN_PATH = "-"
-_FILES_READ = ("load", "tokens", "token_file", "tls_cert", "tls_key", "tls_ca", "tls_client_ca")
+_FILES_READ = ("load", "dialect", "tokens", "token_file", "tls_cert", "tls_key", "tls_ca", "tls_client_ca")
 
 
 def check_paths(options: argparse.Namespace, refuse: Refuse, *, stdout_use: str = "") -> None:

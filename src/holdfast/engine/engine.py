@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from typing import Literal
 
     from holdfast.domain.account import Account
+    from holdfast.domain.dialect import Dialect
     from holdfast.domain.rules import Rules
     from holdfast.domain.transaction import Transaction
     from holdfast.engine.report import Report
@@ -247,6 +248,7 @@ class Engine:
         columns: Mapping[str, str] | None = None,
         amounts: str | None = None,
         format: str | None = None,  # noqa: A002  # its name wherever a format is said
+        dialect: Dialect | None = None,
         policy: ErrorPolicy | None = None,
         rejects: RejectWriter | Literal["table"] | None = None,
         on_progress: Callable[[int, int, int], None] | None = None,
@@ -260,6 +262,7 @@ class Engine:
             columns: For tables, which column is the type, client, tx or amount, by name, where it is named otherwise.
             amounts: For tables, ``units`` says that integer amounts count units: 15000 is 1.5000 with four decimals.
             format: ``csv`` or ``ndjson``; by default the suffix of each input's name or its first bytes tell.
+            dialect: How inputs of text are written; see :class:`Dialect`. None for plain ones.
             policy: What to do about rows that are not applied; by default they are skipped.
             rejects: Where to list them; ``table`` makes a table of them, which the report has as ``rejects``.
             on_progress: Called between batches, and every 50 ms while there is nothing to do, with rows decided, rows not applied
@@ -280,6 +283,7 @@ class Engine:
             columns=columns,
             amounts=amounts,
             format=format,
+            dialect=dialect,
             policy=policy,
             rejects=rejects,
             on_progress=on_progress,
@@ -292,12 +296,20 @@ class Engine:
         columns: Mapping[str, str] | None = None,
         amounts: str | None = None,
         format: str | None = None,  # noqa: A002  # its name wherever a format is said
+        dialect: Dialect | None = None,
         policy: ErrorPolicy | None = None,
         rejects: RejectWriter | Literal["table"] | None = None,
         on_progress: Callable[[int, int, int], None] | None = None,
     ) -> Report:
         """Apply inputs as :meth:`process` does; take each from the iterable after the one before it is done."""
-        run = Run(self, CompiledPolicy(policy or ErrorPolicy()), rejects, on_progress, format=format)
+        run = Run(
+            self,
+            CompiledPolicy(policy or ErrorPolicy()),
+            rejects,
+            on_progress,
+            dialect=dialect,
+            format=format,
+        )
         return run.process(open_any(each, columns, amounts) for each in sources)
 
     def account(self, client: int) -> Account:

@@ -20,9 +20,11 @@ if TYPE_CHECKING:
     from collections import deque
     from collections.abc import Callable, Generator, Iterator
 
+    from holdfast.domain.dialect import Dialect
     from holdfast.io.compression import InputStream
     from holdfast.io.formats.format import Decoder
     from holdfast.kernel.batch import Batch
+    from holdfast.kernel.csv.decoder import CsvDecoder
 
 BLOCK_BYTES = 512 * 1024
 """How much is read at a time: some 20,000 rows, which fit into the second-level cache together with their columns."""
@@ -36,6 +38,21 @@ def decoder_threads() -> int:
     # Not every system can say which cores this process may use.
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return max(1, min(cores - 1, DECODERS_MAX))
+
+
+def use_dialect(stream: InputStream, decoder: CsvDecoder, dialect: Dialect) -> CsvDecoder:
+    """Let an input that was not read yet be read in a dialect; give the decoder for it.
+
+    Args:
+        stream: The input.
+        decoder: A new decoder for plain inputs.
+        dialect: How it is written.
+    """
+    from holdfast.kernel.csv.dialect import in_dialect  # noqa: PLC0415  # a plain input does without
+
+    if dialect.encoding != "utf-8":
+        stream.use_encoding(dialect.encoding)
+    return in_dialect(decoder, dialect)
 
 
 def read_input(

@@ -7,10 +7,11 @@ import time
 from holdfast.domain.origin import Origin
 from holdfast.domain.outcome import Outcome
 from holdfast.domain.picklable import Picklable
-from holdfast.engine.pipeline import read_input
+from holdfast.engine.pipeline import read_input, use_dialect
 from holdfast.engine.report import Report
 from holdfast.engine.resumption import Resumption
 from holdfast.engine.review import Review
+from holdfast.io.formats.csv import CSV
 from holdfast.io.formats.detection import choose_decoder
 from holdfast.io.formats.registry import find_format
 from holdfast.io.formats.tables import TableInput
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from typing import NoReturn
 
+    from holdfast.domain.dialect import Dialect
     from holdfast.domain.origin import Actor
     from holdfast.engine.interface import AnyEngine
     from holdfast.engine.message_run import MessageRun
@@ -57,13 +59,14 @@ class Run:
         rejects: Where to list them; ``table`` makes a table of them, which the report has.
         on_progress: Called between batches, and every 50 ms while there is nothing to do, with rows, refused rows and
             input bytes.
+        dialect: How the inputs are written; None for plain ones.
         stream: The name of the stream that the inputs are; rows of it that the engine has decided before are skipped.
         actor: Who sends them, for an engine that keeps that.
         format: The name of their format; by default each input's suffix or first bytes tell it.
         messages: The messages that the inputs are, for an engine that keeps how far their partition is; then they are no stream.
 
     Raises:
-        ValueError: If there is no such format.
+        ValueError: If there is no such format, or it has no dialects.
     """
 
     def __init__(
@@ -73,15 +76,17 @@ class Run:
         rejects: RejectWriter | str | None,
         on_progress: Callable[[int, int, int], None] | None,
         *,
+        dialect: Dialect | None = None,
         stream: str | None = None,
         actor: Actor | None = None,
         format: str | None = None,  # noqa: A002  # its name wherever a format is said
         messages: MessageRun | None = None,
     ) -> None:
-        if format is not None:
-            find_format(format)
+        if format is not None and find_format(format) is not CSV and dialect is not None:
+            raise ValueError(f"a dialect says how CSV is written: leave it out for {format}")
         self._format = format
         self._engine = engine
+        self._dialect = dialect
         self._rejects = _open_rejects(rejects, engine.settings.decimals)
         self._review = Review(policy, self._rejects, engine.settings.decimals)
         self._on_progress = on_progress
@@ -129,7 +134,10 @@ class Run:
                 batches = stream.batches(self._engine.settings)
             else:
                 csv = self._engine.new_decoder(keep_source=self._review.needs_text)
-                decoder = choose_decoder(self._format, stream.name, csv, self._engine.settings)
+                if self._dialect is None:
+                    decoder = choose_decoder(self._format, stream.name, csv, self._engine.settings)
+                else:
+                    decoder = use_dialect(stream, csv, self._dialect)
                 batches = read_input(stream, decoder, self.report_progress)
             try:
                 self._add(stream, batches)

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Protocol, Self
 
+    from holdfast.io.encodings import TextDecoder
     from holdfast.io.input_types import Input
     from holdfast.io.raw import Raw
 
@@ -59,7 +60,8 @@ class InputStream:
         self.raw_size = raw.size
         self._raw = raw
         self._feed = _Feed(raw)
-        self._plain: _Feed | _Decompressor | None = None
+        self._plain: _Feed | _Decompressor | TextDecoder | None = None
+        self._encoding: str | None = None
         if suffix_format is not None:
             self._plain = _Decompressor(self._feed, suffix_format, raw.name)
         self._closed = False
@@ -87,8 +89,20 @@ class InputStream:
         if self._plain is None:
             # Not before the first read, so that opening a pipe never waits for its first bytes.
             self._plain = self._detect()
+        if self._encoding is not None:
+            self._plain = self._decode_text(self._plain, self._encoding)
         view = memoryview(buffer).cast("B")
         return self._plain.readinto(view) if view else 0
+
+    def use_encoding(self, encoding: str) -> None:
+        """Give UTF-8, made of text in another encoding; to be called before the first read."""
+        self._encoding = encoding
+
+    def _decode_text(self, source: _Feed | _Decompressor | TextDecoder, encoding: str) -> TextDecoder:
+        from holdfast.io.encodings import TextDecoder  # noqa: PLC0415  # as the formats: only who needs it pays for it
+
+        self._encoding = None
+        return TextDecoder(source, encoding, self.name)
 
     def raw_position(self) -> int:
         """How many of the bytes, as they are stored, were used so far."""

@@ -104,7 +104,7 @@ def find_detail(batch: Batch, row: int, outcome: Outcome, text: bytes | None, *,
             from holdfast.kernel.ndjson.explain import explain_object  # noqa: PLC0415  # rarely needed
 
             return explain_object(text, limits, outcome)
-        return explain_row(text, batch.roles, limits, outcome) if text is not None else ""
+        return explain_row(text, batch.roles, limits, outcome, batch.dialect) if text is not None else ""
     if outcome in {Outcome.INVALID_CLIENT, Outcome.INVALID_TX}:
         is_client = outcome is Outcome.INVALID_CLIENT
         name, number = ("client", batch.clients[row]) if is_client else ("tx", batch.txs[row])

@@ -29,6 +29,7 @@ cdef class Batch:
     cdef bint is_unchecked  # not checked for anything yet, types and amounts included
     cdef readonly Py_ssize_t row_bytes_max
     cdef readonly bytes roles  # what each column of the header is, of a batch decoded from text; empty if it has none
+    cdef readonly object dialect  # that of its text, None for a plain one
     cdef void *memory
     cdef Py_ssize_t memory_bytes  # 0 for memory of another kind
     cdef list sources

@@ -2,6 +2,8 @@ from typing import Never, Protocol, TypeAlias, final, type_check_only
 
 from typing_extensions import Buffer
 
+from holdfast.domain.dialect import Dialect
+
 # Numpy tells type checkers that its arrays are buffers only from Python 3.12 on.
 @type_check_only
 class _NumpyArray(Protocol):
@@ -30,6 +32,8 @@ class Batch:
     def capacity(self) -> int: ...
     @property
     def roles(self) -> bytes | None: ...
+    @property
+    def dialect(self) -> Dialect | None: ...
     @property
     def client_max(self) -> int: ...
     @property

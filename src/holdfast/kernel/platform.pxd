@@ -33,11 +33,12 @@ cdef extern from * nogil:
     #define hf_read_8(address) (*(const volatile uint8_t *)(address))
     #define hf_read_64(address) (*(const volatile uint64_t *)(address))
 
-    /* For work on eight bytes at once: "0" in each; what lifts every byte past 9 over its top bit; the top bits; the halves of
+    /* For work on eight bytes at once: "0" in each; what lifts every byte past 9 over its top bit; the top bits; the ones; the halves of
        pairs, fours and eights that add up to a number. */
     #define HF_ZEROS UINT64_C(0x3030303030303030)
     #define HF_PAST_NINE UINT64_C(0x7676767676767676)
     #define HF_TOP_BITS UINT64_C(0x8080808080808080)
+    #define HF_ONES UINT64_C(0x0101010101010101)
     #define HF_PAIRS UINT64_C(0x00FF00FF00FF00FF)
     #define HF_FOURS UINT64_C(0x0000FFFF0000FFFF)
 
@@ -201,6 +202,7 @@ cdef extern from * nogil:
     const uint64_t HF_ZEROS
     const uint64_t HF_PAST_NINE
     const uint64_t HF_TOP_BITS
+    const uint64_t HF_ONES
     const uint64_t HF_PAIRS
     const uint64_t HF_FOURS
     const uint64_t HF_LAST_BITS

@@ -33,6 +33,7 @@ def copy_rows(batch: Batch, start: cython.Py_ssize_t, stop: cython.Py_ssize_t) -
     copy.is_unchecked = batch.is_unchecked
     copy.row_bytes_max = batch.row_bytes_max
     copy.roles = batch.roles
+    copy.dialect = batch.dialect
     copy.was_table = batch.was_table
     if batch.was_table:
         copy.texts = {row - start: text for row, text in batch.texts.items() if start <= row < stop}

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
     from typing import Literal, Self
 
+    from holdfast.domain.dialect import Dialect
     from holdfast.domain.transaction import Transaction
     from holdfast.engine.accounts import Accounts
     from holdfast.engine.message_run import SourceMessages
@@ -196,6 +197,7 @@ class Ledger(DurableEngine):
         columns: Mapping[str, str] | None = None,
         amounts: str | None = None,
         format: str | None = None,  # noqa: A002  # its name wherever a format is said
+        dialect: Dialect | None = None,
         policy: ErrorPolicy | None = None,
         rejects: RejectWriter | Literal["table"] | None = None,
         on_progress: Callable[[int, int, int], None] | None = None,
@@ -213,6 +215,7 @@ class Ledger(DurableEngine):
             columns: As for :meth:`Engine.process`.
             amounts: As for :meth:`Engine.process`.
             format: As for :meth:`Engine.process`.
+            dialect: As for :meth:`Engine.process`.
             policy: What to do about rows that are not applied; by default they are skipped.
             rejects: Where to list them; ``table`` makes a table of them, which the report has as ``rejects``.
             on_progress: As for :meth:`Engine.process`.
@@ -237,6 +240,7 @@ class Ledger(DurableEngine):
                 columns=columns,
                 amounts=amounts,
                 format=format,
+                dialect=dialect,
                 policy=policy,
                 rejects=rejects,
                 on_progress=on_progress,
@@ -251,6 +255,7 @@ class Ledger(DurableEngine):
                 _compiled(policy),
                 rejects,
                 on_progress,
+                dialect=dialect,
                 actor=_actor(actor),
                 format=format,
                 messages=followed,
@@ -266,6 +271,7 @@ class Ledger(DurableEngine):
         columns: Mapping[str, str] | None = None,
         amounts: str | None = None,
         format: str | None = None,  # noqa: A002  # its name wherever a format is said
+        dialect: Dialect | None = None,
         policy: ErrorPolicy | None = None,
         rejects: RejectWriter | Literal["table"] | None = None,
         on_progress: Callable[[int, int, int], None] | None = None,
@@ -278,6 +284,7 @@ class Ledger(DurableEngine):
                 _compiled(policy),
                 rejects,
                 on_progress,
+                dialect=dialect,
                 stream=stream,
                 actor=_actor(actor),
                 format=format,

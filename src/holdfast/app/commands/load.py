@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
-from holdfast.app.options import LOG_DEFAULTS, RUN_DEFAULTS, add_files, add_format, add_log, add_refused
+from holdfast.app.options import (
+    LOG_DEFAULTS,
+    RUN_DEFAULTS,
+    add_dialect,
+    add_files,
+    add_format,
+    add_log,
+    add_refused,
+)
 
 TYPE_CHECKING = False  # typing costs as much to import as argparse
 if TYPE_CHECKING:
@@ -11,6 +19,7 @@ if TYPE_CHECKING:
     from holdfast.app.options import Refuse
     from holdfast.app.remarks import EmptyInputs
     from holdfast.app.runner import Runner
+    from holdfast.domain.dialect import Dialect
     from holdfast.engine.policy import CompiledPolicy
     from holdfast.engine.report import Report
     from holdfast.engine.run import PolicyAbort
@@ -41,6 +50,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--fail-on-reject", action="store_true", help="exit with 3 if any row was not applied"
     )
+    add_dialect(parser)
     add_refused(parser)
     add_ledger_options(parser)
     log = add_log(parser)
@@ -54,7 +64,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def load(runner: Runner, options: argparse.Namespace, refuse: Refuse) -> int:
     """Apply files to a ledger."""
-    from holdfast.app.applying import exit_code, make_policy, say_report, start_log_if_used  # noqa: PLC0415  # --help does without
+    from holdfast.app.applying import exit_code, find_dialect, make_policy, say_report, start_log_if_used  # noqa: PLC0415  # --help does without
     from holdfast.app.ledgers import LedgerErrors, open_ledger  # noqa: PLC0415  # the same
     from holdfast.app.paths import check_outputs, check_paths  # noqa: PLC0415  # the same
     from holdfast.app.remarks import EmptyInputs, say_remarks  # noqa: PLC0415  # the same
@@ -62,14 +72,14 @@ def load(runner: Runner, options: argparse.Namespace, refuse: Refuse) -> int:
     from holdfast.app.summary import write_summary  # noqa: PLC0415  # the same
 
     check_paths(options, refuse)
-    policy = make_policy(options, refuse)
+    policy, dialect = make_policy(options, refuse), find_dialect(options, refuse)
     start_log_if_used(runner, options)
     check_outputs(runner, (options.rejects, options.json_summary))
     empty_inputs = EmptyInputs()
     ledger = open_ledger(options, refuse)
     with LedgerErrors():
         try:
-            report, abort = _apply(runner, options, ledger, policy, empty_inputs)
+            report, abort = _apply(runner, options, ledger, policy, empty_inputs, dialect=dialect)
         finally:
             ledger.close()
     write_summary(runner, options, report)
@@ -87,17 +97,30 @@ def _apply(
     ledger: Ledger,
     policy: CompiledPolicy,
     empty_inputs: EmptyInputs,
+    *,
+    dialect: Dialect | None,
 ) -> tuple[Report, PolicyAbort | None]:
     from holdfast.app.applying import apply_files  # noqa: PLC0415  # --help does without
     from holdfast.app.ledgers import user_name  # noqa: PLC0415  # the same
     from holdfast.domain.origin import Actor  # noqa: PLC0415  # the same
 
-    given = {"stream": options.stream, "actor": Actor(user_name())}
+    def apply() -> tuple[Report, PolicyAbort | None]:
+        return apply_files(
+            runner,
+            options,
+            ledger,
+            policy,
+            empty_inputs,
+            dialect=dialect,
+            stream=options.stream,
+            actor=Actor(user_name()),
+        )
+
     if not options.atomic:
         with ledger.claim_stream(options.stream):
-            return apply_files(runner, options, ledger, policy, empty_inputs, **given)
+            return apply()
     with ledger.atomic() as load_, ledger.claim_stream(options.stream):
-        report, abort = apply_files(runner, options, ledger, policy, empty_inputs, **given)
+        report, abort = apply()
         load_.is_kept = abort is None
         return report, abort
 

@@ -3,7 +3,14 @@
 from __future__ import annotations
 
 from holdfast.app.accounts import write_accounts
-from holdfast.app.applying import apply_files, exit_code, make_policy, say_report, start_log_if_used
+from holdfast.app.applying import (
+    apply_files,
+    exit_code,
+    find_dialect,
+    make_policy,
+    say_report,
+    start_log_if_used,
+)
 from holdfast.app.options import make_engine
 from holdfast.app.paths import check_outputs, check_paths
 from holdfast.app.remarks import EmptyInputs, say_remarks
@@ -24,12 +31,19 @@ def process(runner: Runner, options: argparse.Namespace, refuse: Refuse) -> int:
     """Apply files and write the accounts."""
     check_paths(options, refuse, stdout_use="the accounts")
     engine, policy = make_engine(options, refuse, huge_pages=True), make_policy(options, refuse)
+    dialect = find_dialect(options, refuse)
     start_log_if_used(runner, options)
     path = options.output or STDOUT_PATH
     check_outputs(runner, (path, options.rejects, options.json_summary, options.save))
     empty_inputs = EmptyInputs()
     report, abort = apply_files(
-        runner, options, engine, policy, empty_inputs, keeps_on_signal=options.snapshot_on_signal
+        runner,
+        options,
+        engine,
+        policy,
+        empty_inputs,
+        dialect=dialect,
+        keeps_on_signal=options.snapshot_on_signal,
     )
     # Standard output has nothing to lose, whatever it is called.
     is_stdout = path == STDOUT_PATH or inherited_descriptor(path) == 1

@@ -29,7 +29,7 @@ from cython.cimports.holdfast.kernel.arrow.values import (
 )
 from cython.cimports.holdfast.kernel.batch import Batch, new_batch
 from cython.cimports.holdfast.kernel.codes import INVALID_CLIENT, INVALID_TX, UNDECIDED
-from cython.cimports.holdfast.kernel.csv.row import AMOUNT, CLIENT, TX, TYPE, Field
+from cython.cimports.holdfast.kernel.csv.row import AMOUNT, CLIENT, TX, TYPE, Field, set_plain_signs
 from cython.cimports.holdfast.kernel.digest import hash_text
 from cython.cimports.holdfast.kernel.platform import cbytes
 from cython.cimports.libc.stdint import int64_t
@@ -348,6 +348,7 @@ def _new_reader(settings: object) -> TableReader:
     reader: TableReader = TableReader.__new__(TableReader)
     reader.format.client_max = settings.client_max
     reader.format.tx_max = settings.tx_max
+    set_plain_signs(cython.address(reader.format))
     reader.format.decimals = settings.decimals
     reader.format.excess_decimals = EXCESS_DECIMALS.index(settings.rules.excess_decimals)
     reader.batch_rows = settings.batch_rows

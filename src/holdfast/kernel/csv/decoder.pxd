@@ -28,6 +28,8 @@ cdef enum:
 @cython.final
 cdef class CsvDecoder:
     cdef RowFormat format
+    cdef object dialect  # None for a plain stream
+    cdef object dialect_memory  # what the format points to
     cdef bytes roles
     # The header of the stream before, with its line end, and what it came to: the next stream's is nearly always the same.
     cdef bytes known_header
@@ -70,4 +72,5 @@ cdef class CsvDecoder:
     cdef Py_ssize_t feed_line(self, list batches, cbytes text, cbytes end, uint64_t offset) except -1
     cdef int take_line(self, list batches) except -1
     cdef int put_carry(self, list batches, Py_ssize_t length) except -1
+    cdef bint is_skipped(self) noexcept
     cdef int take_header(self, Py_ssize_t length) except -1

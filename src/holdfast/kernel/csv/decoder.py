@@ -17,13 +17,14 @@ from cython.cimports.cpython.bytes import (
 from cython.cimports.holdfast.kernel.batch import Batch, clear_rows, new_batch
 from cython.cimports.holdfast.kernel.codes import NEWLINE, RETURN, ROW_TOO_LONG, UNDECIDED
 from cython.cimports.holdfast.kernel.columns import open_text
+from cython.cimports.holdfast.kernel.csv.dialect_format import is_footer
 from cython.cimports.holdfast.kernel.csv.plain import (
     REACH,
     PlainColumns,
     decode_plain_rows,
     set_plain_format,
 )
-from cython.cimports.holdfast.kernel.csv.row import Row, decode_row, is_blank, row_length
+from cython.cimports.holdfast.kernel.csv.row import Row, decode_row, is_blank, row_length, set_plain_signs
 from cython.cimports.holdfast.kernel.digest import hash_text
 from cython.cimports.holdfast.kernel.platform import cbytes, hf_check, hf_unlikely
 from cython.cimports.libc.stdint import int64_t, uint8_t, uint64_t
@@ -66,6 +67,7 @@ class CsvDecoder:
         self.format.tx_max = settings.tx_max
         self.format.decimals = settings.decimals
         self.format.excess_decimals = EXCESS_DECIMALS.index(settings.rules.excess_decimals)
+        set_plain_signs(cython.address(self.format))
         set_plain_format(
             cython.address(self.plain_format),
             self.format.client_max,
@@ -227,6 +229,7 @@ class CsvDecoder:
         other.keep_source = self.keep_source
         other.known_header = self.known_header
         other.known_roles = self.known_roles
+        other.dialect, other.dialect_memory = self.dialect, self.dialect_memory
         return other
 
     @cython.cfunc
@@ -266,7 +269,7 @@ class CsvDecoder:
         self.roles = roles
         self.format.roles = cython.cast(cbytes, PyBytes_AS_STRING(roles))
         self.format.columns = PyBytes_GET_SIZE(roles)
-        self.is_plain = roles == plain_roles and self.row_bytes_max >= REACH
+        self.is_plain = self.dialect is None and roles == plain_roles and self.row_bytes_max >= REACH
 
     @cython.cfunc
     @cython.exceptval(-1, check=False)
@@ -296,6 +299,7 @@ class CsvDecoder:
             # Also of a batch that was lent before the header was read.
             self.batch.first_line = self.line
             self.batch.roles = self.roles
+            self.batch.dialect = self.dialect
         return 0
 
     @cython.cfunc
@@ -435,7 +439,11 @@ class CsvDecoder:
         """Take the complete path for one line, which may be blank; give -1 if there is no memory."""
         row: cython.Py_ssize_t = self.batch.rows
         values: Row
-        if self.is_blank_line(text, length):
+        if self.is_blank_line(text, length) or (
+            self.format.dialect != cython.NULL
+            and length <= self.row_bytes_max
+            and is_footer(self.format.dialect, text, length)
+        ):
             self.line += 1
             return self.batch.set_line(self.line)
         self.batch.outcome_column[row] = self.complete_row(text, length, cython.address(values))
@@ -508,6 +516,7 @@ class CsvDecoder:
             # last CR may belong to a blank line.
             if (
                 self.roles is None
+                and not self.is_skipped()
                 and self.carry_length == self.row_bytes_max + CARRY_EXTRA
                 and not is_blank(self.carry + BOM_BYTES, self.carry_length - BOM_BYTES - 1)
             ):
@@ -541,6 +550,14 @@ class CsvDecoder:
         return self.put_rows(batches, self.carry, self.carry + length + 1, REACH, self.carry_offset, source)
 
     @cython.cfunc
+    @cython.exceptval(check=False)
+    def is_skipped(self) -> cython.bint:
+        """Whether the line at hand is one of those before the header."""
+        return self.format.dialect != cython.NULL and self.line <= cython.cast(
+            uint64_t, self.format.dialect.skip_rows
+        )
+
+    @cython.cfunc
     @cython.exceptval(-1, check=False)
     def take_header(self, length: cython.Py_ssize_t) -> cython.int:
         """Read the header line in the carry; blank lines may come before it, a byte order mark before everything."""
@@ -556,14 +573,22 @@ class CsvDecoder:
         ):
             text += BOM_BYTES
             length -= BOM_BYTES
-        if not self.is_blank_line(text, length):
+        if not self.is_skipped() and not self.is_blank_line(text, length):
             plain: cython.bint = (
-                length == len(plain_header) - 1
+                self.dialect is None
+                and length == len(plain_header) - 1
                 and length <= self.row_bytes_max
                 and memcmp(text, PyBytes_AS_STRING(plain_header), length) == 0
             )
             self.set_roles(
-                plain_roles if plain else parse_header(text[:length], self.line, self.row_bytes_max)
+                plain_roles
+                if plain
+                else parse_header(
+                    text[:length],
+                    self.line,
+                    self.row_bytes_max,
+                    self.dialect,
+                )
             )
             if self.line == 1 and line_end - self.carry < HEADER_KEPT_MAX:
                 self.known_header = self.carry[: line_end - self.carry + 1]

@@ -12,6 +12,8 @@ from holdfast.kernel.csv.header import KNOWN, NEEDED
 TYPE_CHECKING = False  # typing costs as much to import as a small job to do
 if TYPE_CHECKING:
     from typing import NamedTuple
+
+    from holdfast.domain.dialect import Dialect
 else:
     from holdfast.domain.named_tuples import NamedTuple
 
@@ -31,7 +33,9 @@ class RowLimits(NamedTuple):
     row_bytes_max: int
 
 
-def explain_row(raw: bytes, roles: bytes, limits: RowLimits, outcome: Outcome) -> str:
+def explain_row(
+    raw: bytes, roles: bytes, limits: RowLimits, outcome: Outcome, dialect: Dialect | None = None
+) -> str:
     """Say why a row of text could not be read.
 
     Args:
@@ -39,6 +43,7 @@ def explain_row(raw: bytes, roles: bytes, limits: RowLimits, outcome: Outcome) -
         roles: The role of each column of its header, as :func:`parse_header` gives it.
         limits: The limits that it was read with.
         outcome: The code of its refusal.
+        dialect: How it is written; None for a plain row.
 
     Returns:
         The cause, with the value and the limit, without a full stop; an empty text for the codes of the rules.
@@ -48,7 +53,7 @@ def explain_row(raw: bytes, roles: bytes, limits: RowLimits, outcome: Outcome) -
         return (
             f"it has more than {limit} bytes; --row-bytes-max takes longer ones" if len(raw) >= limit else ""
         )
-    fields, fault = _split(raw, roles)
+    fields, fault = _split(raw, roles, b"," if dialect is None else dialect.delimiter.encode())
     if outcome is Outcome.MALFORMED_ROW:
         return fault
     if fault:
@@ -62,7 +67,15 @@ def explain_row(raw: bytes, roles: bytes, limits: RowLimits, outcome: Outcome) -
         return _explain_id("tx", named["tx"], limits.tx_max)
     if outcome is Outcome.MISSING_AMOUNT:
         return _explain_missing(named, roles)
-    return _explain_amount(named.get("amount", b"").decode(), limits.decimals, outcome)
+    text = named.get("amount", b"").decode()
+    if dialect is None:
+        return _explain_amount(text, limits.decimals, outcome)
+    from holdfast.kernel.csv.amount_text import explain_invalid, plain_amount  # noqa: PLC0415  # only of a dialect
+
+    plain = plain_amount(text, dialect)
+    if outcome is Outcome.INVALID_AMOUNT:
+        return explain_invalid(text, dialect)
+    return "" if plain is None else _explain_amount(plain, limits.decimals, outcome)
 
 
 def explain_number(name: str, number: int, largest: int) -> str:
@@ -74,7 +87,7 @@ def explain_number(name: str, number: int, largest: int) -> str:
     return f"the {name} {number} is above {largest}{hint}"
 
 
-def _split(raw: bytes, roles: bytes) -> tuple[list[bytes], str]:
+def _split(raw: bytes, roles: bytes, delimiter: bytes) -> tuple[list[bytes], str]:
     """Give the fields of a row up to its first fault, and that fault; an empty text if it has all needed fields."""
     fault = _find_bad_byte(raw)
     fields: list[bytes] = []
@@ -82,7 +95,7 @@ def _split(raw: bytes, roles: bytes) -> tuple[list[bytes], str]:
     while not fault and rest is not None:
         if len(fields) == len(roles):
             return fields, f"it has more fields than the header, which has {len(roles)}"
-        field, rest, fault = _take_field(rest)
+        field, rest, fault = _take_field(rest, delimiter)
         if fault:
             fault = f"{fault} in field {len(fields) + 1}"
         fields.append(field)
@@ -104,21 +117,22 @@ def _find_bad_byte(raw: bytes) -> str:
     return f"byte {nul + 1} is NUL" if nul >= 0 else ""
 
 
-def _take_field(text: bytes) -> tuple[bytes, bytes | None, str]:
-    """Take the first field: its content, what follows its comma, or None, and the fault of its quotes."""
-    start = text.lstrip(_BLANKS)
+def _take_field(text: bytes, delimiter: bytes) -> tuple[bytes, bytes | None, str]:
+    """Take the first field: its content, what follows its delimiter, or None, and the fault of its quotes."""
+    blanks = _BLANKS.replace(delimiter, b"")
+    start = text.lstrip(blanks)
     if not start.startswith(b'"'):
-        field, comma, rest = text.partition(b",")
+        field, comma, rest = text.partition(delimiter)
         fault = "a quote is inside the unquoted text" if b'"' in field else ""
-        return field.strip(_BLANKS), rest if comma else None, fault
+        return field.strip(blanks), rest if comma else None, fault
     position = 1
     while (end := start.find(b'"', position)) >= 0 and start[end + 1 : end + 2] == b'"':
         position = end + 2
     if end < 0:
         return start[1:], None, "a quote is opened and never closed"
-    after, comma, rest = start[end + 1 :].partition(b",")
-    fault = "there is text after the closing quote" if after.strip(_BLANKS) else ""
-    return start[1:end].replace(b'""', b'"').strip(_BLANKS), rest if comma else None, fault
+    after, comma, rest = start[end + 1 :].partition(delimiter)
+    fault = "there is text after the closing quote" if after.strip(blanks) else ""
+    return start[1:end].replace(b'""', b'"').strip(blanks), rest if comma else None, fault
 
 
 def _shown(field: bytes) -> str:

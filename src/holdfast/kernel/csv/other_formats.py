@@ -5,9 +5,16 @@ Asked only about a first line that is no usable header, so that nothing here can
 
 from __future__ import annotations
 
+TYPE_CHECKING = False  # typing costs as much to import as a small job to do
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from holdfast.domain.dialect import Dialect
+
 _SPREADSHEET = "save the sheet as CSV (UTF-8, separated by commas)"
 _TABLE = "write the table as CSV first"
 _COMPRESSED = "decompress it first"
+_UTF_16 = "--encoding utf-16 reads it, or utf-16-le or utf-16-be if it has no byte order mark"
 _MAGICS: tuple[tuple[bytes, str, str], ...] = (
     (b"PK\x03\x04", "a ZIP archive or an Excel workbook (XLSX)", f"unpack the archive, or {_SPREADSHEET}"),
     (b"PK\x05\x06", "an empty ZIP archive", "make the archive again"),
@@ -33,8 +40,8 @@ _MAGICS: tuple[tuple[bytes, str, str], ...] = (
     (b"\x7fELF", "a program", "give a CSV file"),
     (b"\x89PNG", "an image", "give a CSV file"),
     (b"\xff\xd8\xff", "an image", "give a CSV file"),
-    (b"\xff\xfe", "UTF-16 text", "convert it to UTF-8 (iconv -f UTF-16 -t UTF-8)"),
-    (b"\xfe\xff", "UTF-16 text", "convert it to UTF-8 (iconv -f UTF-16 -t UTF-8)"),
+    (b"\xff\xfe", "UTF-16 text", _UTF_16),
+    (b"\xfe\xff", "UTF-16 text", _UTF_16),
     (b"\x16\x03", "the beginning of a TLS connection", "use TLS on both sides, or on neither"),
 )
 _FIRST_PRINTABLE = 0x20
@@ -42,7 +49,16 @@ _FIRST_PRINTABLE = 0x20
 _BINARY_SHARE = 25
 _BINARY_BYTES_MIN = 24
 _TAR_MAGIC_OFFSET = 257
-_SEPARATORS = ((b";", "semicolons"), (b"\t", "tabs"), (b"|", "vertical bars"), (None, "blanks"))
+_SEPARATORS = (
+    (b",", "commas"),
+    (b";", "semicolons"),
+    (b"\t", "tabs"),
+    (b"|", "vertical bars"),
+    (None, "blanks"),
+)
+# A hostile header may have thousands of names.
+_NAMES_COMPARED = 64
+_NAME_LENGTH_COMPARED = 64
 _TYPES = frozenset({b"deposit", b"withdrawal", b"dispute", b"resolve", b"chargeback"})
 
 
@@ -77,11 +93,9 @@ def _describe_text(line: bytes) -> str | None:
             "write each object in a line of its own (jq -c '.[]'), which --format ndjson reads",
         )
     if line.startswith(b"sep="):
-        return _say(
-            "CSV with Excel's line 'sep=' before the header", "remove that line, and separate by commas"
-        )
+        return _say("CSV with Excel's line 'sep=' before the header", "--skip-rows 1 and --delimiter read it")
     if 2 * line.count(b"\0") >= len(line) - 1 > 0:
-        return _say("UTF-16 text", "convert it to UTF-8 (iconv -f UTF-16LE -t UTF-8)")
+        return _say("UTF-16 text", _UTF_16)
     return None
 
 
@@ -93,26 +107,61 @@ def _describe_bytes(line: bytes) -> str | None:
     return None
 
 
-def describe_mistake(line: bytes, needed: tuple[str, ...]) -> str | None:
+def describe_mistake(line: bytes, needed: tuple[str, ...], dialect: Dialect | None = None) -> str | None:
     """Say what is wrong with a header in text that is nearly CSV, or None if it is nothing common.
 
     Args:
         line: As :func:`describe_other_format` takes it.
         needed: The columns that a header needs.
+        dialect: How the file is read.
     """
     # A file with CR alone has all its rows in this line.
     head = line.partition(b"\r")[0].lower()
+    delimiter = b"," if dialect is None else dialect.delimiter.encode()
+    called = {} if dialect is None else dialect.columns
+    wanted = [called.get(column, column).lower().encode() for column in needed]
     for separator, name in _SEPARATORS:
         names = {field.strip(b' \t"') for field in head.split(separator)}
-        if all(column.encode() in names for column in needed):
-            return (
-                f"its columns are separated by {name}, not by commas; "
-                "write it with commas, and with a point in the amounts"
-            )
-    first = head.partition(b",")[0].strip(b' \t"')
+        if separator != delimiter and all(column in names for column in wanted):
+            return _say_separator(separator, name, dialect)
+    counts = {separator: head.count(separator) for separator, _ in _SEPARATORS if separator is not None}
+    separator, name = max(_SEPARATORS[:-1], key=lambda each: counts.get(each[0] or b"", 0))
+    if delimiter not in head and counts[separator or b""] >= len(needed) - 1:
+        return _say_separator(separator, name, dialect)
+    first = head.partition(delimiter)[0].strip(b' \t"')
     if first in _TYPES:
         return "this is a transaction, and a header comes first; put the line type,client,tx,amount before it"
     return None
+
+
+def _say_separator(separator: bytes | None, name: str, dialect: Dialect | None) -> str:
+    expected = "commas" if dialect is None or dialect.delimiter == "," else repr(dialect.delimiter)
+    said = f"its columns are separated by {name}, not by {expected}"
+    if separator is None:
+        return f"{said}; write it with commas, and with a point in the amounts"
+    sign = "tab" if separator == b"\t" else f"'{separator.decode()}'"
+    comma = "" if separator == b"," else ", with --decimal-comma if there are commas in the amounts"
+    return f"{said}; --delimiter {sign} reads it{comma}"
+
+
+def describe_names(names: Sequence[str], missing: Sequence[str]) -> str:
+    """Say which names a header has that are nearly those that are missing, and how to say what is what.
+
+    Args:
+        names: What is in the header.
+        missing: What is not.
+    """
+    from holdfast.domain.nearest import find_nearest  # noqa: PLC0415  # only once something went wrong
+
+    folded = {
+        name.lower(): name for name in names[:_NAMES_COMPARED] if 0 < len(name) <= _NAME_LENGTH_COMPARED
+    }
+    near = {
+        name: folded[found] for name in missing if (found := find_nearest(name.lower(), folded)) is not None
+    }
+    listed = ", ".join(f"{found!r} for {name!r}" for name, found in near.items())
+    meant = f"; perhaps {listed} is meant" if near else ""
+    return f"{meant}; if its columns have other names, --columns {missing[0]}=NAME says so, and holdfast sniff proposes it"
 
 
 def _say(name: str, advice: str) -> str:

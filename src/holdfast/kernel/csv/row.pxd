@@ -1,4 +1,5 @@
-from holdfast.kernel.codes cimport RETURN
+from holdfast.kernel.codes cimport COMMA, POINT, RETURN, TAB
+from holdfast.kernel.csv.dialect_format cimport DialectFormat
 from holdfast.kernel.platform cimport cbytes
 from libc.stdint cimport int64_t, uint8_t, uint64_t
 
@@ -11,12 +12,16 @@ cdef enum:
     REFUSE = 0
     HALF_EVEN = 1
 
-# What is needed to decode a row of text: the configured widths, and which column is where.
+# What is needed to decode a row of text: the configured widths, the signs, and which column is where.
 ctypedef struct RowFormat:
     uint64_t client_max
     uint64_t tx_max
     int decimals
     int excess_decimals  # REFUSE, HALF_EVEN, or else truncate
+    uint8_t delimiter
+    uint8_t decimal_sign
+    uint8_t tab  # what is a blank beside a space: a tab, or nothing else where tabs are delimiters
+    const DialectFormat *dialect  # NULL if there is none
     Py_ssize_t columns
     const uint8_t *roles  # for every column what it is, or more than AMOUNT for one that is ignored
 
@@ -30,6 +35,13 @@ ctypedef struct Row:
 ctypedef struct Field:
     cbytes start
     Py_ssize_t length
+    bint is_whole  # it has quotes, or for another reason no delimiter that is meant to be in it can have ended it
+
+cdef inline void set_plain_signs(RowFormat *format) noexcept nogil:
+    format.delimiter = COMMA
+    format.decimal_sign = POINT
+    format.tab = TAB
+    format.dialect = NULL
 
 # What each field of a row is; tables have fields as well.
 cdef int read_type(Field field) noexcept nogil

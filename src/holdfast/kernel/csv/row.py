@@ -8,7 +8,6 @@ import cython
 from cython.cimports.holdfast.kernel.codes import (
     AMOUNT_OUT_OF_RANGE,
     AMOUNT_TOO_PRECISE,
-    COMMA,
     INVALID_AMOUNT,
     INVALID_CLIENT,
     INVALID_TX,
@@ -17,7 +16,6 @@ from cython.cimports.holdfast.kernel.codes import (
     MISSING_AMOUNT,
     NINE,
     PLUS,
-    POINT,
     QUOTE,
     SPACE,
     TAB,
@@ -26,9 +24,10 @@ from cython.cimports.holdfast.kernel.codes import (
     WITHDRAWAL,
     ZERO,
 )
-from cython.cimports.holdfast.kernel.platform import cbytes, hf_check
+from cython.cimports.holdfast.kernel.csv.dialect_format import DialectFormat
+from cython.cimports.holdfast.kernel.platform import HF_ONES, HF_TOP_BITS, cbytes, hf_check, hf_load_8
 from cython.cimports.libc.stdint import INT64_MAX, UINT64_MAX, int64_t, uint8_t, uint64_t
-from cython.cimports.libc.string import memchr
+from cython.cimports.libc.string import memchr, memcmp
 
 # An amount while it is read: the units so far, and the state of the digits that are not kept.
 Digits = cython.struct(
@@ -51,6 +50,7 @@ def decode_row(
     for column in range(4):
         fields[column].start = cython.NULL
         fields[column].length = 0
+        fields[column].is_whole = False
     row.type = row.client = row.tx = row.amount = 0
     if not is_text(text, length) or not _split(format, text, length, fields):
         return MALFORMED_ROW
@@ -73,6 +73,8 @@ def decode_fields(
     ):
         return MALFORMED_ROW
     row.type = read_type(fields[TYPE])
+    if row.type == 0 and format.dialect != cython.NULL:
+        row.type = _further_type(format.dialect, fields[TYPE])
     if row.type == 0:
         return UNKNOWN_TYPE
     if not read_id(fields[CLIENT], format.client_max, cython.address(row.client)):
@@ -93,7 +95,7 @@ def is_blank(text: cbytes, length: cython.Py_ssize_t) -> cython.bint:
     """Say whether the text has only spaces and tabs."""
     position: cython.Py_ssize_t
     for position in range(length):
-        if not _is_blank(text[position]):
+        if text[position] != SPACE and text[position] != TAB:
             return False
     return True
 
@@ -102,8 +104,8 @@ def is_blank(text: cbytes, length: cython.Py_ssize_t) -> cython.bint:
 @cython.inline
 @cython.nogil
 @cython.exceptval(check=False)
-def _is_blank(byte: uint8_t) -> cython.bint:
-    return byte == SPACE or byte == TAB
+def _is_blank(format: cython.pointer[cython.const[RowFormat]], byte: uint8_t) -> cython.bint:
+    return byte == SPACE or byte == format.tab
 
 
 @cython.cfunc
@@ -119,6 +121,12 @@ def is_text(text: cbytes, length: cython.Py_ssize_t) -> cython.bint:
     low: uint8_t
     high: uint8_t
     while position < length:
+        if length - position >= 8:
+            # Mostly ASCII: eight bytes at once, none of them NUL and none above 127.
+            word: uint64_t = hf_load_8(text + position)
+            if ((word - HF_ONES) | word) & HF_TOP_BITS == 0:
+                position += 8
+                continue
         lead: uint8_t = text[position]
         position += 1
         if 0 < lead < 0x80:
@@ -165,10 +173,15 @@ def _split(
     while True:
         if column == format.columns:
             return False
-        text = _take_field(text, end, cython.address(field))
+        text = _take_field(format, text, end, cython.address(field))
         if text == cython.NULL:
             return False
         if format.roles[column] <= AMOUNT:
+            if format.decimal_sign == format.delimiter and not field.is_whole:
+                # Where a row must have its last field, a comma too many is a field too many.
+                field.is_whole = format.roles[format.columns - 1] <= AMOUNT or not _has_digits(
+                    format, text, end
+                )
             fields[format.roles[column]] = field
         if text == end:
             return True
@@ -179,28 +192,53 @@ def _split(
 @cython.cfunc
 @cython.nogil
 @cython.exceptval(check=False)
-def _take_field(text: cbytes, end: cbytes, field: cython.pointer[Field]) -> cbytes:
-    """Find one field's content; give the place of its comma or of the row's end, or NULL for a misplaced quote."""
+def _has_digits(format: cython.pointer[cython.const[RowFormat]], text: cbytes, end: cbytes) -> cython.bint:
+    """Say whether the field after a delimiter, or after nothing, is digits without quotes: it could be decimals."""
+    text += text < end
+    while text < end and _is_blank(format, text[0]):
+        text += 1
+    start: cbytes = text
+    while text < end and ZERO <= text[0] <= NINE:
+        text += 1
+    if text == start:
+        return False
+    while text < end and _is_blank(format, text[0]):
+        text += 1
+    return text == end or text[0] == format.delimiter
+
+
+@cython.cfunc
+@cython.nogil
+@cython.exceptval(check=False)
+def _take_field(
+    format: cython.pointer[cython.const[RowFormat]], text: cbytes, end: cbytes, field: cython.pointer[Field]
+) -> cbytes:
+    """Find one field's content; give the place of its delimiter or of the row's end, or NULL for a misplaced quote."""
     hf_check(text <= end)
-    while text < end and _is_blank(text[0]):
+    while text < end and _is_blank(format, text[0]):
         text += 1
     if text < end and text[0] == QUOTE:
-        return _take_quoted_field(text + 1, end, field)
+        return _take_quoted_field(format, text + 1, end, field)
     field.start = text
-    while text < end and text[0] != COMMA:
+    field.is_whole = False
+    delimiter: uint8_t = format.delimiter
+    while text < end and text[0] != delimiter:
         if text[0] == QUOTE:
             return cython.NULL
         text += 1
-    field.length = _length_without_blanks(field.start, text)
+    field.length = _length_without_blanks(format, field.start, text)
     return text
 
 
 @cython.cfunc
 @cython.nogil
 @cython.exceptval(check=False)
-def _take_quoted_field(text: cbytes, end: cbytes, field: cython.pointer[Field]) -> cbytes:
+def _take_quoted_field(
+    format: cython.pointer[cython.const[RowFormat]], text: cbytes, end: cbytes, field: cython.pointer[Field]
+) -> cbytes:
     """Find the content between quotes. Doubled quotes stay doubled: nothing valid has one either way."""
     field.start = text
+    field.is_whole = True
     while True:
         text = cython.cast(cbytes, memchr(text, QUOTE, end - text))
         if text == cython.NULL:
@@ -209,21 +247,23 @@ def _take_quoted_field(text: cbytes, end: cbytes, field: cython.pointer[Field]) 
             text += 2
             continue
         break
-    while field.start < text and _is_blank(field.start[0]):
+    while field.start < text and _is_blank(format, field.start[0]):
         field.start += 1
-    field.length = _length_without_blanks(field.start, text)
+    field.length = _length_without_blanks(format, field.start, text)
     text += 1
-    while text < end and _is_blank(text[0]):
+    while text < end and _is_blank(format, text[0]):
         text += 1
-    return text if text == end or text[0] == COMMA else cython.NULL
+    return text if text == end or text[0] == format.delimiter else cython.NULL
 
 
 @cython.cfunc
 @cython.inline
 @cython.nogil
 @cython.exceptval(check=False)
-def _length_without_blanks(start: cbytes, end: cbytes) -> cython.Py_ssize_t:
-    while end > start and _is_blank((end - 1)[0]):
+def _length_without_blanks(
+    format: cython.pointer[cython.const[RowFormat]], start: cbytes, end: cbytes
+) -> cython.Py_ssize_t:
+    while end > start and _is_blank(format, (end - 1)[0]):
         end -= 1
     return end - start
 
@@ -234,9 +274,11 @@ def _length_without_blanks(start: cbytes, end: cbytes) -> cython.Py_ssize_t:
 def trim(field: cython.pointer[Field]) -> cython.void:
     """Leave out the blanks around a field's content."""
     end: cbytes = field.start + field.length
-    while field.start < end and _is_blank(field.start[0]):
+    while field.start < end and is_blank(field.start, 1):
         field.start += 1
-    field.length = _length_without_blanks(field.start, end)
+    while end > field.start and is_blank(end - 1, 1):
+        end -= 1
+    field.length = end - field.start
 
 
 @cython.cfunc
@@ -254,6 +296,27 @@ def read_type(field: Field) -> cython.int:
         return 4
     if _is_word(field, b"chargeback", 10):
         return 5
+    return 0
+
+
+@cython.cfunc
+@cython.nogil
+@cython.exceptval(check=False)
+def _further_type(dialect: cython.pointer[cython.const[DialectFormat]], field: Field) -> cython.int:
+    """Find a type by the words of a dialect, in any case of ASCII; 0 if it is none of them."""
+    number: cython.int
+    position: cython.Py_ssize_t
+    for number in range(dialect.words):
+        if field.length != dialect.word[number].length:
+            continue
+        for position in range(field.length):
+            byte: uint8_t = field.start[position]
+            if 65 <= byte <= 90:
+                byte |= 0x20
+            if byte != dialect.word[number].start[position]:
+                break
+        else:
+            return dialect.word[number].type
     return 0
 
 
@@ -301,13 +364,21 @@ def read_amount(
     text: cbytes = field.start
     end: cbytes = text + field.length
     digits: Digits
+    if format.decimal_sign == format.delimiter and not field.is_whole:
+        # This may be what is before the comma, and the next field what is after it.
+        return INVALID_AMOUNT
     digits.units = digits.overflow = digits.count = digits.next_digit = digits.rest = 0
     negative: cython.bint = text[0] == MINUS
     if negative or text[0] == PLUS:
         text += 1
-    text = _take_digits(text, end, INT64_MAX, cython.address(digits))
+    if format.dialect == cython.NULL or format.dialect.separators == 0:
+        text = _take_digits(text, end, INT64_MAX, cython.address(digits))
+    else:
+        text = _take_groups(format.dialect, text, end, cython.address(digits))
+        if text == cython.NULL:
+            return INVALID_AMOUNT
     places: cython.Py_ssize_t = 0
-    if text < end and text[0] == POINT:
+    if text < end and text[0] == format.decimal_sign:
         before: cython.Py_ssize_t = digits.count
         text = _take_digits(text + 1, end, format.decimals, cython.address(digits))
         places = min(digits.count - before, cython.cast(cython.Py_ssize_t, format.decimals))
@@ -325,6 +396,46 @@ def read_amount(
         return AMOUNT_OUT_OF_RANGE
     amount[0] = -cython.cast(int64_t, digits.units) if negative else cython.cast(int64_t, digits.units)
     return UNDECIDED
+
+
+@cython.cfunc
+@cython.nogil
+@cython.exceptval(check=False)
+def _take_groups(
+    dialect: cython.pointer[cython.const[DialectFormat]],
+    text: cbytes,
+    end: cbytes,
+    digits: cython.pointer[Digits],
+) -> cbytes:
+    """Read digits, all together or in groups of three after a first one of up to three; NULL if they are grouped otherwise."""
+    start: cbytes = text
+    length: cython.Py_ssize_t
+    text = _take_digits(text, end, INT64_MAX, digits)
+    length = _separator(dialect, text, end)
+    if length and not 1 <= text - start <= 3:
+        return cython.NULL
+    while length:
+        start = text + length
+        text = _take_digits(start, end, INT64_MAX, digits)
+        if text - start != 3:
+            return cython.NULL
+        length = _separator(dialect, text, end)
+    return text
+
+
+@cython.cfunc
+@cython.nogil
+@cython.exceptval(check=False)
+def _separator(
+    dialect: cython.pointer[cython.const[DialectFormat]], text: cbytes, end: cbytes
+) -> cython.Py_ssize_t:
+    """Give the length of the sign between thousands that comes next, 0 if none does."""
+    number: cython.int
+    for number in range(dialect.separators):
+        length: cython.Py_ssize_t = dialect.separator[number].length
+        if end - text >= length and memcmp(text, dialect.separator[number].start, length) == 0:
+            return length
+    return 0
 
 
 @cython.cfunc

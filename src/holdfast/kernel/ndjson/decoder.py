@@ -14,7 +14,7 @@ from cython.cimports.holdfast.kernel.batch import Batch, new_batch
 from cython.cimports.holdfast.kernel.codes import NEWLINE, RETURN, ROW_TOO_LONG, UNDECIDED
 from cython.cimports.holdfast.kernel.columns import open_text
 from cython.cimports.holdfast.kernel.csv.plain import PlainColumns, set_plain_format
-from cython.cimports.holdfast.kernel.csv.row import Row, is_blank, row_length
+from cython.cimports.holdfast.kernel.csv.row import Row, is_blank, row_length, set_plain_signs
 from cython.cimports.holdfast.kernel.digest import hash_text
 from cython.cimports.holdfast.kernel.ndjson.plain import REACH, decode_plain_objects
 from cython.cimports.holdfast.kernel.ndjson.row import decode_object
@@ -54,6 +54,7 @@ class NdjsonDecoder:
         self.format.tx_max = settings.tx_max
         self.format.decimals = settings.decimals
         self.format.excess_decimals = EXCESS_DECIMALS.index(settings.rules.excess_decimals)
+        set_plain_signs(cython.address(self.format))
         set_plain_format(
             cython.address(self.plain_format),
             self.format.client_max,
