@@ -15,7 +15,7 @@ PYTEST := -m pytest -n auto --dist worksteal
 NOT_OF_THE_KERNEL := tests/benchmarks tests/client tests/domain tests/app tests/test_architecture.py \
 	tests/e2e/test_send.py tests/e2e/test_load.py tests/e2e/test_kill.py tests/e2e/test_standby.py \
 	$(wildcard tests/storage/test_postgres*.py) tests/storage/test_conformance.py tests/storage/test_full_disk.py tests/storage/test_disk_faults.py \
-	tests/storage/test_clock.py tests/storage/test_power_loss_recorded.py tests/storage/test_unclosed.py tests/storage/test_who_may_call.py \
+	tests/storage/test_clock.py tests/storage/test_damage.py tests/storage/test_power_loss_recorded.py tests/storage/test_unclosed.py tests/storage/test_who_may_call.py \
 	$(wildcard tests/e2e/test_serve*.py)
 
 .DEFAULT_GOAL := help
@@ -95,6 +95,7 @@ bench-large: $(RELEASE)/.installed $(RELEASE)/.dev ## Measure large ledgers: 15 
 torture: $(RELEASE)/.installed $(RELEASE)/.dev ## Kill processes that write to ledgers, HOLDFAST_KILLS times each way (100); let power and disks fail at every call
 	HOLDFAST_KILLS=$${HOLDFAST_KILLS:-100} $(RELEASE)/bin/python -m pytest -q tests/e2e/test_kill.py tests/storage/test_killed_origins.py
 	HOLDFAST_FAULTS=all $(RELEASE)/bin/python -m pytest -q tests/storage/test_disk_faults.py
+	HOLDFAST_FLIPS=all $(RELEASE)/bin/python -m pytest -q tests/storage/test_damage.py
 	HOLDFAST_STATES=all $(RELEASE)/bin/python -m pytest -q tests/storage/test_power_loss_recorded.py
 	HOLDFAST_KILLS=$${HOLDFAST_KILLS:-100} HOLDFAST_CUT_BYTES=1 $(RELEASE)/bin/python -m pytest -q tests/storage/test_postgres.py -k "killed or fate"
 

@@ -71,6 +71,7 @@ LOOKING: dict[str, Callable[[Ledger], object]] = {
     "accounts": lambda ledger: (ledger.accounts(), ledger.accounts(as_of=1)),
     "claim_source": lambda ledger: enter(ledger.claim_source("pay", 0)),
     "claim_stream": lambda ledger: enter(ledger.claim_stream("new")),
+    "commit_now": lambda ledger: ledger.commit_now(),
     "decided_accounts": lambda ledger: ledger.decided_accounts(),
     "find_balances": lambda ledger: ledger.find_balances(1),
     "find_stream": lambda ledger: ledger.find_stream("day"),
@@ -86,7 +87,7 @@ LOOKING: dict[str, Callable[[Ledger], object]] = {
     "wait_for_room": lambda ledger: ledger.wait_for_room(),
     "wanted_pages": lambda ledger: ledger.wanted_pages(rows(), 0, 1),
 }
-"""What looks at the state."""
+"""What looks at the state, or waits for it."""
 HARMLESS: dict[str, Callable[[Ledger], object]] = {
     "engine_of": lambda ledger: ledger.engine_of("x"),
     "on_durable": lambda ledger: ledger.on_durable(lambda: None)(),

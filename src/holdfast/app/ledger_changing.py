@@ -10,8 +10,9 @@ from holdfast.app.points_in_time import read_when
 from holdfast.app.runner import EXIT_DONE, JobError
 from holdfast.domain.rules import RulesError
 from holdfast.storage.creation import read_settings
+from holdfast.storage.journal_rows import decisions_until
 from holdfast.storage.ledger import Ledger
-from holdfast.storage.pruning import decisions_before, prune
+from holdfast.storage.pruning import prune
 from holdfast.storage.stores import open_store
 
 if TYPE_CHECKING:
@@ -103,7 +104,7 @@ def redact(runner: Runner, options: argparse.Namespace, refuse: Refuse) -> int:
     with _open_store(options) as store:
         if time_us is not None:
             with closing(store.reader()) as reader:
-                sequence = decisions_before(reader, time_us)
+                sequence = decisions_until(reader, store.name, time_us - 1)
         erased = store.erase_raw_texts(sequence or 0)
     if not options.quiet:
         runner.stderr.write(f"holdfast: the texts and addresses of {erased:,} entries are erased\n")

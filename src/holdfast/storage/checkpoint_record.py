@@ -1,10 +1,10 @@
 """What a checkpoint says beside its pages: counters, settings, streams, and where in the journal it is.
 
-Packed: magic ``HFCP``, format version (2 bytes, little-endian as all numbers), 2 zeros, the sequence (8), when it was cut in
-microseconds since 1970 (8), the hash of the last entry before it (32), then three parts, each after its length (4): the core's
-counters, the settings as TOML, the streams compressed with zlib; and at the end the hash of everything before. If rows came from
-partitions of brokers or answered requests, there are two more parts, the positions and the requests, and the version is 2 instead
-of 1: a release that does not know them must not go on without them.
+Packed: magic ``HFCP``, format version (2 bytes, little-endian as all numbers), the checkpoint's number (its lower 2 bytes), the
+sequence (8), when it was cut in microseconds since 1970 (8), the hash of the last entry before it (32), then three parts, each
+after its length (4): the core's counters, the settings as TOML, the streams compressed with zlib; and at the end the hash of
+everything before. If rows came from partitions of brokers or answered requests, there are two more parts, the positions and the
+requests, and the version is 2 instead of 1: a release that does not know them must not go on without them.
 
 A stream is the length of its name (2), its name, and four numbers: rows, digest, budgeted rows (8 each), stopped (1); see
 :class:`holdfast.engine.streams.KnownStream`. Positions are as in the section of an entry, for a stretch 0; for
@@ -28,6 +28,7 @@ from holdfast.storage.requests import pack_requests, unpack_requests
 
 if TYPE_CHECKING:
     from holdfast.domain.settings import Settings
+    from holdfast.storage.ports import CheckpointRecord
 
 _MAGIC = b"HFCP"
 _VERSION = 1
@@ -37,6 +38,7 @@ _LENGTH = struct.Struct("<I")
 _NAME = struct.Struct("<H")
 _STREAM = struct.Struct("<QQQB")
 _LARGEST_IDS_AT = (8, 16)
+_NUMBER_MASK = 0xFFFF
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +52,8 @@ class CheckpointState:
     counters: bytes
     settings: Settings
     remembered: RememberedState
+    number: int = 0
+    """The checkpoint's number, as far as it has room: its lower 16 bits."""
 
 
 def encode_checkpoint(state: CheckpointState) -> bytes:
@@ -65,10 +69,24 @@ def encode_checkpoint(state: CheckpointState) -> bytes:
     if sources or requests:
         version = _VERSION_WITH_ORIGINS
         parts += [encode_sources(tuple((0, position) for position in sources)), pack_requests(requests)]
-    packed = _HEAD.pack(_MAGIC, version, 0, state.sequence, state.time_us, state.last_hash)
+    packed = _HEAD.pack(
+        _MAGIC, version, state.number & _NUMBER_MASK, state.sequence, state.time_us, state.last_hash
+    )
     for part in parts:
         packed += _LENGTH.pack(len(part)) + part
     return packed + hash_of(packed)
+
+
+def open_checkpoint(record: CheckpointRecord) -> CheckpointState:
+    """Read what a store has as a checkpoint.
+
+    Raises:
+        ValueError: If it is not what was packed, or that of another checkpoint.
+    """
+    state = decode_checkpoint(record.data)
+    if (state.number, state.sequence) != (record.number & _NUMBER_MASK, record.sequence):
+        raise ValueError(f"it is checkpoint {state.number} (decision {state.sequence}), in another's place")
+    return state
 
 
 def decode_checkpoint(packed: bytes) -> CheckpointState:
@@ -80,7 +98,7 @@ def decode_checkpoint(packed: bytes) -> CheckpointState:
     body, checksum = packed[:-HASH_BYTES], packed[-HASH_BYTES:]
     if hash_of(body) != checksum:
         raise ValueError("its checksum is wrong")
-    magic, version, _, sequence, time_us, last_hash = _HEAD.unpack_from(body)
+    magic, version, number, sequence, time_us, last_hash = _HEAD.unpack_from(body)
     if magic != _MAGIC or version not in {_VERSION, _VERSION_WITH_ORIGINS}:
         raise ValueError(f"it is of format {version}: a later version of Holdfast reads it")
     parts = []
@@ -102,6 +120,7 @@ def decode_checkpoint(packed: bytes) -> CheckpointState:
             tuple(position for part in origins[:1] for _, position in decode_sources(part, 1)),
             unpack_requests(origins[1]) if len(origins) > 1 else (),
         ),
+        number,
     )
 
 

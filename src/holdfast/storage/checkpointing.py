@@ -197,5 +197,6 @@ class Checkpointer:
             cut.counters,
             self._settings_at_cut,
             self._remembered_at_cut,
+            self._number,
         )
         return CheckpointRecord(self._number, cut.sequence, encode_checkpoint(state))

@@ -7,11 +7,12 @@ from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Protocol
 
 from holdfast.io.outputs import remove_partial
-from holdfast.storage.creation import read_settings
+from holdfast.storage.creation import describe, read_settings
+from holdfast.storage.entry import decode_entry
 from holdfast.storage.failures import LedgerError
 from holdfast.storage.ports import Commit, StoreError
 from holdfast.storage.recovery import Recovery
-from holdfast.storage.shipping import META_KEYS, ShippedEntries
+from holdfast.storage.shipping import ShippedEntries
 from holdfast.storage.sqlite.store import SqliteStore
 from holdfast.storage.stores import is_url, open_store
 
@@ -111,6 +112,7 @@ def restore_ledger(
         with open_store(target) as copy, _whole(target):
             copy.create(_meta_of(reader))
             for entry in reader.entries(0):
+                decode_entry(location, entry)
                 is_later = (until is not None and entry.sequence + entry.count > until) or (
                     until_time_us is not None and entry.time_us > until_time_us
                 )
@@ -147,7 +149,7 @@ def _whole(target: str) -> Iterator[None]:
 
 
 def _meta_of(reader: EntrySource) -> dict[str, bytes]:
-    return {key: value for key in META_KEYS if (value := reader.meta(key)) is not None}
+    return describe(reader.meta("settings") or b"", reader.meta("ledger") or b"")
 
 
 def _copy_entry(reader: EntrySource, entry: StoredEntry, copy: Store) -> None:

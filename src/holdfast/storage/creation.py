@@ -9,6 +9,7 @@ from holdfast.domain.rules import find_name, find_rules
 from holdfast.domain.settings import BATCH_ROWS_DEFAULT, Settings, check_settings, make_settings
 from holdfast.domain.settings_text import decode_settings, encode_settings
 from holdfast.storage.failures import LedgerSettingsError
+from holdfast.storage.hashing import hash_of
 from holdfast.storage.ports import StoreDamagedError, StoreError
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ SETTINGS_AT_CREATION = ("rules", "decimals", "client_bits", "tx_bits", "row_byte
 """What is said of a ledger when it is made, and stays."""
 _SETTINGS = "settings"
 _LEDGER_ID = "ledger"
+_SEAL = "seal"
 
 
 def find_settings(
@@ -53,7 +55,7 @@ def find_settings(
     """
     if may_create and reader.meta(_SETTINGS) is None:
         settings = settings_of_new(wanted, batch_rows)
-        store.create({_SETTINGS: encode_settings(settings), _LEDGER_ID: os.urandom(16)})
+        store.create(describe(encode_settings(settings), os.urandom(16)))
         return settings
     settings = read_settings(store.name, reader)
     return settings._replace(batch_rows=BATCH_ROWS_DEFAULT if batch_rows is None else batch_rows)
@@ -69,10 +71,20 @@ def read_settings(name: str, reader: Described) -> Settings:
     found = reader.meta(_SETTINGS)
     if found is None:
         raise StoreError(f"{name}: there is no ledger here yet; `holdfast load --data {name} FILE` makes one")
+    seal = reader.meta(_SEAL)
+    if seal is not None and seal != describe(found, reader.meta(_LEDGER_ID) or b"")[_SEAL]:
+        raise StoreDamagedError(
+            f"{name}: the description of this ledger is not what was written; restore a backup"
+        )
     try:
         return decode_settings(found)
     except ValueError as error:
         raise StoreDamagedError(f"{name}: the description of this ledger cannot be read: {error}") from error
+
+
+def describe(settings: bytes, ledger_id: bytes) -> dict[str, bytes]:
+    """Give the description of a new ledger: its settings, its id, and a hash of both."""
+    return {_SETTINGS: settings, _LEDGER_ID: ledger_id, _SEAL: hash_of(ledger_id + settings)}
 
 
 def check_wanted(name: str, settings: Settings, wanted: Mapping[str, object]) -> None:

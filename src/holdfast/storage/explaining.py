@@ -9,7 +9,7 @@ from holdfast.kernel.packing.unpacking import unpack_rows
 from holdfast.kernel.tally import Tally
 from holdfast.storage.entry import decode_entry
 from holdfast.storage.failures import LedgerError
-from holdfast.storage.journal_rows import EntryRows
+from holdfast.storage.journal_rows import EntryRows, chained_entries
 from holdfast.storage.paging import Pager
 from holdfast.storage.sections import EntryKind
 from holdfast.storage.transaction import LedgerTransaction
@@ -48,8 +48,7 @@ def find_sequence(reader: Reader, name: str, stream: str, row: int) -> int:
     Raises:
         LedgerError: If there is no such row in the journal.
     """
-    for stored in reader.entries(reader.first_sequence()):
-        entry = decode_entry(name, stored)
+    for entry in chained_entries(reader, name):
         for number, segment in enumerate(entry.sections.segments):
             following = entry.sections.segments[number + 1 : number + 2]
             rows = (following[0].first_row if following else entry.count) - segment.first_row

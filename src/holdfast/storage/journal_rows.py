@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from holdfast.domain.origin import Actor
 from holdfast.domain.outcome import Outcome
 from holdfast.kernel.packing.unpacking import unpack_rows
-from holdfast.storage.entry import decode_entry
+from holdfast.storage.entry import WAYS_OUT, Chain, decode_entry
 from holdfast.storage.ports import StoreDamagedError
 from holdfast.storage.raw_texts import KeptTexts, unpack_texts
 from holdfast.storage.sections import EntryKind
@@ -180,6 +180,74 @@ class EntryRows:
         return Actor(named.id, kept.addresses.get(there, ""))
 
 
+def decisions_until(reader: Reader, name: str, time_us: int) -> int:
+    """Say how many decisions are in entries that were made at or before a time, in microseconds since 1970 (UTC).
+
+    Raises:
+        StoreDamagedError: If one of the two entries about that time is not what was written.
+    """
+    chain = Chain(name)
+    with reader.frozen():
+        entry = reader.entry_at(time_us)
+        if entry is not None:
+            chain.skip_to(decode_entry(name, entry))
+        following = next(iter(reader.entries(chain.sequence)), None)
+        if following is None:
+            _check_end(name, chain, _covered(reader))
+            return chain.sequence
+    found = chain.sequence
+    later = decode_entry(name, following)
+    if later.time_us <= time_us:
+        raise StoreDamagedError(f"{name}: the time of an entry about decision {found} is wrong; {WAYS_OUT}")
+    if entry is not None:
+        chain.check(later)
+    return found
+
+
+def _covered(reader: Reader) -> int:
+    """Say how many decisions the newest checkpoint covers."""
+    return max((each.sequence for each in reader.checkpoints()), default=0)
+
+
+def _check_end(name: str, chain: Chain, covered: int) -> None:
+    """Look whether the journal goes as far as a checkpoint that was there before it was read.
+
+    Raises:
+        StoreDamagedError: If it does not.
+    """
+    if chain.sequence < covered:
+        raise StoreDamagedError(
+            f"{name}: the journal ends after decision {chain.sequence}, and a checkpoint covers {covered}: entries are missing; "
+            f"{WAYS_OUT}"
+        )
+
+
+def chained_entries(
+    reader: Reader, name: str, sequence: int = 0, chain: Chain | None = None
+) -> Iterator[Entry]:
+    """Give the entries after a sequence, each of which follows the one before it.
+
+    Args:
+        reader: The store.
+        name: What messages call the ledger.
+        sequence: How many decisions come before them.
+        chain: The chain up to there; if it is not given, the first entry is taken as it is.
+
+    Raises:
+        StoreDamagedError: If one of them is not what was written, or is missing.
+    """
+    covered = _covered(reader)
+    for stored in reader.entries(sequence):
+        entry = decode_entry(name, stored)
+        if chain is None:
+            chain = Chain(name)
+            chain.skip_to(entry)
+        else:
+            chain.check(entry)
+        yield entry
+    _check_end(name, chain or Chain(name), covered)
+
+
 def entries_with_rows(
     reader: Reader,
     name: str,
@@ -194,8 +262,7 @@ def entries_with_rows(
     last = reader.last_entry()
     end = 0 if last is None else last.sequence + last.count
     kept = KeptReader(reader, name)
-    for stored in reader.entries(sequence):
-        entry = decode_entry(name, stored)
+    for entry in chained_entries(reader, name, sequence):
         yield entry, EntryRows(name, entry, reader, kept) if entry.kind is EntryKind.ROWS else None
         if on_progress is not None:
             on_progress(entry.end - sequence, end - sequence)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from holdfast.storage.copying import copy_entries
 from holdfast.storage.creation import read_settings
+from holdfast.storage.journal_rows import decisions_until
 from holdfast.storage.verification import verify_checkpoint
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ def prune(
         StoreDamagedError: If the checkpoint, or an entry that it covers, is not what was written: nothing is dropped.
     """
     with closing(store.reader()) as reader:
-        limit = _limit(reader, before, before_time_us)
+        limit = _limit(reader, store.name, before, before_time_us)
         checkpoints = reader.checkpoints()
         covered = checkpoints[-1].sequence if checkpoints else 0
         end = min(limit, covered)
@@ -71,11 +72,5 @@ def prune(
     return found
 
 
-def _limit(reader: Reader, before: int | None, before_time_us: int | None) -> int:
-    return before or 0 if before_time_us is None else decisions_before(reader, before_time_us)
-
-
-def decisions_before(reader: Reader, time_us: int) -> int:
-    """Say how many decisions are in entries that were made before a time, in microseconds since 1970 (UTC)."""
-    entry = reader.entry_at(time_us - 1)
-    return 0 if entry is None else entry.sequence + entry.count
+def _limit(reader: Reader, name: str, before: int | None, before_time_us: int | None) -> int:
+    return before or 0 if before_time_us is None else decisions_until(reader, name, before_time_us - 1)

@@ -12,7 +12,7 @@ from holdfast.domain.picklable import Picklable
 from holdfast.kernel.ledger.ledger import LedgerCore
 from holdfast.kernel.packing.unpacking import RowUnpacker
 from holdfast.kernel.tally import Tally
-from holdfast.storage.checkpoint_record import decode_checkpoint, widths_of
+from holdfast.storage.checkpoint_record import open_checkpoint, widths_of
 from holdfast.storage.entry import Chain, decode_entry
 from holdfast.storage.failures import ReplayDiffersError
 from holdfast.storage.page_seal import open_page
@@ -141,7 +141,7 @@ class Recovery:
             replay.remembered,
             replay.chain,
             usable if checkpoint is not None else published,
-            0 if last is None else last.time_us,
+            0 if last is None else decode_entry(self._name, last).time_us,
             end - begin,
         )
 
@@ -188,7 +188,7 @@ class Recovery:
 
     def _from_checkpoint(self, record: CheckpointRecord) -> Replay:
         try:
-            state = decode_checkpoint(record.data)
+            state = open_checkpoint(record)
             settings = state.settings._replace(batch_rows=self._created.batch_rows)
             room = _widest(settings, self._room, widths_of(settings, state.counters))
             core = LedgerCore(settings, pages=True, room=room)

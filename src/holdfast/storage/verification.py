@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from holdfast.storage.checkpoint_record import open_checkpoint
 from holdfast.storage.entry import decode_entry
 from holdfast.storage.page_seal import open_page
 from holdfast.storage.paging import WAYS_OUT
-from holdfast.storage.ports import PAGE_RUN, StoreDamagedError
+from holdfast.storage.ports import PAGE_ACCOUNTS, PAGE_CHANGES, PAGE_RUN, StoreDamagedError
 from holdfast.storage.raw_texts import unpack_texts
 from holdfast.storage.recovery import Recovery
 
@@ -49,6 +50,8 @@ def verify(
         Recovery(reader, name, created, on_progress=on_progress).run(checkpoint=0)
     else:
         verify_checkpoint(reader, name, created, newest, on_progress)
+    for record in checkpoints[1:]:
+        _check_seals(reader, name, record)
     chain = None
     for stored in reader.entries(reader.first_sequence()):
         entry = decode_entry(name, stored)
@@ -103,6 +106,23 @@ def verify_checkpoint(
             f"{name}: checkpoint {record.number} (decision {record.sequence}) has another content than a replay of the "
             f"journal; {WAYS_OUT}"
         )
+
+
+def _check_seals(reader: Reader, name: str, record: CheckpointRecord) -> None:
+    """Check every checksum of a checkpoint.
+
+    Raises:
+        StoreDamagedError: If something is not what was written; the message names it.
+    """
+    try:
+        open_checkpoint(record)
+        for kind in (PAGE_ACCOUNTS, PAGE_RUN, PAGE_CHANGES):
+            for page in reader.pages(kind, record.number):
+                open_page(kind, page.number, page.data)
+    except ValueError as error:
+        raise StoreDamagedError(
+            f"{name}: checkpoint {record.number} (decision {record.sequence}) is damaged: {error}; {WAYS_OUT}"
+        ) from error
 
 
 def load_all(core: LedgerCore, reader: Reader, name: str, checkpoint: int) -> None:

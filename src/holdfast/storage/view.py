@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from holdfast.engine.accounts import Accounts
+from holdfast.storage.checkpoint_record import open_checkpoint
 from holdfast.storage.creation import read_settings
-from holdfast.storage.entry import decode_entry
+from holdfast.storage.entry import WAYS_OUT, Chain
 from holdfast.storage.explaining import explain_decision, find_sequence
 from holdfast.storage.failures import LedgerError
-from holdfast.storage.journal_rows import entries_with_rows
+from holdfast.storage.journal_rows import chained_entries, decisions_until, entries_with_rows
+from holdfast.storage.ports import StoreDamagedError
 from holdfast.storage.recovery import Recovery
 from holdfast.storage.trail import Trail, trail_of_transaction
 from holdfast.storage.verification import verify
@@ -110,8 +112,7 @@ class LedgerView:
             LedgerError: If the ledger was not there yet, has not come so far, or does not keep what is needed.
         """
         if as_of_time_us is not None:
-            entry = self._reader.entry_at(as_of_time_us)
-            as_of = 0 if entry is None else entry.sequence + entry.count
+            as_of = decisions_until(self._reader, self.name, as_of_time_us)
         recovered = self.recover(as_of, on_progress)
         image = recovered.core.image()
         return Accounts(image, recovered.core.settings.decimals, image.sequence)
@@ -197,11 +198,20 @@ class LedgerView:
 
     def settings(self) -> Settings:
         """Give the settings in force after the last entry."""
-        found = self.created
-        for stored in self._reader.entries(self._reader.first_sequence()):
-            changed = decode_entry(self.name, stored).sections.settings
-            if changed is not None:
-                found = changed
+        found, chain = self.created, None
+        newest = self._reader.checkpoints()[:1]
+        for record in newest:
+            try:
+                state = open_checkpoint(record)
+            except ValueError as error:
+                raise StoreDamagedError(
+                    f"{self.name}: checkpoint {record.number} (decision {record.sequence}) is damaged: {error}; {WAYS_OUT}"
+                ) from error
+            found = state.settings._replace(batch_rows=found.batch_rows)
+            chain = Chain(self.name, state.sequence, state.last_hash)
+        for entry in chained_entries(self._reader, self.name, chain.sequence if chain else 0, chain):
+            if entry.sections.settings is not None:
+                found = entry.sections.settings
         return found
 
     def verify(self, on_progress: OnProgress | None = None) -> Verified:
