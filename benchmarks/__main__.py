@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 QUESTIONS = (
     "end_to_end",
     "decode",
+    "ndjson",
     "apply",
     "index",
     "encode",

@@ -350,6 +350,32 @@ def csv_bytes(columns: Columns, separator: str = ",") -> Iterator[bytes]:
         yield render(piece, separator)
 
 
+def ndjson_bytes(columns: Columns) -> Iterator[bytes]:
+    """Write rows as NDJSON, compact, with amounts as strings, in pieces of some megabytes."""
+    for piece in columns.slices(_RENDER_ROWS):
+        yield _render_ndjson(piece)
+
+
+def _render_ndjson(columns: Columns) -> bytes:
+    rows = columns.rows
+    with_amount = (columns.types <= WITHDRAWAL)[:, None]
+    amount = (_constant(',"amount":"', rows), *_amounts(columns.amounts), _constant('"', rows))
+    fields = (
+        _constant('{"type":"', rows),
+        _type_names(columns.types),
+        _constant('","client":', rows),
+        _digits(columns.clients),
+        _constant(',"tx":', rows),
+        _digits(columns.txs),
+        *(_Field(field.characters, field.kept & with_amount) for field in amount),
+        _constant("}\n", rows),
+    )
+    text: Bytes = np.concatenate([field.characters for field in fields], axis=1)[
+        np.concatenate([field.kept for field in fields], axis=1)
+    ]
+    return text.tobytes()
+
+
 def csv_file(workload: Workload) -> str:
     """Give the path of a workload's CSV file; it is made once and kept in a cache that git ignores."""
     path = os.path.join(CACHE, f"{workload.name}.csv")

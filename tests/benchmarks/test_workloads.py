@@ -26,6 +26,7 @@ from benchmarks.workloads import (
     make_accounts,
     make_columns,
     make_deposits,
+    ndjson_bytes,
     unique_ids,
 )
 
@@ -33,7 +34,9 @@ from benchmarks import workloads
 from holdfast.domain.amount import parse_units
 from holdfast.domain.model import Model
 from holdfast.domain.outcome import Outcome
+from holdfast.domain.settings import make_settings
 from holdfast.domain.transaction import TransactionType
+from holdfast.kernel.ndjson.decoder import NdjsonDecoder
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -79,6 +82,21 @@ def test_seed_decides_everything(workload: Workload) -> None:
     columns = make_columns(workload)
     assert same(columns, make_columns(workload))
     assert not same(columns, make_columns(replace(workload, seed=workload.seed + 1)))
+
+
+@pytest.mark.parametrize("workload", EVERY_KIND, ids=name_of)
+def test_ndjson_has_the_same_rows(workload: Workload) -> None:
+    """What is written as NDJSON decodes to the columns."""
+    columns = make_columns(workload)
+    decoder = NdjsonDecoder(make_settings(client_bits=64, tx_bits=64))
+    batches = [batch for piece in ndjson_bytes(columns) for batch in decoder.feed(piece)]
+    batches += [batch for batch in (decoder.finish(),) if batch is not None]
+    amounts = columns.amounts.copy()
+    amounts[columns.types > WITHDRAWAL] = 0
+    expected = Columns(columns.types, columns.clients, columns.txs, amounts)
+    for name in ("types", "clients", "txs", "amounts"):
+        found: NDArray[Any] = np.concatenate([getattr(batch, name) for batch in batches])
+        assert np.array_equal(found, getattr(expected, name))
 
 
 PINNED = b"""\

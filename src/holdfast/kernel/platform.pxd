@@ -151,6 +151,25 @@ cdef extern from * nogil:
     }
     #endif
 
+    /* One bit for each of the next 64 bytes that is a line end. */
+    #ifdef __SSE2__
+    static inline uint64_t hf_newline_bits(const uint8_t *text) {
+        __m128i newline = _mm_set1_epi8('\\n');
+        uint64_t bits = 0;
+        for (int part = 0; part < 4; part++) {
+            __m128i bytes = _mm_loadu_si128((const __m128i *)text + part);
+            bits |= (uint64_t)(uint32_t)_mm_movemask_epi8(_mm_cmpeq_epi8(bytes, newline)) << 16 * part;
+        }
+        return bits;
+    }
+    #else
+    static inline uint64_t hf_newline_bits(const uint8_t *text) {
+        uint64_t bits = 0;
+        for (int byte = 0; byte < 64; byte++) bits |= (uint64_t)(text[byte] == '\\n') << byte;
+        return bits;
+    }
+    #endif
+
     /* Zeroed pages, on a boundary that lets the system use huge pages; these are asked for only where `huge` says so,
        because one is two megabytes, however little of it is used. Returns NULL when there is no memory. */
     #define HF_HUGE_PAGE ((size_t)2 << 20)
@@ -222,6 +241,7 @@ cdef extern from * nogil:
     uint64_t hf_mix(uint64_t left, uint64_t right)
     uint32_t hf_equal_32(const uint32_t *keys, uint32_t count, uint32_t key)
     uint32_t hf_equal_64(const uint64_t *keys, uint32_t count, uint64_t key)
+    uint64_t hf_newline_bits(cbytes text)
     void hf_row_bits(cbytes text, uint64_t *line_ends, uint64_t *field_ends)
     void *hf_map_pages(size_t size, bint huge)
     void hf_unmap_pages(void *start, size_t size)

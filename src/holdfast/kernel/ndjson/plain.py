@@ -5,6 +5,7 @@ comma, its ids as numbers, its amount as a number or a string, and no amount, nu
 
 Keys are compared eight bytes at a time. Digits are loaded eight at a time; the first byte that is none tells how many there
 are, and three multiplications make a number of them (SWAR). The only branches are those that nearly always go the same way.
+Where the next object begins is found by a line end, sixteen bytes at a time, so that the processor reads several at once.
 
 Objects that are not recognised are left to :mod:`row`, the complete path. Both give the same rows.
 """
@@ -31,8 +32,10 @@ from cython.cimports.holdfast.kernel.platform import (
     HF_ZEROS,
     cbytes,
     hf_check,
+    hf_likely,
     hf_load_4,
     hf_load_8,
+    hf_newline_bits,
     hf_trailing_zeros,
     hf_unlikely,
 )
@@ -329,6 +332,7 @@ def decode_plain_objects(
     row: cython.Py_ssize_t = 0
     offset -= cython.cast(uint64_t, at)
     while row < rows_max and at <= last_start:
+        line_bits: uint64_t = hf_newline_bits(at + SHORTEST)
         after: cbytes = _take_object(at, cython.address(form), cython.address(values))
         if hf_unlikely(after == cython.NULL):
             break
@@ -338,6 +342,8 @@ def decode_plain_objects(
         to.amounts[row] = values.amount
         to.offsets[row] = offset + cython.cast(uint64_t, at)
         row += 1
-        at = after
+        # Found without reading the object, so that the processor begins with the next one before it is done with this one.
+        at = at + SHORTEST + 1 + hf_trailing_zeros(line_bits) if hf_likely(line_bits != 0) else after
+        hf_check(at == after)
     text[0] = at
     return row
