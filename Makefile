@@ -97,7 +97,7 @@ torture: $(RELEASE)/.installed $(RELEASE)/.dev ## Kill processes that write to l
 	HOLDFAST_FAULTS=all $(RELEASE)/bin/python -m pytest -q tests/storage/test_disk_faults.py
 	HOLDFAST_FLIPS=all $(RELEASE)/bin/python -m pytest -q tests/storage/test_damage.py
 	HOLDFAST_STATES=all $(RELEASE)/bin/python -m pytest -q tests/storage/test_power_loss_recorded.py
-	HOLDFAST_KILLS=$${HOLDFAST_KILLS:-100} HOLDFAST_CUT_BYTES=1 $(RELEASE)/bin/python -m pytest -q tests/storage/test_postgres.py -k "killed or fate"
+	HOLDFAST_KILLS=$${HOLDFAST_KILLS:-100} HOLDFAST_CUT_BYTES=1 $(RELEASE)/bin/python -m pytest -q tests/storage/test_postgres.py -k "killed or fate or paused"
 
 # Python itself is not built with a sanitizer: the sanitizer's runtime must be loaded first, and memory that Python never
 # frees is not a leak of the kernel.

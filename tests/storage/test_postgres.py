@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -143,6 +144,36 @@ def test_a_paused_writer_that_wakes_up_late(postgres_url: str) -> None:
             store.tidy()
     with Ledger.open(postgres_url) as ledger:
         assert ledger.decided == count[0][0] >= said + 1
+
+
+def test_two_writers_one_of_them_paused(postgres_url: str) -> None:
+    """Paused at any moment, in the middle of a commit too, it wakes up while another one writes: only that one's rows follow."""
+    rng = random.Random(11)
+    expected = 0
+    for number in range(max(2, int(os.environ.get("HOLDFAST_KILLS", "4")) // 10)):
+        with start_writer(postgres_url) as writer:
+            assert writer.stdout is not None
+            assert writer.stderr is not None
+            writer.stdout.readline()
+            time.sleep(rng.uniform(0, 0.1))
+            writer.send_signal(signal.SIGSTOP)
+            cut_connections(postgres_url, "writer")
+            with Ledger.open(open_store(postgres_url, may_wait=lambda: True)) as ledger:
+                former = ledger.decided
+                for each in range(20):
+                    assert ledger.apply(Deposit(2, 10**7 + 100 * number + each, "1")).is_applied
+                    if each == 10:
+                        writer.send_signal(signal.SIGCONT)
+                said = sum(1 for _ in writer.stdout) + 1
+                assert writer.wait(30) == 1
+                assert "another writer has taken over" in writer.stderr.read()
+                assert ledger.failure is None
+                assert ledger.apply(Deposit(2, 10**7 + 100 * number + 20, "1")).is_applied
+                assert former - expected >= said
+                expected = former + 21
+    with Ledger.open(postgres_url) as ledger:
+        assert ledger.decided == expected
+        ledger.verify()
 
 
 def test_a_writer_that_is_killed(postgres_url: str) -> None:
