@@ -17,6 +17,7 @@ ROWS = 10_000_000
 ACCOUNTS = 1_000_000
 NAMES = ["deposit", "withdrawal", "dispute", "resolve", "chargeback"]
 _RECORD_BYTES = 16
+_ACCOUNT_BYTES = 100
 
 
 def answer(effort: Effort) -> Iterator[Figure]:
@@ -70,6 +71,7 @@ def _give_accounts(polars: Any, effort: Effort) -> Figure:
     engine.apply_batch(*make_accounts(0, accounts, True))
     times = []
     for _ in range(effort.repeats):
+        bring_memory(accounts * _ACCOUNT_BYTES)
         image = engine.accounts()
         times.append(1000 * seconds(polars.DataFrame, image))
         assert len(image) == accounts

@@ -150,3 +150,27 @@ def test_what_the_file_raises_ends_the_run() -> None:
 
     with pytest.raises(OSError, match="No space"):
         Engine().process(b"type,client,tx\nx\n", rejects=RejectWriter(Full()))
+
+
+def test_nulls_of_columns_are_named() -> None:
+    """Rows that were never text say which of their fields is null."""
+    pa = pytest.importorskip("pyarrow")
+    columns = [
+        pa.array([None, 9, 1, 1, 1], pa.uint8()),
+        pa.array([1, 1, None, 1, -1], pa.int64()),
+        pa.array([1, 1, 1, None, 1], pa.int64()),
+        pa.array([5, 5, 5, 5, 5], pa.int64()),
+    ]
+    batch = Batch.from_columns(*columns)
+    Engine().decide(batch, 0, batch.rows, None, None, 0)
+    found = [
+        find_rejection(batch, row, Outcome(batch.outcome(row)), "x", number=1, decimals=4).detail
+        for row in range(batch.rows)
+    ]
+    assert found[1:4] == [
+        "the type is number 9, and these are 1 to 5",
+        "the client is null",
+        "the tx is null",
+    ]
+    assert found[0] in {"the type is null", "the type is number 0, and these are 1 to 5"}
+    assert found[4] == "it is below 0 or above 65535"

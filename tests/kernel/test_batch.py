@@ -22,7 +22,7 @@ from holdfast.kernel.ledger.ledger import LedgerCore
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-APPLIED, MALFORMED_ROW, UNKNOWN_TYPE = Outcome.APPLIED, Outcome.MALFORMED_ROW, Outcome.UNKNOWN_TYPE
+APPLIED, UNKNOWN_TYPE = Outcome.APPLIED, Outcome.UNKNOWN_TYPE
 INVALID_CLIENT, INVALID_TX, MISSING_AMOUNT = (
     Outcome.INVALID_CLIENT,
     Outcome.INVALID_TX,
@@ -204,18 +204,22 @@ def rows_batch(rows: Sequence[tuple[int | None, ...]], offset: int = 0) -> Batch
     return Batch.from_columns(*columns)
 
 
-# Each row repairs the fault of the one before: null ids, type, client, tx, amount.
+# Each row repairs the fault of the one before: type, client, tx, amount; a null is a fault.
 LADDER = [
-    ((None, None, None, None), MALFORMED_ROW),
-    ((9, None, -1, None), MALFORMED_ROW),
-    ((9, -1, None, None), MALFORMED_ROW),
-    ((None, -1, -1, None), MALFORMED_ROW),
+    ((None, None, None, None), UNKNOWN_TYPE),
+    ((9, None, -1, None), UNKNOWN_TYPE),
+    ((9, -1, None, None), UNKNOWN_TYPE),
+    ((None, -1, -1, None), UNKNOWN_TYPE),
     ((9, -1, -1, None), UNKNOWN_TYPE),
     ((0, 70_000, -1, None), UNKNOWN_TYPE),
     ((1, -1, -1, None), INVALID_CLIENT),
     ((1, 70_000, -1, None), INVALID_CLIENT),
     ((2, 70_000, 2**40, None), INVALID_CLIENT),
     ((2, 70_000, 1, None), INVALID_CLIENT),
+    ((2, None, None, None), INVALID_CLIENT),
+    ((1, None, 1, 5), INVALID_CLIENT),
+    ((1, 7, None, None), INVALID_TX),
+    ((2, 7, None, 5), INVALID_TX),
     ((1, 7, -1, None), INVALID_TX),
     ((1, 7, 2**40, None), INVALID_TX),
     ((1, 7, 1, None), MISSING_AMOUNT),
@@ -241,9 +245,7 @@ def test_what_is_decided_when_the_batch_is_made() -> None:
     """What no ledger could take is refused from the first; widths wait for the ledger."""
     batch = rows_batch([row for row, _ in LADDER])
     assert list(batch.outcomes)[:8] == [
-        *[MALFORMED_ROW] * 4,
-        UNKNOWN_TYPE,
-        UNKNOWN_TYPE,
+        *[UNKNOWN_TYPE] * 6,
         INVALID_CLIENT,
         INVALID_TX,
     ]
@@ -259,7 +261,7 @@ def test_nulls_of_narrow_columns() -> None:
         pa.array([1, 2, 3, 4], pa.int32()),
         pa.array([10, 20, 30, None], pa.int16()),
     )
-    assert outcomes(batch) == [APPLIED, MALFORMED_ROW, MALFORMED_ROW, MISSING_AMOUNT]
+    assert outcomes(batch) == [APPLIED, INVALID_CLIENT, UNKNOWN_TYPE, MISSING_AMOUNT]
 
 
 def test_negative_ids() -> None:

@@ -109,11 +109,13 @@ def find_detail(batch: Batch, row: int, outcome: Outcome, text: bytes | None, *,
         is_client = outcome is Outcome.INVALID_CLIENT
         name, number = ("client", batch.clients[row]) if is_client else ("tx", batch.txs[row])
         largest = batch.client_max if is_client else batch.tx_max
-        # In a column of signed numbers this is one below 0.
-        return f"it is below 0 or above {largest}" if number >> 63 else explain_number(name, number, largest)
+        # In a column of signed numbers, a number with its top bit set is below 0.
+        cause = f"it is below 0 or above {largest}" if number >> 63 else explain_number(name, number, largest)
+        return cause or f"the {name} is null"
     if outcome is Outcome.UNKNOWN_TYPE:
-        return f"the type is number {batch.types[row]}, and these are 1 to 5"
-    return "the type, the client or the tx is null" if outcome is Outcome.MALFORMED_ROW else ""
+        type_ = batch.types[row]
+        return "the type is null" if 1 <= type_ <= 5 else f"the type is number {type_}, and these are 1 to 5"
+    return ""
 
 
 def _as_text(batch: Batch, row: int, decimals: int) -> bytes:

@@ -16,7 +16,6 @@ from cython.cimports.holdfast.kernel.codes import (
     DEPOSIT,
     INVALID_CLIENT,
     INVALID_TX,
-    MALFORMED_ROW,
     MISSING_AMOUNT,
     NEWLINE,
     RETURN,
@@ -62,8 +61,8 @@ class Batch:
         alive. Do not change it while the batch is in use: its values are checked once, and what becomes of rows
         that change after that is undefined. Nothing else suffers from it.
 
-        Nulls of Arrow arrays become outcomes: a row without type, client or tx is a MALFORMED_ROW, a deposit
-        or withdrawal without amount a MISSING_AMOUNT. An id below zero is an INVALID_CLIENT or INVALID_TX.
+        Nulls of Arrow arrays become outcomes, as empty fields do: UNKNOWN_TYPE, INVALID_CLIENT, INVALID_TX, and
+        MISSING_AMOUNT for a deposit or withdrawal. An id below zero is an INVALID_CLIENT or INVALID_TX.
 
         Args:
             types: 8-bit transaction types (1 deposit, 2 withdrawal, 3 dispute, 4 resolve, 5 chargeback),
@@ -517,14 +516,16 @@ def _keep_first_outcomes(batch: Batch) -> cython.int:
 @cython.exceptval(check=False)
 def _unfitness(batch: Batch, columns: cython.pointer[Column], row: cython.Py_ssize_t) -> cython.int:
     """Give the code of a row with a misplaced null or an id below zero, UNDECIDED for any other."""
-    number: cython.int
-    for number in range(3):
-        if is_null(cython.address(columns[number]), row):
-            return MALFORMED_ROW
+    if is_null(cython.address(columns[0]), row):
+        return UNKNOWN_TYPE
     type_: cython.int = batch.type_column[row]
     # An int64 id below zero would look like a huge one.
-    is_client_unfit: cython.bint = columns[1].is_signed and batch.client_column[row] >> 63 != 0
-    is_tx_unfit: cython.bint = columns[2].is_signed and batch.tx_column[row] >> 63 != 0
+    is_client_unfit: cython.bint = is_null(cython.address(columns[1]), row) or (
+        columns[1].is_signed and batch.client_column[row] >> 63 != 0
+    )
+    is_tx_unfit: cython.bint = is_null(cython.address(columns[2]), row) or (
+        columns[2].is_signed and batch.tx_column[row] >> 63 != 0
+    )
     is_amount_missing: cython.bint = DEPOSIT <= type_ <= WITHDRAWAL and is_null(
         cython.address(columns[3]), row
     )
