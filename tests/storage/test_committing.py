@@ -110,6 +110,23 @@ def test_a_checkpoint_goes_page_by_page_while_rows_come(
     assert ledger.checkpoint() == pages + 4
 
 
+def test_a_checkpoint_that_rows_wait_for_is_made_at_once(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Memory is short until it is published: then nothing is gained by waiting until no rows come."""
+    monkeypatch.setattr(committer, "_QUIET_SECONDS", 30.0)
+    ledger.on_durable(lambda: None, leads=True)
+    for page in range(12):
+        decide(ledger, RUN * page)
+    ledger.wait_durable()
+    making = ledger._checkpointer
+    making.demand()
+    making.is_pressed = True
+    ledger.commit_now()
+    until(lambda: making.sequence == 12)
+    assert not making.is_pressed
+
+
 def test_the_log_is_copied_in_pieces_while_somebody_waits(
     ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:

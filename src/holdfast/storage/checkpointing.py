@@ -89,6 +89,8 @@ class Checkpointer:
         self._remembered_at_cut = RememberedState({})
         self._settings_at_cut = core.settings
         self._pages_written = self._pages_total = 0
+        self.is_pressed = False
+        """Whether somebody waits until one is published, which lets memory go."""
         self.is_paused = False
         """Whether none is begun, however long ago the last one was."""
 
@@ -135,6 +137,7 @@ class Checkpointer:
             return
         self._is_wanted = False
         if self._kept and self._core.decided == self._kept[0][1]:
+            self.is_pressed = False
             return
         self._cut = self._core.cut()
         self._cut_at = self._cut.sequence
@@ -161,7 +164,7 @@ class Checkpointer:
             return 0, [], None
         least_bytes, idle_bytes = (
             (_PAGES_BYTES_URGENT, _PAGES_BYTES_IDLE_URGENT)
-            if is_urgent
+            if is_urgent and not self.is_pressed
             else (_PAGES_BYTES_MIN, _PAGES_BYTES_IDLE)
         )
         room = max(entry_bytes, least_bytes) if entry_bytes else idle_bytes
@@ -185,6 +188,7 @@ class Checkpointer:
             return
         self._cut.done()
         self._cut = None
+        self.is_pressed = False
         self._kept.insert(0, (published.number, published.sequence))
         while len(self._kept) > self._keep:
             self._store.drop_checkpoint(self._kept.pop()[0])

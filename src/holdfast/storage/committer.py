@@ -360,7 +360,9 @@ class Committer:
 
     def _quiet_in_seconds(self) -> float:
         """Tell for how long rows may come any moment, for which somebody waits: nothing that takes long is begun."""
-        if self._is_stopping or not self._listeners.are_there:
+        checkpointer = self._checkpointer
+        is_pressed = checkpointer is not None and checkpointer.is_pressed
+        if self._is_stopping or is_pressed or not self._listeners.are_there:
             return 0.0
         return self._busy_at + _QUIET_SECONDS - time.monotonic()
 

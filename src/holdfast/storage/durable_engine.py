@@ -386,6 +386,7 @@ class DurableEngine(Belonging):
         self._pager.let_go()
         if not self._pager.is_far_above:
             return False
+        self._checkpointer.is_pressed = True
         if not self._checkpointer.is_running:
             self._checkpointer.demand()
             self._committer.wake()
@@ -436,6 +437,7 @@ class DurableEngine(Belonging):
                 self._checkpointer.demand()
                 self._committer.stop()
         finally:
+            self._pager.close()
             give_back(self._reader, self._store)
         self._committer.check_failure()
 

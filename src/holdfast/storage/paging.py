@@ -6,6 +6,7 @@ import threading
 from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
+from holdfast.storage.failures import LedgerClosedError
 from holdfast.storage.page_seal import open_page
 from holdfast.storage.ports import PAGE_RUN, StoreDamagedError
 
@@ -69,6 +70,7 @@ class Pager:
         self._checkpoint_max = checkpoint_max
         self._memory_bytes_max = memory_bytes_max
         self._lock = threading.Lock()
+        self._is_closed = False
         self.pages_loaded = 0
 
     @property
@@ -112,13 +114,23 @@ class Pager:
 
         Raises:
             StoreDamagedError: If one of them is not what was written.
+            LedgerClosedError: If the ledger was closed meanwhile.
         """
         with self._lock:
             self.let_go()
             for number in numbers:
+                if self._is_closed:
+                    raise LedgerClosedError
                 if self._core.is_page_absent(number):
                     self._core.load_page(PAGE_RUN, number, self.read_run(number))
                     self.pages_loaded += 1
+
+    def close(self) -> None:
+        """Read nothing more; when this returns, no thread reads."""
+        # A load in another thread ends with the page that it is at, not with the last one.
+        self._is_closed = True
+        with self._lock:
+            pass
 
     def transaction(self, tx: int) -> tuple[int, int, int, int] | None:
         """Look up a transaction as :meth:`LedgerCore.transaction` does, and bring back its page if need be."""

@@ -43,8 +43,11 @@ class PageLoads:
         self._wanted.put((pages, on_loaded))
 
     def close(self) -> None:
-        """End the thread when it is done with what it was asked for."""
+        """End the thread when it is done with what it is at: nobody waits for the rest."""
         if self._thread is not None:
+            with contextlib.suppress(queue.Empty):
+                while True:
+                    self._wanted.get_nowait()
             self._wanted.put(None)
             self._thread = None
 
