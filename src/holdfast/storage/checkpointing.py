@@ -131,7 +131,7 @@ class Checkpointer:
             self._is_wanted
             or self._bytes >= max(self._every_bytes, self._page_bytes)
             or rows >= _CHECKPOINT_ROWS
-            or (rows >= _CHECKPOINT_ROWS_SMALL and 3 * self._bytes >= 2 * self._page_bytes)
+            or (rows >= _CHECKPOINT_ROWS_SMALL and 5 * self._bytes >= 4 * self._page_bytes)
         )
         if self._cut is not None or not is_due or self.is_paused:
             return

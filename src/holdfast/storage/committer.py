@@ -30,8 +30,10 @@ if TYPE_CHECKING:
     from holdfast.storage.listeners import Listeners
     from holdfast.storage.ports import Store
 
-_GATHER_SECONDS = 0.02
-"""For so long entries grow while nobody waits for them: larger ones take fewer syncs, and less room with what is around them."""
+_GATHER_STEPS = 20
+"""For so many steps an entry grows while nobody waits for it, or until it is full: larger ones take fewer syncs, and less room
+with what is around them."""
+_GATHER_STEP_SECONDS = 0.005
 _IDLE_SECONDS = 0.2
 """How often the thread looks for housekeeping while there is nothing to write."""
 _QUIET_SECONDS = 0.02
@@ -305,7 +307,9 @@ class Committer:
         if gatherer is None or not gatherer.has_some or gatherer.waiting:
             return
         if not (self._listeners.are_there or self._waiting or self._jobs or self._is_stopping):
-            self._hurry.wait(_GATHER_SECONDS)
+            for _ in range(_GATHER_STEPS):
+                if self._hurry.wait(_GATHER_STEP_SECONDS) or gatherer.waiting > 0:
+                    break
         self._hurry.clear()
 
     @contextmanager
