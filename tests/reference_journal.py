@@ -33,6 +33,10 @@ def read_journal(entries: list[bytes]) -> Iterator[Row]:
             rows = read_rows(sections[1])
             assert len(rows) == count
             yield from rows
+        if kind == 5:
+            accepted_from, accepted_to, differences = struct.unpack("<QQQ", sections[10])
+            assert accepted_from < accepted_to <= first
+            assert differences > 0
 
 
 def read_sections(body: bytes) -> Iterator[tuple[int, bytes]]:

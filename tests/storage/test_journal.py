@@ -27,6 +27,7 @@ from holdfast.storage.raw_texts import pack_texts, unpack_texts
 from holdfast.storage.remembered import RememberedState
 from holdfast.storage.requests import RequestRecords, Requests, pack_requests, unpack_requests
 from holdfast.storage.sections import (
+    Acceptance,
     EntryKind,
     LaterVersionError,
     Note,
@@ -71,6 +72,13 @@ def entries() -> list[StoredEntry]:
         chain.append(EntryKind.UNLOCK, 1, 1_000_000, SETTINGS, Sections(note=Note("ann", "mistake", 7))),
         chain.append(EntryKind.SETTINGS, 1, 2_000_000, SETTINGS, Sections(settings=SETTINGS)),
         chain.append(EntryKind.NOTE, 1, 2_000_001, SETTINGS, Sections(note=Note(reason="ü", subject="s"))),
+        chain.append(
+            EntryKind.ACCEPT,
+            1,
+            2_000_002,
+            SETTINGS,
+            Sections(note=Note("ann", "an upgrade"), accepted=Acceptance(2**40, 2**63, 17)),
+        ),
     ]
 
 
@@ -83,16 +91,18 @@ def test_entries_come_back() -> None:
         EntryKind.UNLOCK,
         EntryKind.SETTINGS,
         EntryKind.NOTE,
+        EntryKind.ACCEPT,
     ]
     assert found[0].sections.segments[1] == Segment(3, "day", 7, 2**64 - 1, 2, 31)
     for name, expected in ORIGINS.items():
         assert getattr(found[0].sections, name) == expected
     assert found[1].sections.note == Note("ann", "mistake", 7)
     assert found[2].sections.settings == SETTINGS
-    assert (found[3].sequence, chain.sequence) == (7, 8)
+    assert (found[3].sequence, chain.sequence) == (7, 9)
+    assert found[4].sections.accepted == (2**40, 2**63, 17)
 
 
-@pytest.mark.parametrize("number", range(4))
+@pytest.mark.parametrize("number", range(5))
 def test_every_byte_of_an_entry_is_guarded(number: int) -> None:
     """A bit that flips anywhere, and every truncation, is found and named."""
     stored = entries()[number]
@@ -110,7 +120,7 @@ def test_every_byte_of_an_entry_is_guarded(number: int) -> None:
 
 def test_missing_and_reordered_entries_are_found() -> None:
     """The chain knows what comes next."""
-    first, second, third, fourth = (decode_entry("test", each) for each in entries())
+    first, second, third, fourth, _ = (decode_entry("test", each) for each in entries())
     for wrong in ([second], [first, third], [first, second, fourth], [first, first]):
         chain = Chain("test")
         *good, bad = wrong

@@ -12,14 +12,18 @@ from typing import TYPE_CHECKING
 import pytest
 
 from e2e.command import TIMEOUT_SECONDS, run, start
-from holdfast import Deposit, Ledger, Withdrawal
+from holdfast import Chargeback, Deposit, Dispute, Ledger, Withdrawal
 from holdfast.domain.outcome import Phase
+from holdfast.domain.rules import STANDARD
+from holdfast.storage.accepting import accept_outcomes
+from holdfast.storage.memory import MemoryStore
 from holdfast.storage.ports import StoreDamagedError, StoreError
 from holdfast.storage.pruning import prune
 from holdfast.storage.stores import open_follower, open_store
 from holdfast.storage.view import LedgerView
 from storage.ledgers import csv_of, draw_rows
 from storage.postgres_tools import ask, cut_connections
+from storage.upgrades import upgrade
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -227,3 +231,21 @@ def test_the_command_follows(postgres_url: str, tmp_path: Path) -> None:
     assert (refused.code, "a ledger in PostgreSQL only" in refused.errors) == (1, True)
     missing = run("ledger", "follow", postgres_url.replace("holdfast_schema=", "holdfast_schema=no_"))
     assert (missing.code, "there is no ledger here yet" in missing.errors) == (1, True)
+
+
+def test_tables_follow_outcomes_that_were_accepted(postgres_url: str) -> None:
+    """The tables know what the journal says from the beginning; the ledger says the same once it may open."""
+    source = MemoryStore()
+    with Ledger.open(source, rules="cards") as ledger:
+        assert ledger.apply(Deposit(1, 1, "9")).is_applied
+        assert ledger.apply(Withdrawal(1, 2, "5")).is_applied
+        assert ledger.apply(Dispute(1, 2)).is_applied
+        assert ledger.apply(Chargeback(1, 2)).is_applied
+        ledger.unlock(1, reason="a mistake")
+    with open_store(postgres_url) as store:
+        upgrade(source, store, STANDARD)
+    follow(postgres_url)
+    assert ask(postgres_url, "SELECT available, locked FROM accounts") == [(Decimal(9), False)]
+    assert accept_outcomes(postgres_url, reason="an upgrade") is not None
+    follow(postgres_url)
+    check_tables(postgres_url)

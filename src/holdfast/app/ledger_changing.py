@@ -9,6 +9,7 @@ from holdfast.app.ledgers import make_step_progress, user_name
 from holdfast.app.points_in_time import read_when
 from holdfast.app.runner import EXIT_DONE, JobError
 from holdfast.domain.rules import RulesError
+from holdfast.storage import accepting
 from holdfast.storage.creation import read_settings
 from holdfast.storage.journal_rows import decisions_until
 from holdfast.storage.ledger import Ledger
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
     from holdfast.app.options import Refuse
     from holdfast.app.runner import Runner
+    from holdfast.storage.accepting import Accepted
     from holdfast.storage.ports import Store
     from holdfast.storage.pruning import Pruned
 
@@ -57,6 +59,37 @@ def unlock(runner: Runner, options: argparse.Namespace, refuse: Refuse) -> int:
         except ValueError as error:
             raise JobError(str(error)) from None
     return EXIT_DONE
+
+
+def accept_outcomes(runner: Runner, options: argparse.Namespace, refuse: Refuse) -> int:
+    """Let journaled outcomes stand to which the rules of now do not come."""
+    reason = _reason(options, refuse)
+    on_progress, clear = make_step_progress(runner, options, "replaying")
+    try:
+        accepted = accepting.accept_outcomes(
+            options.ledger, reason=reason, actor=_actor(options), on_progress=on_progress
+        )
+    finally:
+        clear()
+    if not options.quiet:
+        runner.stderr.write(_say_accepted(accepted))
+    return EXIT_DONE
+
+
+def _say_accepted(accepted: Accepted | None) -> str:
+    if accepted is None:
+        return "holdfast: a replay comes to the journaled outcomes: there is nothing to accept\n"
+    lines = [
+        f"holdfast: decision {each.sequence:,}: the journal says {each.journaled}, a replay says {each.found}\n"
+        for each in accepted.shown
+    ]
+    if accepted.differences > len(lines):
+        lines.append(f"holdfast: … and {accepted.differences - len(lines):,} more\n")
+    lines.append(
+        f"holdfast: the journaled outcomes of decisions {accepted.first:,} to {accepted.last:,} are accepted: "
+        f"{accepted.differences:,} to which a replay did not come\n"
+    )
+    return "".join(lines)
 
 
 def checkpoint(runner: Runner, options: argparse.Namespace, refuse: Refuse) -> int:  # noqa: ARG001  # all actions are called alike

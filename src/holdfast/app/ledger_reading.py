@@ -162,8 +162,9 @@ def verify(runner: Runner, options: argparse.Namespace, refuse: Refuse) -> int: 
         if found.raw_texts_erased
         else ""
     )
+    accepted = f"; {found.accepted:,} outcomes stand by an operator's decision" if found.accepted else ""
     runner.stdout.write(
-        f"verified: {found.entries:,} entries, {found.decisions:,} decisions; {compared}{erased}\n".encode()
+        f"verified: {found.entries:,} entries, {found.decisions:,} decisions; {compared}{erased}{accepted}\n".encode()
     )
     return EXIT_DONE
 

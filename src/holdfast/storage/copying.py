@@ -12,6 +12,7 @@ from holdfast.storage.entry import decode_entry
 from holdfast.storage.failures import LedgerError
 from holdfast.storage.ports import Commit, StoreError
 from holdfast.storage.recovery import Recovery
+from holdfast.storage.sections import EntryKind, Sections
 from holdfast.storage.shipping import ShippedEntries
 from holdfast.storage.sqlite.store import SqliteStore
 from holdfast.storage.stores import is_url, open_store
@@ -19,6 +20,8 @@ from holdfast.storage.stores import is_url, open_store
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from holdfast.domain.settings import Settings
+    from holdfast.storage.acceptance import HasEntries
     from holdfast.storage.ports import RawText, Reader, Store, StoredEntry
 
     OnProgress = Callable[[int, int], None]
@@ -63,8 +66,10 @@ def backup_ledger(location: str, target: str, on_progress: OnProgress | None = N
         store.backup(target, on_progress)
 
 
-def copy_entries(reader: Reader, target: str, end: int) -> None:
-    """Copy the entries that hold no decision after ``end``, with their raw texts, to a new file; they are not replayed.
+def copy_entries(reader: Reader, target: str, end: int, *, has_accepted: bool = False) -> None:
+    """Copy the entries that hold no decision after ``end``, with their raw texts, to a new file.
+
+    They are replayed only if outcomes of theirs were accepted, perhaps after that: the copy has to say so too.
 
     Raises:
         StoreError: If there is a file already, or it cannot be written.
@@ -77,6 +82,8 @@ def copy_entries(reader: Reader, target: str, end: int) -> None:
             if entry.sequence + entry.count > end:
                 break
             _copy_entry(reader, entry, copy)
+        if has_accepted and reader.first_sequence() == 0:
+            _check_copy(copy, target, read_settings(target, reader), reader)
 
 
 def restore_ledger(
@@ -121,8 +128,34 @@ def restore_ledger(
                 _copy_entry(reader, entry, copy)
                 if on_progress is not None:
                     on_progress(entry.sequence + entry.count, end)
-            with closing(copy.reader()) as checked:
-                Recovery(checked, target, created).run()
+            _check_copy(copy, target, created, reader)
+
+
+def _check_copy(copy: Store, target: str, created: Settings, source: HasEntries) -> None:
+    """Replay a copy of the first entries, and let stand what was accepted later: the copy ends before the entry that says so.
+
+    Raises:
+        ReplayDiffersError: If the replay does not come to the journaled outcomes, and nobody has accepted these.
+        StoreDamagedError: If an entry is not what was written.
+    """
+    with closing(copy.reader()) as checked:
+        recovery = Recovery(checked, target, created, later=source)
+        recovered = recovery.run()
+    end = recovered.core.decided
+    entries = []
+    for entry in recovery.acceptances:
+        if entry.sequence >= end and entry.sections.accepted is not None:
+            accepted = entry.sections.accepted
+            sections = Sections(
+                note=entry.sections.note, accepted=accepted._replace(end=min(accepted.end, end))
+            )
+            entries.append(
+                recovered.chain.append(
+                    EntryKind.ACCEPT, 1, recovered.time_us, recovered.core.settings, sections
+                )
+            )
+    if entries:
+        copy.commit(Commit(entries=entries))
 
 
 @contextmanager

@@ -29,6 +29,7 @@ MAGIC = b"HFJE"
 FORMAT_VERSION = 1
 _HEADER = struct.Struct("<4sHHQIQI32s32s32s")
 _CHECKSUM = struct.Struct("<I")
+_KIND_AT = 6
 HEADER_BYTES = _HEADER.size + _CHECKSUM.size
 NO_HASH = bytes(32)
 """In the place of the hash of the entry before the first one."""
@@ -115,6 +116,11 @@ class Chain:
         self.hash = entry.hash
         self.sequence = entry.end
         return entry
+
+
+def kind_of(stored: StoredEntry) -> int:
+    """Tell an entry's kind without reading or checking anything else of it; 0 if it is too short to have one."""
+    return int.from_bytes(stored.data[_KIND_AT : _KIND_AT + 2], "little")
 
 
 def decode_entry(name: str, stored: StoredEntry) -> Entry:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from holdfast.domain.account import Account
+from holdfast.domain.unappliable import UnappliableError
 from holdfast.kernel.packing.unpacking import unpack_rows
-from holdfast.kernel.tally import Tally
 from holdfast.storage.entry import decode_entry
-from holdfast.storage.failures import LedgerError
+from holdfast.storage.failures import LedgerError, UnfollowableError
 from holdfast.storage.journal_rows import EntryRows, chained_entries
 from holdfast.storage.paging import Pager
 from holdfast.storage.sections import EntryKind
@@ -58,7 +58,7 @@ def find_sequence(reader: Reader, name: str, stream: str, row: int) -> int:
 
 
 def explain_decision(reader: Reader, name: str, sequence: int, recovered: Recovered) -> Explanation:
-    """Explain a decision by deciding it again.
+    """Explain a decision by doing once more what the journal says of it.
 
     Args:
         reader: The store.
@@ -88,13 +88,16 @@ def explain_decision(reader: Reader, name: str, sequence: int, recovered: Recove
         return None if found is None else LedgerTransaction(row.tx, *found, settings.decimals)
 
     before, recorded = account(), transaction()
-    _decide(entry, number, pager)
+    _follow(name, entry, number, pager)
     return Explanation(sequence, entry.time_us, settings, row, entry.kind, None, before, account(), recorded)
 
 
-def _decide(entry: Entry, number: int, pager: Pager) -> None:
-    batch = unpack_rows(entry.sections.rows).batch
-    pager.decide(batch, number, number + 1, Tally(), None, 0)
+def _follow(name: str, entry: Entry, number: int, pager: Pager) -> None:
+    unpacked = unpack_rows(entry.sections.rows)
+    try:
+        pager.follow(unpacked.batch, unpacked.outcomes, number, number + 1)
+    except UnappliableError as error:
+        raise UnfollowableError(name, entry.sequence + number + 1, error.reason) from error
 
 
 def _checkpoint_before(reader: Reader, sequence: int) -> int:

@@ -100,6 +100,23 @@ class ReplayDiffersError(LedgerError):
             "one of them is wrong. `holdfast ledger verify` says more; after an upgrade that changed outcomes, "
             "`holdfast ledger accept-outcomes` lets the journal stand"
         )
+        self.sequence = sequence
+
+
+class UnfollowableError(LedgerError):
+    """The journal says of a row that it was applied, and the state before it does not allow that.
+
+    Args:
+        name: The ledger.
+        sequence: The decision; the first decision of all is 1.
+        reason: What stands against it.
+    """
+
+    def __init__(self, name: str, sequence: int, reason: str) -> None:
+        super().__init__(
+            f"{name}: the journal says that decision {sequence} was applied, and that cannot be: {reason}; its outcomes cannot "
+            "be accepted: use the version of Holdfast that decided it, or `holdfast ledger restore --until` what came before"
+        )
 
 
 class StreamBusyError(LedgerError):

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from holdfast.kernel.batch import Batch
     from holdfast.kernel.tally import Tally
     from holdfast.storage.remembered import Remembered
-    from holdfast.storage.sections import Note
+    from holdfast.storage.sections import Acceptance, Note
 
 ENTRY_ROWS_MAX = 262_144
 """How many rows one entry holds at most: some 1.5 MB of plain rows, which disks write at their full speed."""
@@ -41,6 +41,7 @@ class Gathered:
     """One entry in the making."""
 
     __slots__ = (
+        "accepted",
         "actors",
         "came_from",
         "count",
@@ -69,6 +70,7 @@ class Gathered:
         """Who sent the rows of the last stretch, and which partition they are of."""
         self.note: Note | None = None
         self.settings: Settings | None = None
+        self.accepted: Acceptance | None = None
 
     @property
     def end(self) -> int:
@@ -165,6 +167,12 @@ class Gatherer:
         """Take note of something to remember, that changes nothing."""
         entry = Gathered(EntryKind.NOTE, sequence)
         entry.note = note
+        self._add(entry)
+
+    def record_accept(self, accepted: Acceptance, sequence: int, note: Note) -> None:
+        """Take note that an operator lets journaled outcomes stand."""
+        entry = Gathered(EntryKind.ACCEPT, sequence)
+        entry.note, entry.accepted = note, accepted
         self._add(entry)
 
     def record_cut(self, sequence: int) -> None:

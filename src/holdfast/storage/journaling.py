@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from holdfast.storage.actor_numbers import ActorNumbers
@@ -84,9 +83,15 @@ class Journaling:
             rows = gathered.rows.pack()
         if gathered.settings is not None:
             self._settings = gathered.settings
-        sections = Sections(rows, tuple(gathered.segments), raw, gathered.settings, gathered.note, actors)
-        if gathered.sources or gathered.requests:
-            sections = replace(
-                sections, sources=tuple(gathered.sources.items()), requests=tuple(gathered.requests)
-            )
+        sections = Sections(
+            rows,
+            tuple(gathered.segments),
+            raw,
+            gathered.settings,
+            gathered.note,
+            actors,
+            tuple(gathered.sources.items()),
+            tuple(gathered.requests),
+            accepted=gathered.accepted,
+        )
         return self._chain.append(gathered.kind, gathered.count, self._time_us, self._settings, sections)

@@ -97,6 +97,15 @@ class Pager:
             start = reached
             self.load(batch, start, stop)
 
+    def follow(self, batch: Batch, journaled: bytes, start: int, stop: int) -> None:
+        """Apply rows as journaled outcomes say, :meth:`LedgerCore.apply_journaled`, and bring back what they need.
+
+        Raises:
+            UnappliableError: If a row cannot have come to its outcome.
+        """
+        while (start := self._core.apply_journaled(batch, journaled, start, stop)) < stop:
+            self.load(batch, start, stop)
+
     def load(self, batch: Batch, start: int, stop: int) -> None:
         """Bring back the pages that rows of a batch need, as many as there is room for.
 

@@ -65,9 +65,10 @@ def prune(
         found = Pruned(len(dropped), sum(dropped), end, covered)
         if not dropped:
             return found
-        verify_checkpoint(reader, store.name, read_settings(store.name, reader), checkpoints[-1], on_progress)
+        created = read_settings(store.name, reader)
+        has_accepted = verify_checkpoint(reader, store.name, created, checkpoints[-1], on_progress)
         if archive is not None:
-            copy_entries(reader, archive, end)
+            copy_entries(reader, archive, end, has_accepted=has_accepted)
     store.prune_entries(end)
     return found
 

@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from holdfast.domain.outcome import Outcome
 from holdfast.domain.picklable import Picklable
+from holdfast.domain.unappliable import UnappliableError
 from holdfast.kernel.ledger.ledger import LedgerCore
 from holdfast.kernel.packing.unpacking import RowUnpacker
 from holdfast.kernel.tally import Tally
+from holdfast.storage.acceptance import AcceptedRanges, OutcomeDifference, acceptances_after
 from holdfast.storage.checkpoint_record import open_checkpoint, widths_of
 from holdfast.storage.entry import Chain, decode_entry
-from holdfast.storage.failures import ReplayDiffersError
+from holdfast.storage.failures import ReplayDiffersError, UnfollowableError
 from holdfast.storage.page_seal import open_page
 from holdfast.storage.paging import WAYS_OUT, Pager
 from holdfast.storage.ports import PAGE_ACCOUNTS, PAGE_CHANGES, PAGE_RUN, StoreDamagedError
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from holdfast.domain.settings import Settings
+    from holdfast.storage.acceptance import HasEntries, OutcomeDifferences
     from holdfast.storage.entry import Entry
     from holdfast.storage.ports import CheckpointRecord, Reader
 
@@ -72,6 +75,8 @@ class Recovery:
         memory_bytes_max: How much memory the state may take; beyond that, runs of records are left in the store.
         room: Settings with the widths of ids that the state has room for, if they are to be wider than those in force.
         on_progress: Called with how many decisions are replayed and how many there are.
+        later: Where else than in the store entries may be that accept outcomes, if this is a copy of the first entries.
+        differences: Gathers what the replay comes to in another way than the journal, instead of an error.
     """
 
     def __init__(
@@ -83,8 +88,16 @@ class Recovery:
         memory_bytes_max: int | None = None,
         room: Settings | None = None,
         on_progress: Callable[[int, int], None] | None = None,
+        later: HasEntries | None = None,
+        differences: OutcomeDifferences | None = None,
     ) -> None:
         self._reader = reader
+        self._later: HasEntries = reader if later is None else later
+        self._differences = differences
+        self.accepted = AcceptedRanges()
+        """The decisions whose journaled outcomes stand, as far as the replay had to know."""
+        self.acceptances: list[Entry] = []
+        """The entries that say so."""
         self._name = name
         self._created = created
         self._memory_bytes_max = memory_bytes_max
@@ -101,7 +114,8 @@ class Recovery:
 
         Raises:
             StoreDamagedError: If an entry or a page is not what was written.
-            ReplayDiffersError: If the replay does not come to the journaled outcomes.
+            ReplayDiffersError: If the replay does not come to the journaled outcomes, and nobody has accepted these.
+            UnfollowableError: If accepted outcomes cannot be.
         """
         while True:
             try:
@@ -109,6 +123,20 @@ class Recovery:
             except NoRoomError as error:
                 # Ids became wider since the state from which the replay began.
                 self._room = error.settings
+                if self._differences is not None:
+                    self._differences.clear()
+            except ReplayDiffersError as error:
+                if not self._find_acceptance(error.sequence - 1):
+                    raise
+
+    def _find_acceptance(self, sequence: int) -> bool:
+        """Look for an entry that accepts the outcome of a decision, given how many come before it; False if there is none."""
+        for entry, accepted in acceptances_after(self._later, self._name, sequence):
+            if accepted.first <= sequence < accepted.end:
+                self.accepted.add(accepted.first, accepted.end)
+                self.acceptances.append(entry)
+                return True
+        return False
 
     def _run(self, until: int | None, checkpoint: int | None) -> Recovered:
         published = self._reader.checkpoints()
@@ -184,7 +212,7 @@ class Recovery:
                 f"{self._name}: the first entries were pruned, and no checkpoint that covers them can be used; restore a backup"
             )
         core = LedgerCore(self._created, pages=True, room=_widest(self._created, self._room))
-        return Replay(self._name, core, Remembered(), Chain(self._name), self._pager(core, 0))
+        return self._replay(core, Remembered(), Chain(self._name), 0)
 
     def _from_checkpoint(self, record: CheckpointRecord) -> Replay:
         try:
@@ -201,22 +229,20 @@ class Recovery:
             raise StoreDamagedError(
                 f"{self._name}: checkpoint {record.number} (decision {record.sequence}) is damaged: {error}; {WAYS_OUT}"
             ) from error
-        return Replay(
-            self._name,
-            core,
-            Remembered(state.remembered),
-            Chain(self._name, record.sequence, state.last_hash),
-            self._pager(core, record.number),
-        )
+        chain = Chain(self._name, record.sequence, state.last_hash)
+        return self._replay(core, Remembered(state.remembered), chain, record.number)
 
-    def _pager(self, core: LedgerCore, checkpoint: int) -> Pager:
-        return Pager(
+    def _replay(self, core: LedgerCore, remembered: Remembered, chain: Chain, checkpoint: int) -> Replay:
+        pager = Pager(
             core,
             self._reader,
             self._name,
             checkpoint_max=checkpoint,
             memory_bytes_max=self._memory_bytes_max,
             reading=self._reading,
+        )
+        return Replay(
+            self._name, core, remembered, chain, pager, accepted=self.accepted, differences=self._differences
         )
 
 
@@ -228,7 +254,7 @@ def _widest(settings: Settings, *others: Settings) -> Settings:
 
 
 class Replay:
-    """Applies entries to a state, each of which must come to its journaled outcomes.
+    """Applies entries to a state, each of which must come to its journaled outcomes, unless these were accepted.
 
     Args:
         name: What messages call the ledger.
@@ -236,16 +262,28 @@ class Replay:
         remembered: The positions of streams and partitions, which move on.
         chain: Where in the journal the state is.
         pager: Brings back records that rows need.
+        accepted: Decisions that are not decided again, but follow the journal.
+        differences: Gathers what comes to other outcomes, instead of an error.
     """
 
     def __init__(
-        self, name: str, core: LedgerCore, remembered: Remembered, chain: Chain, pager: Pager
+        self,
+        name: str,
+        core: LedgerCore,
+        remembered: Remembered,
+        chain: Chain,
+        pager: Pager,
+        *,
+        accepted: AcceptedRanges,
+        differences: OutcomeDifferences | None = None,
     ) -> None:
         self._name = name
         self.core = core
         self.remembered = remembered
         self.chain = chain
         self._pager = pager
+        self._accepted = accepted
+        self._differences = differences
         self._tally = Tally()
         self._unpacker = RowUnpacker()
 
@@ -255,28 +293,37 @@ class Replay:
         Raises:
             StoreDamagedError: If it does not follow the one before it, or cannot be read.
             ReplayDiffersError: If it comes to other outcomes.
+            UnfollowableError: If accepted outcomes cannot be.
         """
         self.chain.check(entry)
         sections = entry.sections
         if entry.kind is EntryKind.ROWS:
             self.remembered.follow(entry, self._apply_rows(entry, end))
         elif entry.kind is EntryKind.UNLOCK and sections.note is not None:
-            try:
-                self.core.unlock(sections.note.client, None)
-            except (KeyError, ValueError) as error:
-                raise ReplayDiffersError(self._name, entry.end, "an unlock", f"{error}") from error
+            self._unlock(entry.sequence, sections.note.client)
         elif entry.kind is EntryKind.SETTINGS and sections.settings is not None:
             settings = sections.settings._replace(batch_rows=self.core.settings.batch_rows)
             try:
                 self.core.change_settings(settings, None)
             except OverflowError:
                 raise NoRoomError(settings) from None
-        elif entry.kind is EntryKind.NOTE:
+        elif entry.kind is EntryKind.NOTE or (
+            entry.kind is EntryKind.ACCEPT and sections.accepted is not None
+        ):
             self.core.note(None)
         else:
             raise StoreDamagedError(
                 f"{self._name}: the entry at decision {entry.sequence} lacks a section; {WAYS_OUT}"
             )
+
+    def _unlock(self, sequence: int, client: int) -> None:
+        try:
+            self.core.unlock(client, None)
+        except (KeyError, ValueError) as error:
+            # Where outcomes are accepted, the account need not be locked: the rules under which it was may be others.
+            if not self._accepted.covers(sequence):
+                self._tell(sequence, "an unlock", f"{error}", error)
+            self.core.note(None)
 
     def _apply_rows(self, entry: Entry, end: int) -> dict[int, int]:
         """Decide rows; give the outcome codes of those that belong to requests."""
@@ -321,12 +368,39 @@ class Replay:
         start = max(0, min(batch.rows, self.core.decided - sequence))
         stop = max(start, min(batch.rows, end - sequence))
         self._pager.let_go()
-        self._pager.decide(batch, start, stop, self._tally, None, 0)
-        row = self._unpacker.first_difference(start, stop)
-        if row >= 0:
-            raise ReplayDiffersError(
-                self._name,
-                sequence + row + 1,
-                Outcome(self._unpacker.outcome(row)).name,
-                Outcome(batch.outcome(row)).name,
-            )
+        for first, after, is_accepted in self._accepted.pieces(sequence + start, sequence + stop):
+            if is_accepted:
+                self._follow(sequence, first - sequence, after - sequence)
+                continue
+            self._pager.decide(batch, first - sequence, after - sequence, self._tally, None, 0)
+            self._compare(sequence, first - sequence, after - sequence)
+
+    def _follow(self, sequence: int, start: int, stop: int) -> None:
+        """Do with rows of the piece what the journal says."""
+        rows = self._unpacker
+        try:
+            self._pager.follow(rows.batch, rows.journaled(), start, stop)
+        except UnappliableError as error:
+            raise UnfollowableError(self._name, sequence + error.row + 1, error.reason) from error
+
+    def _compare(self, sequence: int, start: int, stop: int) -> None:
+        """Compare the outcomes of rows of the piece with those that were journaled."""
+        rows, differences = self._unpacker, self._differences
+        row = rows.first_difference(start, stop)
+        while row >= 0 and (differences is None or differences.has_room):
+            journaled, found = Outcome(rows.outcome(row)).name, Outcome(rows.batch.outcome(row)).name
+            self._tell(sequence + row, journaled, found)
+            row = rows.first_difference(row + 1, stop)
+        if row >= 0 and differences is not None:
+            for first, after, is_known in differences.known.pieces(sequence + row, sequence + stop):
+                if not is_known:
+                    differences.count += rows.count_differences(first - sequence, after - sequence)
+
+    def _tell(self, sequence: int, journaled: str, found: str, cause: Exception | None = None) -> None:
+        """Tell that a decision differs, given how many come before it."""
+        if self._differences is None:
+            raise ReplayDiffersError(self._name, sequence + 1, journaled, found) from cause
+        if not self._differences.known.covers(sequence):
+            self._differences.count += 1
+            if self._differences.has_room:
+                self._differences.shown.append(OutcomeDifference(sequence + 1, journaled, found))

@@ -26,6 +26,8 @@ from holdfast.storage.origin_sections import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from holdfast.domain.origin import SourcePosition
     from holdfast.domain.settings import Settings
 
@@ -44,6 +46,8 @@ class EntryKind(IntEnum):
     """Other settings are in force from here on."""
     NOTE = 4
     """Something to remember, that changes nothing."""
+    ACCEPT = 5
+    """An operator lets journaled outcomes stand, whatever the rules now say."""
 
 
 class SectionType(IntEnum):
@@ -65,6 +69,8 @@ class SectionType(IntEnum):
     """How far the sources of stretches are: a ledger that skipped it would decide their rows again."""
     REQUESTS = 8
     """The keys of requests: a ledger that skipped it would decide them again."""
+    ACCEPTED = 10
+    """Which outcomes stand: :class:`Acceptance`."""
 
 
 class LaterVersionError(ValueError):
@@ -109,6 +115,17 @@ class Note(NamedTuple):
     """What else it is about."""
 
 
+class Acceptance(NamedTuple):
+    """Decisions whose journaled outcomes stand."""
+
+    first: int
+    """How many decisions come before the first of them."""
+    end: int
+    """How many decisions there are after the last of them."""
+    differences: int
+    """How many of their outcomes a replay by the rules would have changed when they were accepted."""
+
+
 @dataclass(frozen=True, slots=True)
 class Sections:
     """The sections of one entry."""
@@ -122,6 +139,7 @@ class Sections:
     sources: tuple[tuple[int, SourcePosition], ...] = ()
     """Pairs: the number of a stretch, and where its source is at the end of it."""
     requests: tuple[RequestRows, ...] = ()
+    accepted: Acceptance | None = None
     skipped: tuple[int, ...] = field(default=())
     """Types of sections that this version does not know and may skip."""
 
@@ -130,6 +148,7 @@ _HEAD = struct.Struct("<HHI")
 _SEGMENT = struct.Struct("<IH")
 _POSITION = struct.Struct("<QQQB")
 _RAW = struct.Struct("<32sII")
+_ACCEPTED = struct.Struct("<QQQ")
 _ANONYMOUS = 0xFFFF
 NAME_BYTES_MAX = 1024
 """How long the name of a stream may be, in UTF-8."""
@@ -153,13 +172,20 @@ def encode_sections(sections: Sections) -> bytes:
         add(SectionType.SETTINGS, encode_settings(sections.settings))
     if sections.note is not None:
         add(SectionType.NOTE, json.dumps(sections.note._asdict(), ensure_ascii=False).encode())
+    if sections.accepted is not None:
+        add(SectionType.ACCEPTED, _ACCEPTED.pack(*sections.accepted))
+    _add_origins(sections, add)
+    return b"".join(parts)
+
+
+def _add_origins(sections: Sections, add: Callable[[SectionType, bytes], None]) -> None:
+    """Add the sections that say where rows come from."""
     if sections.actors is not None:
         add(SectionType.ACTORS, encode_actors(sections.actors))
     if sections.sources:
         add(SectionType.SOURCES, encode_sources(sections.sources))
     if sections.requests:
         add(SectionType.REQUESTS, encode_requests(sections.requests))
-    return b"".join(parts)
 
 
 def decode_sections(body: bytes | memoryview) -> Sections:
@@ -199,6 +225,7 @@ def _decode(rows: bytes | memoryview, found: dict[int, bytes], unknown: tuple[in
     )
     segments = tuple(_decode_segments(found.get(SectionType.STREAMS, b"")))
     actors = found.get(SectionType.ACTORS)
+    accepted = found.get(SectionType.ACCEPTED)
     return Sections(
         rows=rows,
         segments=segments,
@@ -208,6 +235,7 @@ def _decode(rows: bytes | memoryview, found: dict[int, bytes], unknown: tuple[in
         actors=None if actors is None else decode_actors(actors, len(segments)),
         sources=decode_sources(found.get(SectionType.SOURCES, b""), len(segments)),
         requests=decode_requests(found.get(SectionType.REQUESTS, b"")),
+        accepted=None if accepted is None else Acceptance(*_ACCEPTED.unpack(accepted)),
         skipped=unknown,
     )
 

@@ -31,6 +31,8 @@ class Verified(NamedTuple):
     raw_texts_erased: int
     compared_at: int
     """The sequence of the checkpoint that the replay came to; 0 if there is no checkpoint."""
+    accepted: int
+    """How many outcomes an operator has let stand to which the rules of then did not come."""
 
 
 def verify(
@@ -43,7 +45,7 @@ def verify(
         ReplayDiffersError: If the replay does not come to the journaled outcomes.
     """
     checkpoints = reader.checkpoints()
-    texts = erased = entries = 0
+    texts = erased = entries = accepted = 0
     newest = checkpoints[0] if checkpoints else None
     # Replayed first: it checks every entry up to the checkpoint, in the chain.
     if newest is None:
@@ -61,6 +63,7 @@ def verify(
             )
         chain = (entry.hash, entry.end)
         entries += 1
+        accepted += 0 if entry.sections.accepted is None else entry.sections.accepted.differences
         raw = entry.sections.raw
         if raw is not None:
             kept = reader.raw_text(entry.sequence)
@@ -77,6 +80,7 @@ def verify(
         texts,
         erased,
         0 if newest is None else newest.sequence,
+        accepted,
     )
 
 
@@ -86,8 +90,11 @@ def verify_checkpoint(
     created: Settings,
     record: CheckpointRecord,
     on_progress: Callable[[int, int], None] | None = None,
-) -> None:
+) -> bool:
     """Check that a replay comes to the content of a checkpoint: from nothing, or, if entries were pruned, from the oldest one.
+
+    Returns:
+        Whether the replay had to follow outcomes that were accepted.
 
     Raises:
         StoreDamagedError: If something is not what was written; the message names it.
@@ -106,6 +113,7 @@ def verify_checkpoint(
             f"{name}: checkpoint {record.number} (decision {record.sequence}) has another content than a replay of the "
             f"journal; {WAYS_OUT}"
         )
+    return bool(recovery.acceptances)
 
 
 def _check_seals(reader: Reader, name: str, record: CheckpointRecord) -> None:

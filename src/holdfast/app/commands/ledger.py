@@ -23,6 +23,7 @@ ACTIONS = {
     "restore": "make the ledger --to of a ledger, or of shipped entries, as it was at --until",
     "redact": "erase the text of rows that could not be decoded, and the addresses of senders, before --before",
     "unlock": "end the lock of --client, with a --reason",
+    "accept-outcomes": "let journaled outcomes stand to which the rules of a later version do not come, with a --reason",
     "follow": "keep tables for SQL up to date beside a ledger in PostgreSQL, until a signal comes, or --once",
 }
 
@@ -143,7 +144,7 @@ def ledger(runner: Runner, options: argparse.Namespace, refuse: Refuse) -> int:
     looks = looks or (options.action == "settings" and all(each is None for each in changes))
     name = "ledger_reading" if looks else "ledger_changing"
     module = import_module(f"holdfast.app.{'ledger_following' if options.action == 'follow' else name}")
-    job = getattr(module, options.action)
+    job = getattr(module, options.action.replace("-", "_"))
     with LedgerErrors():
         code: int = job(runner, options, refuse)
         return code

@@ -376,6 +376,23 @@ class LedgerCore(PagedState):
         finally:
             self.lock.leave()
 
+    def accept(self, accepted: object, note: object) -> None:
+        """Take a place in the order for the decision that journaled outcomes stand; the state follows them already.
+
+        Args:
+            accepted: Which outcomes.
+            note: Handed on with it to the recorder: ``recorder.record_accept(accepted, sequence, note)``.
+
+        Raises:
+            RuntimeError: If this thread is deciding rows right now, or the recorder has failed.
+        """
+        self.lock.enter()
+        try:
+            self.check_failure()
+            self.count_decision("record_accept", accepted, note)
+        finally:
+            self.lock.leave()
+
     def note(self, note: object) -> None:
         """Take a place in the order for something that changes nothing: ``recorder.record_note(sequence, note)``.
 

@@ -168,6 +168,19 @@ class RowUnpacker:
                 return row
         return -1
 
+    def count_differences(self, start: cython.Py_ssize_t, stop: cython.Py_ssize_t) -> int:
+        """Count the rows of the piece, from ``start`` to before ``stop``, whose outcome is not the journaled one.
+
+        Raises:
+            IndexError: If there are no such rows.
+        """
+        stop = self.batch.check_range(start, stop)
+        row: cython.Py_ssize_t
+        count: cython.Py_ssize_t = 0
+        for row in range(start, stop):
+            count += self.batch.outcome_column[row] != self.outcomes[row]
+        return count
+
     def outcome(self, row: cython.Py_ssize_t) -> int:
         """Give the outcome of a row of the piece that was journaled.
 
