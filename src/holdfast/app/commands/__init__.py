@@ -38,6 +38,11 @@ COMMANDS: Mapping[str, Command] = {
         "app.options:add_explain",
         "app.commands.explain:explain",
     ),
+    "sniff": Command(
+        "look at a file of a partner and propose its dialect, exit with 3 if anything is a guess",
+        "app.commands.sniff:add_options",
+        "app.commands.sniff:sniff_file",
+    ),
     "load": Command(
         "apply files to a durable ledger, once and never twice",
         "app.commands.load:add_options",
