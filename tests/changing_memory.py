@@ -19,6 +19,7 @@ from holdfast.kernel import routing
 from holdfast.kernel.batch import Batch
 from holdfast.kernel.csv.decoder import CsvDecoder
 from holdfast.kernel.ledger.ledger import LedgerCore
+from holdfast.kernel.ndjson.decoder import NdjsonDecoder
 from holdfast.kernel.tally import Tally
 
 if TYPE_CHECKING:
@@ -172,11 +173,36 @@ def decode_text(seed: int) -> None:
             decoder.finish()
 
 
+def decode_objects(seed: int) -> None:
+    """Decode NDJSON that changes while it is read: line ends, quotes, digits and escapes come and go."""
+    generator = np.random.default_rng(seed)
+    row = b'{"type":"deposit","client":%d,"tx":%d,"amount":"%d.5"}\n{"tx":1,"type":"disp\\u0075te","client":[1,{}]}\n'
+    text = bytearray(b"".join(row % (tx % 99, tx, tx) for tx in range(4_000)))
+    array = np.frombuffer(text, dtype=np.uint8)
+    first = array.copy()
+    alphabet = np.frombuffer(b'\n\n\r{}[],:""\\u0123456789.-null\xff\x00', dtype=np.uint8)
+    others = [alphabet[generator.integers(0, len(alphabet), len(array))] for _ in range(2)]
+    others += [np.where(generator.random(len(array)) < 0.02, other, first) for other in others]
+
+    def change() -> None:
+        for other in (*others, first):
+            array[:] = other
+
+    with beside(change):
+        for piece in (len(text), 50_000, 997):
+            decoder = NdjsonDecoder(make_settings(batch_rows=1_000), keep_source=bool(seed % 2))
+            for start in range(0, len(text), piece):
+                for batch in decoder.feed(memoryview(text)[start : start + piece]):
+                    assert max(bytes(batch.types)) <= 5
+            decoder.finish()
+
+
 SCENARIOS: dict[str, Callable[[int], None]] = {
     "apply": apply_columns,
     "stop": stop_and_change,
     "split": split_columns,
     "decode": decode_text,
+    "objects": decode_objects,
 }
 
 
