@@ -1,6 +1,7 @@
 """A ledger of every kind of entry and page, one of whose bytes is another one: found, named, and nothing wrong is served.
 
-A byte here and there of each; HOLDFAST_FLIPS=all tries every one of all but the pages, and far more of those.
+A byte here and there of each, and with HOLDFAST_FLIPS=all of many more; that a checksum covers every byte is tested where
+each of them is read.
 """
 
 from __future__ import annotations
@@ -36,8 +37,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 IS_THOROUGH = os.environ.get("HOLDFAST_FLIPS") == "all"
-PLACES = 1 << 20 if IS_THOROUGH else 3
-PLACES_OF_A_PAGE = 400 if IS_THOROUGH else 2
+PLACES = 100 if IS_THOROUGH else 3
+PLACES_OF_A_PAGE = 3 if IS_THOROUGH else 2
 ROWS = draw_rows(400, txs=400)
 SCATTERED = [number * 7_919_777 % 2**32 for number in range(1, 301)]
 """So many that some of them are in the index, and in the log of changes."""
@@ -159,7 +160,7 @@ def damaged_entries(contents: MemoryContents) -> Iterator[tuple[str, MemoryConte
     for place, entry in enumerate(contents.entries):
         what = f"entry {place}, {decode_entry('', entry).kind.name}"
         bads = [replace(entry, data=bad) for bad in flipped(entry.data, PLACES, place)]
-        for bit in (0, 40) if not IS_THOROUGH else range(63):
+        for bit in (0, 40) if not IS_THOROUGH else range(0, 63, 7):
             bads += [
                 replace(entry, **{name: getattr(entry, name) ^ 1 << bit})
                 for name in ("sequence", "count", "time_us")
@@ -230,7 +231,7 @@ def test_every_byte_of_a_file(tmp_path: Path) -> None:
     rng = random.Random(3)
     outcomes = {"error": 0, "right": 0}
     bad_path = tmp_path / "bad.db"
-    for _ in range(20_000 if IS_THOROUGH else 300):
+    for _ in range(5_000 if IS_THOROUGH else 300):
         place = rng.randrange(len(whole))
         bad = bytearray(whole)
         bad[place] ^= 1 << rng.randrange(8)
