@@ -27,7 +27,7 @@ from holdfast.storage.ports import (
     StoreDamagedError,
     StoreError,
 )
-from holdfast.storage.sections import EntryKind
+from holdfast.storage.sections import Acceptance, EntryKind, Note
 from holdfast.storage.sqlite.store import SqliteStore
 from holdfast.storage.view import LedgerView
 from storage.ledgers import csv_of, draw_rows
@@ -59,6 +59,7 @@ def fill(store: MemoryStore) -> Ledger:
         ledger.process(csv_of(ROWS[:300]), stream="undone")
         raise KeyError
     ledger.checkpoint()
+    ledger._core.accept(Acceptance(1, 3, 1), Note("ann", "an upgrade"))
     ledger.change_settings(rules="cards", reason="a contract")
     assert ledger.apply(Deposit(31, 1 << 31, "1"), idempotency_key="order 8").is_applied
     ledger.process(csv_of(ROWS[200:]) + b"more,nonsense\n", stream="rest")
