@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from holdfast.domain.account import Account
     from holdfast.domain.amount import AmountError, units_from
     from holdfast.domain.dialect import Dialect, DialectError
-    from holdfast.domain.origin import SourcePosition
+    from holdfast.domain.origin import Origin, SourcePosition
     from holdfast.domain.outcome import Outcome, Severity
     from holdfast.domain.rules import Rules, RulesError, find_rules, make_rules
     from holdfast.domain.settings import Settings, make_settings
@@ -35,7 +35,13 @@ if TYPE_CHECKING:
     from holdfast.io.reject_table import RejectTable
     from holdfast.io.rejects import Rejection, RejectWriter
     from holdfast.kernel.batch import Batch
-    from holdfast.storage.failures import KeyReusedError, LedgerError, LedgerFullError
+    from holdfast.storage.failures import (
+        KeyReusedError,
+        LedgerError,
+        LedgerFullError,
+        ProcessForkedError,
+        ReadOnlyError,
+    )
     from holdfast.storage.ledger import Ledger
     from holdfast.storage.ports import StoreError
 
@@ -62,9 +68,12 @@ _HOMES = {
     "LedgerError": "storage.failures",
     "LedgerFullError": "storage.failures",
     "MessageChangedError": "engine.message_run",
+    "Origin": "domain.origin",
     "Outcome": "domain.outcome",
     "PolicyAbort": "engine.run",
     "PolicyError": "engine.policy",
+    "ProcessForkedError": "storage.failures",
+    "ReadOnlyError": "storage.failures",
     "RejectTable": "io.reject_table",
     "RejectWriter": "io.rejects",
     "Rejection": "io.rejects",
@@ -73,11 +82,11 @@ _HOMES = {
     "Rules": "domain.rules",
     "RulesError": "domain.rules",
     "Settings": "domain.settings",
+    "Severity": "domain.outcome",
     "SourceMessages": "engine.message_run",
     "SourcePosition": "domain.origin",
     "StoreError": "storage.ports",
     "StreamChangedError": "engine.streams",
-    "Severity": "domain.outcome",
     "TablePolicy": "engine.policy",
     "Transaction": "domain.transaction",
     "TransactionType": "domain.transaction",
@@ -110,9 +119,12 @@ __all__ = [
     "LedgerError",
     "LedgerFullError",
     "MessageChangedError",
+    "Origin",
     "Outcome",
     "PolicyAbort",
     "PolicyError",
+    "ProcessForkedError",
+    "ReadOnlyError",
     "RejectTable",
     "RejectWriter",
     "Rejection",
