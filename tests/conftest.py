@@ -67,4 +67,4 @@ def postgres_server() -> Iterator[str]:
 def postgres_url(postgres_server: str, request: pytest.FixtureRequest) -> str:
     """Give the URL of a ledger that is not there yet."""
     request.session.stash[_LEDGERS] = count = request.session.stash.get(_LEDGERS, 0) + 1
-    return f"{postgres_server}?holdfast_schema=ledger_{count}&holdfast_reconnect_seconds=10"
+    return f"{postgres_server}?holdfast_schema=ledger_{count}&holdfast_reconnect_seconds=40"

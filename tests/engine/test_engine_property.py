@@ -47,7 +47,7 @@ def test_is_reference_and_model(
     """Counts, every row not applied, and all accounts agree, however the bytes arrive."""
     profile = profile._replace(excess_decimals=case.config.excess_decimals)
     settings = dataclasses.asdict(case.config)
-    del settings["excess_decimals"]
+    del settings["excess_decimals"], settings["dialect"]
     engine = Engine(profile, batch_rows=case.batch_rows, **settings)
     seen: list[Rejection] = []
 
@@ -60,7 +60,9 @@ def test_is_reference_and_model(
     expected = expect(case, profile)
     try:
         source = case.data if has_size else cut(case.data, places)
-        report = engine.process(source, policy=TablePolicy(Action.CALLBACK, callback=decide))
+        report = engine.process(
+            source, dialect=case.config.dialect, policy=TablePolicy(Action.CALLBACK, callback=decide)
+        )
     except InputError:
         assert expected is None
         return

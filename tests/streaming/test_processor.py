@@ -411,7 +411,7 @@ def test_a_callback_sees_rows_of_all_kinds() -> None:
     assert seen == [
         ("text", 2, b"dispute,1,1"),
         ("rows", 1, b"deposit,1,1,0.0000"),
-        ("columns", 1, b"deposit,1,1,-1.0000"),
+        ("columns", 2, b"deposit,1,1,-1.0000"),
     ]
 
 
