@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from holdfast import Action, Budget, Deposit, Engine, ErrorPolicy, Outcome, TablePolicy
-from holdfast.kernel.csv.decoder import CsvDecoder
+from holdfast.kernel.csv.decoder import CsvDecoder, HeaderError
 from holdfast.protocol.durability import DurableRows
 from holdfast.protocol.limits import ServerLimits
 from holdfast.protocol.messages import Ack, ErrorCode, Failure, Refused, Reply, Resume, Summary
@@ -55,6 +55,40 @@ def test_a_client_that_speaks_tls_is_told_at_once() -> None:
         assert isinstance(reply, Failure)
         assert reply.code is ErrorCode.BAD_HEADER
         assert "this is TLS" in reply.message
+
+
+@pytest.mark.parametrize(
+    ("header", "fact"),
+    [
+        (b"type;client;tx;amount", "separated by semicolons, not by commas"),
+        ("type,client,tx,amount".encode("utf-16"), "looks like UTF-16 text"),
+        (b"type,client,tx,Stra\xdfe", "is not UTF-8"),
+        (b'{"type":"deposit"}', "looks like NDJSON"),
+        (b"{", "looks like JSON"),
+        (b"[", "looks like a JSON array"),
+        (b"sep=;", "Excel's line 'sep='"),
+        (b"Art,client,tx,amount", "has no column type"),
+        (b"types,client,tx,amount", "perhaps 'types' for 'type' is meant"),
+    ],
+)
+def test_advice_is_for_who_gets_it(header: bytes, fact: str) -> None:
+    """Over a network there are no options of the command; on a file the same header names one that reads it."""
+    failed = failure_of(header)
+    assert fact in failed.message
+    assert "--" not in failed.message
+    with pytest.raises(HeaderError) as caught:
+        CsvDecoder().feed(header + b"\n")
+    assert str(caught.value).startswith(f"{failed.message}; ")
+    assert "--" in str(caught.value)
+
+
+def failure_of(header: bytes) -> Failure:
+    """Send a header that is none, and give the reply."""
+    line = Line(intake())
+    (reply,) = line.send(header + b"\n")
+    assert isinstance(reply, Failure)
+    assert reply.code is ErrorCode.BAD_HEADER
+    return reply
 
 
 def test_acks_are_coalesced() -> None:

@@ -258,7 +258,7 @@ class RowBuffer:
         try:
             batches = self._decoder.feed(text)
         except HeaderError as error:
-            raise InputError(self.name, str(error)) from error
+            raise InputError(self.name, error.fact) from error
         last = self._decoder.flush()
         if last is not None:
             batches.append(last)

@@ -94,8 +94,8 @@ def sniff(stream: InputStream) -> Proposal:
     data, is_whole = _read_sample(stream)
     other = describe_other_format(data.lstrip().partition(b"\n")[0][:_LINE_CHARACTERS_MAX])
     # Two of the formats are dialects: UTF-16, and Excel's line before the header.
-    if other is not None and "UTF-16" not in other and "sep=" not in other:
-        raise InputError(stream.name, other)
+    if other is not None and "UTF-16" not in other[0] and "sep=" not in other[0]:
+        raise InputError(stream.name, str(HeaderError(*other)))
     encoding = _find_encoding(data)
     decoder = codecs.getincrementaldecoder(str(encoding.value))("replace")
     lines = decoder.decode(data).lstrip("\ufeff").split("\n")

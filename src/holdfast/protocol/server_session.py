@@ -355,7 +355,7 @@ class Session:
             try:
                 self._take(inlet, data, now)
             except HeaderError as error:
-                raise WireError(ErrorCode.BAD_HEADER, str(error)) from error
+                raise WireError(ErrorCode.BAD_HEADER, error.fact) from error
             if inlet.has_header:
                 self._phase = _ROWS
 
@@ -396,7 +396,7 @@ class Session:
                     inlet.take(head)
                     inlet.finish()
             except HeaderError as error:
-                raise WireError(ErrorCode.BAD_HEADER, str(error)) from error
+                raise WireError(ErrorCode.BAD_HEADER, error.fact) from error
             if inlet.is_parked:
                 self._is_finishing = True
                 return

@@ -13,7 +13,23 @@ _SHOWN_CHARACTERS = 200
 
 
 class HeaderError(ValueError):
-    """The input does not begin with a usable header; nothing of it was decoded."""
+    """The input does not begin with a usable header; nothing of it was decoded.
+
+    Args:
+        fact: What was found, and what is wrong with it.
+        option: Which option of the commands on files reads it; empty if none does.
+
+    Attributes:
+        fact: The first of them alone, for senders over a network, who have no such option.
+    """
+
+    def __init__(self, fact: str, option: str = "") -> None:
+        super().__init__(fact, option)
+        self.fact = fact
+        self._option = option
+
+    def __str__(self) -> str:
+        return f"{self.fact}; {self._option}" if self._option else self.fact
 
 
 def parse_header(line: bytes, line_number: int, bytes_max: int, dialect: Dialect | None = None) -> bytes:
@@ -42,9 +58,10 @@ def parse_header(line: bytes, line_number: int, bytes_max: int, dialect: Dialect
         )
 
         if (other_format := describe_other_format(line)) is not None:
-            raise HeaderError(other_format) from None
+            raise HeaderError(*other_format) from None
         if (mistake := describe_mistake(line, NEEDED, dialect)) is not None:
-            raise HeaderError(f"{found}; {mistake}") from None
+            fact, option = mistake
+            raise HeaderError(f"{found}; {fact}", option) from None
         raise
 
 
@@ -67,10 +84,11 @@ def _find_roles(line: bytes, found: str, bytes_max: int, dialect: Dialect | None
     if missing:
         from holdfast.kernel.csv.other_formats import describe_names  # noqa: PLC0415  # only for what is no CSV
 
+        meant, option = describe_names(names, missing)
         raise HeaderError(
             f"{found}; it has no column {' and no column '.join(missing)} "
-            f"(needed: {', '.join(called[column] for column in NEEDED)}, {called['amount']})"
-            f"{describe_names(names, missing)}"
+            f"(needed: {', '.join(called[column] for column in NEEDED)}, {called['amount']}){meant}",
+            option,
         )
     twice = [called[column] for column in KNOWN if folded.count(called[column].lower()) > 1]
     if twice:
@@ -86,7 +104,8 @@ def _split(line: bytes, found: str, delimiter: str) -> list[str]:
         rest = line.decode()
     except UnicodeDecodeError as error:
         raise HeaderError(
-            f"{found}; it is not UTF-8 at byte {error.start}; --encoding reads others (windows-1252, latin-1)"
+            f"{found}; it is not UTF-8 at byte {error.start}",
+            "--encoding reads others (windows-1252, latin-1)",
         ) from error
     names = []
     blanks = " " if delimiter == "\t" else " \t"

@@ -40,10 +40,9 @@ _MAGICS: tuple[tuple[bytes, str, str], ...] = (
     (b"\x7fELF", "a program", "give a CSV file"),
     (b"\x89PNG", "an image", "give a CSV file"),
     (b"\xff\xd8\xff", "an image", "give a CSV file"),
-    (b"\xff\xfe", "UTF-16 text", _UTF_16),
-    (b"\xfe\xff", "UTF-16 text", _UTF_16),
     (b"\x16\x03", "the beginning of a TLS connection", "use TLS on both sides, or on neither"),
 )
+_UTF_16_MARKS = (b"\xff\xfe", b"\xfe\xff")
 _FIRST_PRINTABLE = 0x20
 # One byte in so many is a control character, in a line that is long enough to tell: random bytes have three times as many.
 _BINARY_SHARE = 25
@@ -62,12 +61,17 @@ _NAME_LENGTH_COMPARED = 64
 _TYPES = frozenset({b"deposit", b"withdrawal", b"dispute", b"resolve", b"chargeback"})
 
 
-def describe_other_format(line: bytes) -> str | None:
+def describe_other_format(line: bytes) -> tuple[str, str] | None:
     """Say what an input looks like and what to do, or None if it looks like no format that is known.
 
     Args:
         line: The first line that is not blank, or the beginning of it, without a byte order mark.
+
+    Returns:
+        What it looks like with what everybody can do, and which option reads it; empty if none does.
     """
+    if line.startswith(_UTF_16_MARKS):
+        return _say("UTF-16 text", option=_UTF_16)
     for magic, name, advice in _MAGICS:
         if line.startswith(magic):
             return _say(name, advice)
@@ -76,7 +80,7 @@ def describe_other_format(line: bytes) -> str | None:
     return _describe_text(line.strip().lower()) or _describe_bytes(line)
 
 
-def _describe_text(line: bytes) -> str | None:
+def _describe_text(line: bytes) -> tuple[str, str] | None:
     if line.startswith((b"<!doctype html", b"<html", b"<head", b"<body")):
         return _say(
             "an HTML page", "a login or an error page perhaps, in place of the file: download it again"
@@ -84,22 +88,26 @@ def _describe_text(line: bytes) -> str | None:
     if line.startswith(b"<"):
         return _say("XML", "write it as CSV first")
     if line.startswith((b'{"', b'{ "')):
-        return _say("NDJSON", "--format ndjson reads it")
+        return _say("NDJSON", option="--format ndjson reads it")
     if line == b"{":
-        return _say("JSON", "write each object in a line of its own (jq -c .), which --format ndjson reads")
+        return _say(
+            "JSON", option="write each object in a line of its own (jq -c .), which --format ndjson reads"
+        )
     if line.startswith(b"["):
         return _say(
             "a JSON array",
-            "write each object in a line of its own (jq -c '.[]'), which --format ndjson reads",
+            option="write each object in a line of its own (jq -c '.[]'), which --format ndjson reads",
         )
     if line.startswith(b"sep="):
-        return _say("CSV with Excel's line 'sep=' before the header", "--skip-rows 1 and --delimiter read it")
+        return _say(
+            "CSV with Excel's line 'sep=' before the header", option="--skip-rows 1 and --delimiter read it"
+        )
     if 2 * line.count(b"\0") >= len(line) - 1 > 0:
-        return _say("UTF-16 text", _UTF_16)
+        return _say("UTF-16 text", option=_UTF_16)
     return None
 
 
-def _describe_bytes(line: bytes) -> str | None:
+def _describe_bytes(line: bytes) -> tuple[str, str] | None:
     """Tell what is no text in any encoding: it has control characters in numbers."""
     controls = sum(byte < _FIRST_PRINTABLE and byte not in b"\t\r" for byte in line)
     if len(line) >= _BINARY_BYTES_MIN and controls * _BINARY_SHARE > len(line):
@@ -107,8 +115,12 @@ def _describe_bytes(line: bytes) -> str | None:
     return None
 
 
-def describe_mistake(line: bytes, needed: tuple[str, ...], dialect: Dialect | None = None) -> str | None:
+def describe_mistake(
+    line: bytes, needed: tuple[str, ...], dialect: Dialect | None = None
+) -> tuple[str, str] | None:
     """Say what is wrong with a header in text that is nearly CSV, or None if it is nothing common.
+
+    What it gives is as of :func:`describe_other_format`.
 
     Args:
         line: As :func:`describe_other_format` takes it.
@@ -130,21 +142,24 @@ def describe_mistake(line: bytes, needed: tuple[str, ...], dialect: Dialect | No
         return _say_separator(separator, name, dialect)
     first = head.partition(delimiter)[0].strip(b' \t"')
     if first in _TYPES:
-        return "this is a transaction, and a header comes first; put the line type,client,tx,amount before it"
+        return (
+            "this is a transaction, and a header comes first; put the line type,client,tx,amount before it",
+            "",
+        )
     return None
 
 
-def _say_separator(separator: bytes | None, name: str, dialect: Dialect | None) -> str:
+def _say_separator(separator: bytes | None, name: str, dialect: Dialect | None) -> tuple[str, str]:
     expected = "commas" if dialect is None or dialect.delimiter == "," else repr(dialect.delimiter)
     said = f"its columns are separated by {name}, not by {expected}"
     if separator is None:
-        return f"{said}; write it with commas, and with a point in the amounts"
+        return f"{said}; write it with commas, and with a point in the amounts", ""
     sign = "tab" if separator == b"\t" else f"'{separator.decode()}'"
     comma = "" if separator == b"," else ", with --decimal-comma if there are commas in the amounts"
-    return f"{said}; --delimiter {sign} reads it{comma}"
+    return said, f"--delimiter {sign} reads it{comma}"
 
 
-def describe_names(names: Sequence[str], missing: Sequence[str]) -> str:
+def describe_names(names: Sequence[str], missing: Sequence[str]) -> tuple[str, str]:
     """Say which names a header has that are nearly those that are missing, and how to say what is what.
 
     Args:
@@ -161,8 +176,11 @@ def describe_names(names: Sequence[str], missing: Sequence[str]) -> str:
     }
     listed = ", ".join(f"{found!r} for {name!r}" for name, found in near.items())
     meant = f"; perhaps {listed} is meant" if near else ""
-    return f"{meant}; if its columns have other names, --columns {missing[0]}=NAME says so, and holdfast sniff proposes it"
+    return (
+        meant,
+        f"if its columns have other names, --columns {missing[0]}=NAME says so, and holdfast sniff proposes it",
+    )
 
 
-def _say(name: str, advice: str) -> str:
-    return f"this looks like {name}, not like CSV; {advice}"
+def _say(name: str, advice: str = "", *, option: str = "") -> tuple[str, str]:
+    return f"this looks like {name}, not like CSV" + (f"; {advice}" if advice else ""), option
