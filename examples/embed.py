@@ -33,6 +33,7 @@ def main() -> None:
     account = engine.account(1000)
     if account is not None:
         print(f"client {account.client}: {account.available} available, {account.held} held")
+    sys.stdout.flush()  # what was printed waits in a buffer of text, and the accounts are bytes
     engine.accounts().write_csv(sys.stdout.buffer)
 
 

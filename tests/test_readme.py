@@ -113,7 +113,8 @@ def missing_make_target(command: str) -> str | None:
 def run(command: str, directory: Path) -> subprocess.CompletedProcess[str]:
     """Run a command as a person would who has activated this environment."""
     places = (str(directory / "bin"), str(Path(sys.executable).parent), os.environ["PATH"])
-    environment = {**os.environ, "PATH": os.pathsep.join(places)}
+    # An empty value is as good as none: a reader's Python buffers what it prints.
+    environment = {**os.environ, "PATH": os.pathsep.join(places), "PYTHONUNBUFFERED": ""}
     return subprocess.run(
         ["bash", "-o", "pipefail", "-c", command],
         cwd=directory,
