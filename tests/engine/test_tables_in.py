@@ -245,9 +245,13 @@ def test_a_column_is_missing() -> None:
 
 def test_options_for_tables_alone() -> None:
     """A file says for itself what its columns are."""
-    with pytest.raises(TypeError, match="columns= is for tables, and bytes is read as CSV"):
+    with pytest.raises(
+        TypeError, match=r"columns= is for tables, and bytes is read as CSV; dialect=holdfast.Dialect\("
+    ):
         holdfast.Engine().process(CSV, columns={"tx": "nr"})
-    with pytest.raises(TypeError, match="amounts= is for tables"):
+    with pytest.raises(
+        TypeError, match="amounts= is for tables, and bytes is read as CSV; its amounts have a decimal point"
+    ):
         holdfast.Engine().process(CSV, amounts="units")
 
 

@@ -34,7 +34,10 @@ def open_any(
         return TableInput(source, columns, amounts or "decimal")  # type: ignore[arg-type]  # is_table has just looked
     if columns is not None or amounts is not None:
         what = "columns=" if columns is not None else "amounts="
-        raise TypeError(
-            f"{what} is for tables, and {type(source).__name__} is read as CSV, whose header names its columns"
+        instead = (
+            "dialect=holdfast.Dialect(columns=…) says what its header calls them"
+            if columns is not None
+            else "its amounts have a decimal point"
         )
+        raise TypeError(f"{what} is for tables, and {type(source).__name__} is read as CSV; {instead}")
     return source if isinstance(source, InputStream) else open_source(source)  # type: ignore[arg-type]  # no table, see above
