@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import sys
 from typing import TYPE_CHECKING, Protocol
 
 import pytest
@@ -13,6 +15,16 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from holdfast.storage.ports import Store
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_teardown() -> None:
+    """Collect what a test left, so that a connection it forgot fails that test and not a later one.
+
+    SQLite's connections warn of it since Python 3.13.
+    """
+    if sys.version_info >= (3, 13):
+        gc.collect()
 
 
 class Place(Protocol):

@@ -379,8 +379,10 @@ def test_an_archive_of_pruned_entries_opens(tmp_path: Path) -> None:
     with Ledger.open(path, checkpoints_keep=1) as ledger:
         ledger.process(csv_of(more))
     with open_store(path) as store:
-        for each in [each.number for each in store.reader().checkpoints()[1:]]:
-            store.drop_checkpoint(each)
+        with closing(store.reader()) as reader:
+            numbers = [each.number for each in reader.checkpoints()]
+        for number in numbers[1:]:
+            store.drop_checkpoint(number)
         assert prune(store, 900, None, archive).entries > 0
     with Ledger.open(archive) as ledger:
         at = ledger.decided - 1
