@@ -17,6 +17,11 @@ if TYPE_CHECKING:
     from holdfast.storage.ports import Store
 
 
+def pytest_collection_finish() -> None:
+    """Leave what is there before the first test out of every collection."""
+    gc.freeze()
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_runtest_teardown() -> None:
     """Collect what a test left, so that a connection it forgot fails that test and not a later one.

@@ -13,6 +13,7 @@ from holdfast.domain.origin import Actor, Origin
 from holdfast.kernel.batch import Batch
 from holdfast.storage.entry import decode_entry
 from holdfast.storage.memory import MemoryStore
+from holdfast.storage.stores import open_store
 from storage.ledgers import csv_of, draw_rows
 
 if TYPE_CHECKING:
@@ -81,8 +82,8 @@ def test_addresses_are_nowhere_in_the_file_after_redact(tmp_path: Path) -> None:
         return any(what.encode() in file.read_bytes() for file in files if file.exists())
 
     assert found(ANN.address)
-    with Ledger.open(path) as ledger:
-        ledger._store.erase_raw_texts(1)
+    with open_store(str(path)) as store:
+        store.erase_raw_texts(1)
     assert not found(ANN.address)
     assert found(ANN.id)
 
