@@ -17,18 +17,20 @@ if TYPE_CHECKING:
     from holdfast.storage.ports import Store
 
 
+CONNECTIONS_WARN = sys.version_info >= (3, 13)
+"""Whether a connection to SQLite warns when it is collected before it is closed."""
+
+
 def pytest_collection_finish() -> None:
-    """Leave what is there before the first test out of every collection."""
-    gc.freeze()
+    """Leave what is there before the first test out of the collections after each test."""
+    if CONNECTIONS_WARN:
+        gc.freeze()
 
 
-@pytest.hookimpl(trylast=True)
+@pytest.hookimpl(tryfirst=True)  # before pytest looks for what could not be raised
 def pytest_runtest_teardown() -> None:
-    """Collect what a test left, so that a connection it forgot fails that test and not a later one.
-
-    SQLite's connections warn of it since Python 3.13.
-    """
-    if sys.version_info >= (3, 13):
+    """Collect what a test left, so that a connection it forgot fails that test and not a later one."""
+    if CONNECTIONS_WARN:
         gc.collect()
 
 
